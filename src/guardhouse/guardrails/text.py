@@ -1,0 +1,77 @@
+"""What the engine is given, and what it gives back: the seam that every engine behind it fills."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from guardhouse.model.facts import Finding
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One text to examine.
+
+    `field` names the input field it came from; `kind` is `shell`, `sql`, `file` (a file's content),
+    `prose` (words for people: only rules that say so apply) or `auto`. The rest is context where known.
+    """
+
+    field: str
+    text: str
+    kind: str = "auto"
+    cwd: str = ""
+    tool: str = ""
+    file_paths: tuple[str, ...] = ()
+    workspace_root: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """A finding in words, made where the text is still at hand. Never recorded in the ledger's entry."""
+
+    rule: str
+    pack: str
+    category: str
+    severity: str
+    min_trust: int
+    field: str
+    start: int
+    end: int
+    matched_text: str
+    reason: str
+    alternative: str = ""
+    via: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What a rule says of itself, for policies, traces and people."""
+
+    id: str
+    pack: str
+    category: str
+    severity: str
+    min_trust: int
+    reason: str
+    alternative: str = ""
+    protects: bool = False
+
+
+class Packs(Protocol):
+    """A loaded, self-tested set of guardrail packs.
+
+    `examine` is a pure function of (texts, digest): the same texts always give the same findings, in
+    the order of the texts and then of `start`. It MUST NOT raise on any text; what cannot be analysed
+    is a finding. `explain` adds words to findings of the same texts. `redact` replaces every secret
+    that a rule catches in a plain JSON value by `[redacted:RULE]`, keeping the shape.
+    """
+
+    digest: str
+    rules: Mapping[str, Rule]
+
+    def examine(self, texts: tuple[Examined, ...]) -> tuple[Finding, ...]: ...
+
+    def explain(self, texts: tuple[Examined, ...], findings: tuple[Finding, ...]) -> tuple[Explained, ...]: ...
+
+    def redact(self, value: Any) -> Any: ...

@@ -1,0 +1,1 @@
+"""Memory: the append-only, tamper-evident ledger of decisions."""

@@ -1,0 +1,1 @@
+"""Vocabulary: frozen types that every room shares; no IO, no framework."""

@@ -1,0 +1,1 @@
+"""Ground: transactions on SQLite and PostgreSQL. Knows no domain."""

@@ -1,0 +1,66 @@
+"""What a store is: write transactions under the write lock, and read-only connections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, CursorResult, Executable
+
+from guardhouse.model.instants import Micros
+
+Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
+
+
+class Transaction:
+    """One open write transaction. `now` is its only time: every lease and expiry is judged by it.
+
+    Commit and rollback belong to whoever opened it; code that is handed a transaction MUST NOT end it.
+    """
+
+    def __init__(self, connection: Connection, now: Micros) -> None:
+        self.connection = connection
+        self.now = now
+
+    @property
+    def dialect(self) -> str:
+        """`sqlite` or `postgresql`."""
+        return self.connection.dialect.name
+
+    def execute(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
+        """Run one Core statement. Values are always bound, never written into the text."""
+        return self.connection.execute(statement, parameters)  # type: ignore[return-value]  # Core statements give CursorResult
+
+    def rows(self, statement: Executable, parameters: Parameters = None) -> list[dict[str, Any]]:
+        """All rows of a query as dictionaries."""
+        return [dict(row) for row in self.execute(statement, parameters).mappings()]
+
+    def row(self, statement: Executable, parameters: Parameters = None) -> dict[str, Any] | None:
+        """The first row of a query as a dictionary, or None."""
+        found = self.execute(statement, parameters).mappings().first()
+        return dict(found) if found is not None else None
+
+    @contextmanager
+    def savepoint(self) -> Iterator[None]:
+        """Everything inside is undone, alone, when it raises."""
+        with self.connection.begin_nested():
+            yield
+
+
+class Store(Protocol):
+    """A database. `writing` serialises writers of one lock; `reading` never blocks them.
+
+    `writing(lock)`: on SQLite the lock is the file, whatever `lock` says; on PostgreSQL it is the
+    workspace's head row. The transaction commits when the block ends and rolls back when it raises.
+    `reading(timeout_seconds)`: a read-only snapshot whose statements end with an error after the timeout.
+    """
+
+    dialect: str
+    url: str
+
+    def writing(self, lock: str) -> AbstractContextManager[Transaction]: ...
+
+    def reading(self, timeout_seconds: float = 30.0) -> AbstractContextManager[Connection]: ...
+
+    def close(self) -> None: ...
