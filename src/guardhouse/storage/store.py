@@ -30,7 +30,7 @@ class Transaction:
 
     def execute(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
         """Run one Core statement. Values are always bound, never written into the text."""
-        return self.connection.execute(statement, parameters)  # type: ignore[return-value]  # Core statements give CursorResult
+        return self.connection.execute(statement, parameters)
 
     def rows(self, statement: Executable, parameters: Parameters = None) -> list[dict[str, Any]]:
         """All rows of a query as dictionaries."""
