@@ -1,0 +1,104 @@
+"""PostgreSQL: READ COMMITTED, the workspace's head row as the write lock, commits that wait for the disk."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine.url import make_url
+
+from guardhouse.errors import SettingsFault
+from guardhouse.model.instants import Clock
+from guardhouse.storage.store import Transaction
+
+_CONNECT_SECONDS = 5
+_LOCK_MILLISECONDS = 20_000
+
+
+class PostgresStore:
+    """A PostgreSQL database: a bounded pool of writers, and a pool of read-only connections.
+
+    `clock` only serves until the train has read the database's own `clock_timestamp()`.
+    """
+
+    dialect = "postgresql"
+
+    def __init__(self, url: str, clock: Clock, pool: int = 8) -> None:
+        self.url = url
+        self._clock = clock
+        address = make_url(url).set(drivername="postgresql+psycopg")
+        shared: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800, "max_overflow": 2}
+        self._writers = create_engine(
+            address,
+            pool_size=pool,
+            connect_args={
+                "connect_timeout": _CONNECT_SECONDS,
+                "options": f"-c synchronous_commit=on -c lock_timeout={_LOCK_MILLISECONDS} -c timezone=UTC "
+                "-c default_transaction_isolation=read\\ committed",
+            },
+            **shared,
+        )
+        self._readers = create_engine(
+            address,
+            pool_size=4,
+            connect_args={
+                "connect_timeout": _CONNECT_SECONDS,
+                "options": "-c default_transaction_read_only=on -c timezone=UTC "
+                "-c default_transaction_isolation=repeatable\\ read",
+            },
+            **shared,
+        )
+
+        @event.listens_for(self._writers, "connect")
+        def _check(connection: Any, _record: object) -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SHOW synchronous_commit")
+                level = cursor.fetchone()[0]
+                cursor.execute("SHOW fsync")
+                fsync = cursor.fetchone()[0]
+            connection.rollback()
+            if level not in ("on", "remote_apply") or fsync != "on":
+                raise SettingsFault(
+                    f"the server answers before it syncs (synchronous_commit={level}, fsync={fsync}); "
+                    "Guardhouse needs both on, since no answer may leave before its entry is durable"
+                )
+
+    @contextmanager
+    def writing(self, lock: str) -> Iterator[Transaction]:
+        """One write transaction. The caller takes the workspace's lock by reading its head FOR UPDATE."""
+        del lock
+        connection = self._writers.connect()
+        try:
+            with connection.begin():
+                yield Transaction(connection, self._clock())
+        except BaseException:
+            connection.invalidate()
+            raise
+        finally:
+            connection.close()
+
+    @contextmanager
+    def reading(self, timeout_seconds: float = 30.0) -> Iterator[Connection]:
+        """A read-only snapshot; a statement past the timeout ends with an OperationalError."""
+        with self._readers.connect() as connection, connection.begin():
+            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(timeout_seconds * 1000)}")
+            yield connection
+
+    def tidy(self) -> None:
+        """Nothing to do: the server keeps its own log."""
+
+    def durability(self) -> dict[str, str]:
+        """What the server really promises, for `readyz`."""
+        with self._writers.connect() as connection:
+            read = connection.exec_driver_sql
+            return {
+                "synchronous_commit": str(read("SHOW synchronous_commit").scalar()),
+                "fsync": str(read("SHOW fsync").scalar()),
+            }
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._writers.dispose()
+        self._readers.dispose()

