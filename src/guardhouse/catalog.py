@@ -97,6 +97,10 @@ Fetch = Callable[[Reader, Any], Any]
 """Reads the answer after the commit, at the permitted tree size, and returns the output model."""
 
 
+Measure = Callable[[Transaction, str, Principal, Any], int]
+"""Reads how much of a limit a principal uses now: (tx, workspace id, principal, ask) -> amount."""
+
+
 @dataclass(frozen=True, slots=True)
 class Operation:
     """One thing that can be asked.
@@ -104,7 +108,9 @@ class Operation:
     `texts` maps (ask) to the texts that guardrails examine; `destinations` maps (ask) to (field, host)
     pairs for the network lists. `examines`: what is given is examined, not carried, so findings make a
     verdict and never deny the call. `secrets`: input fields that are never recorded; `secret_outputs`:
-    output fields given once and cut from the stored first outcome. `writes`: the handler changes
+    output fields given once and cut from the stored first outcome. `measures`: what this operation uses
+    of a profile's limits, read inside the transaction just before deciding (limit name -> reader).
+    `writes`: the handler changes
     tables, so it runs in a savepoint. `people_only`: governs, so an agent's token is refused by the
     profile gate whatever its trust. `gather`: pure or child-process work done in prepare.
     """
@@ -127,6 +133,7 @@ class Operation:
     secret_outputs: tuple[str, ...]
     gather: Callable[[Any], Any] | None
     fetch: Fetch | None
+    measures: Mapping[str, Measure]
 
 
 def operation(
@@ -146,6 +153,7 @@ def operation(
     secret_outputs: tuple[str, ...] = (),
     gather: Callable[[Any], Any] | None = None,
     fetch: Fetch | None = None,
+    measures: Mapping[str, Measure] | None = None,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation. The handler's docstring is product text: its first line is the summary."""
 
@@ -173,6 +181,7 @@ def operation(
             secret_outputs=secret_outputs,
             gather=gather,
             fetch=fetch,
+            measures=measures or {},
         )
 
     return declare

@@ -33,7 +33,11 @@ class Resource:
 
 @dataclass(frozen=True, slots=True)
 class RawCall:
-    """What a door hands in, before anything is believed. `body` is the JSON text as received."""
+    """What a door hands in, before anything is believed. `body` is the JSON text as received.
+
+    `oversized`: the body was longer than the door takes and `body` is only its beginning.
+    `suppressed`: how many calls of this principal the door refused from memory since the last one.
+    """
 
     operation: str
     body: bytes
@@ -43,6 +47,8 @@ class RawCall:
     request_id: str = ""
     idempotency_key: str | None = None
     approval_id: str | None = None
+    oversized: bool = False
+    suppressed: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -161,7 +161,8 @@ class Facts:
 
     `claim` says what identity the body claimed: `none`, `own` or `other`. `quota` holds what is
     already used, by limit name. `pending_approvals` counts the caller's open questions.
-    `law` is the digest of the part of the bundle that judges.
+    `law` is the digest of the part of the bundle that judges. `repeats` names the performed decision
+    that the same idempotency key already stands for; `repeat_differs` says that it was for another call.
     """
 
     now: Micros
@@ -175,6 +176,8 @@ class Facts:
     pending_approvals: int = 0
     law: str = ""
     registered_repository: str = ""
+    repeats: str = ""
+    repeat_differs: bool = False
 
     def used(self, limit: str) -> int:
         """How much of a limit is spent; 0 when nothing is known to be."""
@@ -197,6 +200,10 @@ class Facts:
             value["pending_approvals"] = self.pending_approvals
         if self.registered_repository:
             value["registered_repository"] = self.registered_repository
+        if self.repeats:
+            value["repeats"] = self.repeats
+        if self.repeat_differs:
+            value["repeat_differs"] = True
         return value
 
     @classmethod
@@ -215,6 +222,8 @@ class Facts:
             pending_approvals=value.get("pending_approvals", 0),
             law=value["law"],
             registered_repository=value.get("registered_repository", ""),
+            repeats=value.get("repeats", ""),
+            repeat_differs=value.get("repeat_differs", False),
         )
 
 

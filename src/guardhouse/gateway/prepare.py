@@ -1,0 +1,246 @@
+"""Prepare: everything about a call that needs no transaction, done before the train and without any lock.
+
+Parse and validate the body, canonicalise the resource, take the keyed digests, examine the declared
+texts, match the named destinations, gather evidence. What cannot be understood becomes a `Fault` on
+the call, never an exception: a known principal's call leaves its entry all the same.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import ValidationError
+
+from guardhouse.bundle import Bundle
+from guardhouse.catalog import Ask, Catalog, Home, Operation
+from guardhouse.errors import FieldFault, GuardhouseError, InvalidInput
+from guardhouse.gates import network
+from guardhouse.guardrails.text import Examined
+from guardhouse.model import canonical
+from guardhouse.model.call import Call, Category, Fault, RawCall, Resource
+from guardhouse.model.facts import DomainFinding, Finding
+
+_CLAIMS = ("agent_id", "session_id", "sender", "sender_id", "from", "principal", "trust", "trust_level", "roles", "grants")
+"""Body fields that speak of the caller. They are never believed: an identity is compared, the rest refused."""
+
+_IDENTITY_CLAIMS = frozenset(_CLAIMS[:6])
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
+_DEPTH = 64
+_INT64 = range(-(2**63), 2**63)
+
+
+@dataclass(frozen=True, slots=True)
+class Located:
+    """Where a token leads: a hint for routing and canonicalising. The train judges the token itself."""
+
+    workspace_id: str
+    key: bytes
+    principal_kind: str
+    principal_id: str
+    session_id: str
+    repository: str
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A call ready for the train. `packs` is the digest under which `findings` were made."""
+
+    raw: RawCall
+    token_hash: str
+    located: Located
+    operation: Operation | None
+    ask: Ask | None
+    call: Call
+    claims: tuple[str, ...] = ()
+    payload: bytes | None = None
+    texts: tuple[Examined, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    packs: str = ""
+    destinations: tuple[tuple[str, str], ...] = ()
+    domains: tuple[DomainFinding, ...] = ()
+    law: str = ""
+    evidence: Any = None
+    fields: tuple[FieldFault, ...] = ()
+    request_id: str = ""
+    size: int = field(default=0)
+
+
+def prepare(
+    raw: RawCall, token_hash: str, located: Located, catalog: Catalog, bundle: Bundle, decision_id: str
+) -> Prepared:
+    """Turn what a door handed in into a judged form. Never raises for anything the caller wrote."""
+    operation = catalog.find(raw.operation)
+    fault: InvalidInput | None = None
+    ask: Ask | None = None
+    claims: tuple[str, ...] = ()
+    plain: dict[str, Any] | None = None
+    resource = Resource("Workspace", located.workspace_id)
+    evidence: Any = None
+    try:
+        if operation is None:
+            raise InvalidInput("no such operation; the documentation lists them all", code="unknown_operation")
+        if raw.oversized:
+            raise InvalidInput("the body is larger than this gateway takes", code="payload_too_large")
+        body = _parse(raw.body)
+        body, claims = _without_claims(body, operation)
+        ask = _validate(operation, body)
+        plain = ask.model_dump(mode="json")
+        _encode(plain)
+        home = Home(located.workspace_id, located.principal_id, located.repository or "default")
+        resource = operation.resource(ask, home)
+        if operation.gather is not None:
+            evidence = operation.gather(ask)
+    except InvalidInput as error:
+        fault, ask, plain = error, None, None
+    except GuardhouseError as error:
+        fault, ask, plain = InvalidInput(error.message), None, None
+
+    name = operation.name if operation else raw.operation if _NAME.match(raw.operation) else "unnamed"
+    safe_resource = Resource(resource.type, bundle.packs.redact(resource.id), bundle.packs.redact(resource.repository))
+    digested = _encode([name, resource.to_json(), plain]) if plain is not None else raw.body
+    call = Call(
+        id=decision_id,
+        operation=bundle.packs.redact(name),
+        category=operation.category if operation else Category.READ,
+        resource=safe_resource,
+        surface=raw.surface,
+        address=raw.address,
+        size=len(raw.body),
+        digest=canonical.keyed_digest(located.key, "call", digested),
+        approval_id=raw.approval_id if raw.approval_id and _ID.match(raw.approval_id) else "",
+        idempotency=idempotency_digest(located.key, located.session_id, raw.idempotency_key) if raw.idempotency_key else "",
+        fault=Fault(fault.code, fault.message) if fault else None,
+        governs=bool(operation and operation.people_only),
+    )
+    prepared = Prepared(
+        raw=raw,
+        token_hash=token_hash,
+        located=located,
+        operation=operation,
+        ask=ask,
+        call=call,
+        claims=claims,
+        evidence=evidence,
+        fields=fault.fields if fault else (),
+        request_id=raw.request_id,
+        size=len(raw.body),
+    )
+    if operation is not None and ask is not None and plain is not None:
+        visible = {key: value for key, value in plain.items() if key not in operation.secrets}
+        prepared.payload = _encode(bundle.packs.redact(visible))
+        prepared.texts = operation.texts(ask) if operation.texts else ()
+        prepared.destinations = operation.destinations(ask) if operation.destinations else ()
+        examine(prepared, bundle)
+    return prepared
+
+
+_ID = re.compile(r"[a-z]{2,4}_[0-9a-z]{1,60}\Z")
+
+
+def idempotency_digest(key: bytes, session_id: str, idempotency_key: str) -> str:
+    """The digest under which a session's idempotency key is kept; `get_outcome` takes it the same way."""
+    return canonical.keyed_digest(key, "idempotency", f"{session_id}\n{idempotency_key}".encode())
+
+
+def examine(prepared: Prepared, bundle: Bundle) -> None:
+    """Make the findings of a call under a bundle, unless they already are that bundle's."""
+    if prepared.packs != bundle.packs.digest:
+        prepared.findings = bundle.packs.examine(prepared.texts) if prepared.texts else ()
+        prepared.packs = bundle.packs.digest
+    if prepared.law != bundle.law:
+        rules = bundle.rules[network.NAME]
+        prepared.domains = tuple(network.match(rules, name, host) for name, host in prepared.destinations)
+        prepared.law = bundle.law
+
+
+def _encode(value: Any) -> bytes:
+    try:
+        return canonical.encode(value)
+    except TypeError as error:
+        raise InvalidInput("the body holds text or a number that JSON cannot carry safely") from error
+
+
+def _integer(digits: str) -> int:
+    value = int(digits) if len(digits) < 21 else None
+    if value is None or value not in _INT64:
+        raise InvalidInput("the body holds an integer beyond 64 bit")
+    return value
+
+
+def _constant(word: str) -> Any:
+    raise InvalidInput(f"`{word}` is not JSON")
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise InvalidInput("the body names a field twice; name each once")
+    return value
+
+
+def _parse(body: bytes) -> dict[str, Any]:
+    """The JSON object in the body. An empty body stands for an empty object."""
+    if not body.strip():
+        return {}
+    try:
+        text = body.decode("utf-8")
+        value = json.loads(text, object_pairs_hook=_pairs, parse_int=_integer, parse_constant=_constant)
+    except UnicodeDecodeError as error:
+        raise InvalidInput("the body is not UTF-8") from error
+    except RecursionError as error:
+        raise InvalidInput(f"the body nests deeper than {_DEPTH} levels") from error
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"the body is not JSON: line {error.lineno}, column {error.colno}") from error
+    if not isinstance(value, dict):
+        raise InvalidInput("the body must be a JSON object")
+    _refuse_hostile(value)
+    return value
+
+
+def _refuse_hostile(value: Any) -> None:
+    """Refuse NUL, lone surrogates and deep nesting anywhere, with a worklist instead of recursion."""
+    work: list[tuple[Any, int]] = [(value, 1)]
+    while work:
+        item, depth = work.pop()
+        if isinstance(item, str):
+            if "\x00" in item:
+                raise InvalidInput("the body holds a NUL character")
+            if not item.isascii() and any("\ud800" <= character <= "\udfff" for character in item):
+                raise InvalidInput("the body holds a lone surrogate, which is not text")
+        elif isinstance(item, (dict, list)):
+            if depth > _DEPTH:
+                raise InvalidInput(f"the body nests deeper than {_DEPTH} levels")
+            if isinstance(item, dict):
+                work.extend((key, depth) for key in item)
+                work.extend((part, depth + 1) for part in item.values())
+            else:
+                work.extend((part, depth + 1) for part in item)
+
+
+def _without_claims(body: dict[str, Any], operation: Operation) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """Take claims of identity out of the body, to be compared; other claims about the caller are refused by the model."""
+    claims = []
+    for name in _IDENTITY_CLAIMS & body.keys():
+        if name not in operation.ask.model_fields:
+            claims.append(str(body[name]))
+    if not claims:
+        return body, ()
+    kept = {key: value for key, value in body.items() if key not in _IDENTITY_CLAIMS or key in operation.ask.model_fields}
+    return kept, tuple(claims)
+
+
+def _validate(operation: Operation, body: Mapping[str, Any]) -> Ask:
+    try:
+        return operation.ask.model_validate_json(canonical.encode(body))
+    except TypeError as error:
+        raise InvalidInput("the body holds text that is not Unicode") from error
+    except ValidationError as error:
+        faults = tuple(
+            FieldFault(".".join(str(part) for part in item["loc"]) or "body", item["msg"].lower().removeprefix("value error, "))
+            for item in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        raise InvalidInput(f"the body does not fit `{operation.name}`", faults) from error
