@@ -1,0 +1,201 @@
+"""The gateway: a call is read, decided, acted and recorded, in one transaction. There is no other way in."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from guardhouse.bundle import Bundle, versions
+from guardhouse.catalog import Catalog
+from guardhouse.errors import Unauthenticated
+from guardhouse.gateway.corridor import Corridor, Ticket
+from guardhouse.gateway.fetch import fetch
+from guardhouse.gateway.prepare import Located, Prepared, prepare
+from guardhouse.gateway.train import Answered, Train
+from guardhouse.governance import standing
+from guardhouse.model.answer import Outcome
+from guardhouse.model.call import RawCall
+from guardhouse.model.ids import Ids
+from guardhouse.model.instants import Clock
+from guardhouse.storage.store import Store
+
+_TOKENS_KEPT = 10_000
+_FETCHERS = 4
+
+NoticeHandler = Callable[[str, Mapping[str, Any]], None]
+
+
+class Gateway:
+    """Carries calls from any door to the ledger and back.
+
+    `handle` blocks; `handle_async` waits on the running event loop. Both raise `Unauthenticated` when
+    no principal is behind the token (no entry), `NotPerformed` or `OutcomeUnknown` when the ground
+    fails; everything else, refusals included, is an `Outcome` whose entry is already durable.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        catalog: Catalog,
+        bundles: versions.BundleCache,
+        clock: Clock,
+        ids: Ids,
+        *,
+        fetch_timeout_seconds: float = 20.0,
+    ) -> None:
+        self.store = store
+        self.catalog = catalog
+        self.bundles = bundles
+        self.clock = clock
+        self.ids = ids
+        self._fetch_timeout = fetch_timeout_seconds
+        self._notice_handlers: list[NoticeHandler] = []
+        self._train_watchers: list[Callable[[int], None]] = []
+        self._located: OrderedDict[str, Located] = OrderedDict()
+        self._corridors: dict[str, Corridor] = {}
+        self._guard = threading.Lock()
+        self._closed = False
+        self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
+
+    def on_notice(self, handler: NoticeHandler) -> None:
+        """Call `handler(kind, notice)` after each commit that has something to tell. It MUST return at once."""
+        self._notice_handlers.append(handler)
+
+    def on_train(self, watcher: Callable[[int], None]) -> None:
+        """Call `watcher(calls)` after each train, for metrics."""
+        self._train_watchers.append(watcher)
+
+    def handle(self, raw: RawCall) -> Outcome:
+        """Carry one call and block until its entry is durable."""
+        prepared = self._prepare(raw)
+        ticket = Ticket(prepared)
+        self._corridor(prepared).enter(ticket)
+        return self._finish(prepared, ticket.wait())
+
+    async def handle_async(self, raw: RawCall) -> Outcome:
+        """Carry one call and wait on the event loop until its entry is durable."""
+        token_hash = _hash(raw.token)
+        located = self._located.get(token_hash)
+        loop = asyncio.get_running_loop()
+        operation = self.catalog.find(raw.operation)
+        if located is None or (operation is not None and operation.gather is not None):
+            prepared = await loop.run_in_executor(self._fetchers, self._prepare, raw)
+        else:
+            prepared = self._prepare(raw)
+        ticket = Ticket(prepared, loop)
+        self._corridor(prepared).enter(ticket)
+        # Shielded: a caller who hangs up is still carried, and its answer finds nobody.
+        answer = await asyncio.shield(ticket.future)
+        if operation is not None and operation.fetch is not None:
+            return await loop.run_in_executor(self._fetchers, self._finish, prepared, answer)
+        return self._finish(prepared, answer)
+
+    def _prepare(self, raw: RawCall) -> Prepared:
+        token_hash = _hash(raw.token)
+        located = self._locate(token_hash)
+        return prepare(
+            raw, token_hash, located, self.catalog, self._bundle(located.workspace_id), self.ids.new("decision")
+        )
+
+    def _locate(self, token_hash: str) -> Located:
+        """Where a token leads. A hint, kept in memory; the train reads who it is under the lock."""
+        with self._guard:
+            known = self._located.get(token_hash)
+            if known is not None:
+                self._located.move_to_end(token_hash)
+                return known
+        with self.store.reading() as connection:
+            found = standing.locate_token(connection, token_hash)
+            workspace = standing.read_workspace(connection, found.workspace_id) if found else None
+        if found is None or workspace is None:
+            raise Unauthenticated("this token is not known")
+        located = Located(
+            workspace_id=found.workspace_id,
+            key=workspace.key,
+            principal_kind=found.principal_kind,
+            principal_id=found.principal_id,
+            session_id=found.session_id,
+            repository=found.repository,
+        )
+        with self._guard:
+            self._located[token_hash] = located
+            while len(self._located) > _TOKENS_KEPT:
+                self._located.popitem(last=False)
+        return located
+
+    def _bundle(self, workspace_id: str) -> Bundle:
+        """The law to prepare under: the one last seen active. Should it change meanwhile, the train prepares again."""
+        bundle = self.bundles.latest(workspace_id)
+        if bundle is not None:
+            return bundle
+        with self.store.reading() as connection:
+            digest, _law = versions.active(connection, workspace_id)
+            return self.bundles.load(connection, workspace_id, digest)
+
+    def _corridor(self, prepared: Prepared) -> Corridor:
+        """The corridor of the call's write lock: one a file on SQLite, one a workspace on PostgreSQL."""
+        lock = "file" if self.store.dialect == "sqlite" else prepared.located.workspace_id
+        with self._guard:
+            corridor = self._corridors.get(lock)
+            if corridor is None:
+                train = Train(self.store, self.bundles, self.ids, self._tell)
+                corridor = self._corridors[lock] = Corridor(lock, train, self._watch)
+            return corridor
+
+    def _finish(self, prepared: Prepared, answer: Answered) -> Outcome:
+        if isinstance(answer, Exception):
+            if isinstance(answer, Unauthenticated):
+                with self._guard:
+                    self._located.pop(prepared.token_hash, None)
+            raise answer
+        operation = prepared.operation
+        if operation is None or operation.fetch is None or not answer.performed or answer.repeated:
+            return answer
+        with self.store.reading(self._fetch_timeout) as connection:
+            principals = standing.read_principals(connection, answer.workspace_id, [prepared.token_hash])
+        caller = principals.get(prepared.token_hash)
+        if caller is None:
+            raise Unauthenticated("this token is not known")
+        return fetch(
+            self.store,
+            prepared,
+            answer,
+            caller=caller,
+            bundle=self._bundle(answer.workspace_id),
+            now=self.clock(),
+            timeout_seconds=self._fetch_timeout,
+        )
+
+    def _tell(self, kind: str, notice: Mapping[str, Any]) -> None:
+        for handler in self._notice_handlers:
+            handler(kind, notice)
+
+    def _watch(self, calls: int) -> None:
+        for watcher in self._train_watchers:
+            watcher(calls)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls are queued in all corridors."""
+        return sum(corridor.waiting for corridor in list(self._corridors.values()))
+
+    def close(self) -> None:
+        """Carry every queued call, then end; later calls are answered NotPerformed."""
+        with self._guard:
+            if self._closed:
+                return
+            self._closed = True
+            corridors = list(self._corridors.values())
+        for corridor in corridors:
+            corridor.stop()
+        self._fetchers.shutdown(wait=True)
+
+
+def _hash(token: str | None) -> str:
+    if not token:
+        raise Unauthenticated("a bearer token is needed")
+    return standing.hash_token(token)

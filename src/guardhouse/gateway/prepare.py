@@ -24,7 +24,18 @@ from guardhouse.model import canonical
 from guardhouse.model.call import Call, Category, Fault, RawCall, Resource
 from guardhouse.model.facts import DomainFinding, Finding
 
-_CLAIMS = ("agent_id", "session_id", "sender", "sender_id", "from", "principal", "trust", "trust_level", "roles", "grants")
+_CLAIMS = (
+    "agent_id",
+    "session_id",
+    "sender",
+    "sender_id",
+    "from",
+    "principal",
+    "trust",
+    "trust_level",
+    "roles",
+    "grants",
+)
 """Body fields that speak of the caller. They are never believed: an identity is compared, the rest refused."""
 
 _IDENTITY_CLAIMS = frozenset(_CLAIMS[:6])
@@ -112,7 +123,9 @@ def prepare(
         size=len(raw.body),
         digest=canonical.keyed_digest(located.key, "call", digested),
         approval_id=raw.approval_id if raw.approval_id and _ID.match(raw.approval_id) else "",
-        idempotency=idempotency_digest(located.key, located.session_id, raw.idempotency_key) if raw.idempotency_key else "",
+        idempotency=idempotency_digest(located.key, located.session_id, raw.idempotency_key)
+        if raw.idempotency_key
+        else "",
         fault=Fault(fault.code, fault.message) if fault else None,
         governs=bool(operation and operation.people_only),
     )
@@ -229,7 +242,9 @@ def _without_claims(body: dict[str, Any], operation: Operation) -> tuple[dict[st
             claims.append(str(body[name]))
     if not claims:
         return body, ()
-    kept = {key: value for key, value in body.items() if key not in _IDENTITY_CLAIMS or key in operation.ask.model_fields}
+    kept = {
+        key: value for key, value in body.items() if key not in _IDENTITY_CLAIMS or key in operation.ask.model_fields
+    }
     return kept, tuple(claims)
 
 
@@ -240,7 +255,9 @@ def _validate(operation: Operation, body: Mapping[str, Any]) -> Ask:
         raise InvalidInput("the body holds text that is not Unicode") from error
     except ValidationError as error:
         faults = tuple(
-            FieldFault(".".join(str(part) for part in item["loc"]) or "body", item["msg"].lower().removeprefix("value error, "))
+            FieldFault(
+                ".".join(str(part) for part in item["loc"]) or "body", item["msg"].lower().removeprefix("value error, ")
+            )
             for item in error.errors(include_url=False, include_input=False, include_context=False)
         )
         raise InvalidInput(f"the body does not fit `{operation.name}`", faults) from error

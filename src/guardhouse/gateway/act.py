@@ -1,0 +1,142 @@
+"""Act: perform the effect of an allowed call, park a held one, and let nothing of a failed one remain."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+from guardhouse.catalog import Context
+from guardhouse.errors import Refusal
+from guardhouse.gateway.prepare import Prepared
+from guardhouse.gateway.read import View
+from guardhouse.governance import approvals
+from guardhouse.model.decision import Decision, Effect, Verdict
+from guardhouse.model.facts import Facts
+from guardhouse.model.ids import Ids
+
+_log = logging.getLogger("guardhouse.gateway")
+
+_ASK_AGAIN_SECONDS = 15
+"""How soon it is worth asking again whether a person has answered."""
+
+Notice = tuple[str, Mapping[str, Any]]
+
+
+@dataclass(slots=True)
+class Acted:
+    """What acting on one call came to: its code, and either a result or an error's detail."""
+
+    code: str
+    message: str = ""
+    result: dict[str, Any] | None = None
+    error: dict[str, Any] = field(default_factory=dict)
+    objects: list[str] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)
+
+
+def needs_savepoint(prepared: Prepared, decision: Decision) -> bool:
+    """Whether acting may write, so that it must be possible to undo it alone."""
+    if decision.effect is Effect.HOLD:
+        return True
+    if decision.effect is not Effect.ALLOW or prepared.operation is None:
+        return False
+    return prepared.operation.writes or decision.verdict is Verdict.ASK or bool(prepared.call.approval_id)
+
+
+def perform(view: View, prepared: Prepared, facts: Facts, decision: Decision, ids: Ids, sequence: int) -> Acted:
+    """Run the handler of an allowed call. A `Refusal` comes back as its code; anything else is raised.
+
+    An approval that let the call through is spent here, in the same savepoint as the effect: both
+    happen or neither.
+    """
+    operation, ask = prepared.operation, prepared.ask
+    assert operation is not None
+    assert ask is not None
+    context = Context(
+        tx=view.tx,
+        call=prepared.call,
+        facts=facts,
+        decision=decision,
+        bundle=view.standing.bundle,
+        ids=ids,
+        key=view.standing.key,
+        sequence=sequence,
+        texts=prepared.texts,
+        evidence=prepared.evidence,
+    )
+    approved = decision.step("approval")
+    if approved is not None and approved.code == "approved" and facts.approval is not None:
+        approvals.spend(view.tx, view.workspace_id, facts.approval.id, prepared.call.id)
+        context.objects.append(f"approval:{facts.approval.id}")
+    answer = operation.handler(context, ask)
+    result = {} if answer is None else answer.model_dump(mode="json")
+    return Acted("performed", result=result, objects=context.objects, notices=context.after_commit)
+
+
+def park(view: View, prepared: Prepared, facts: Facts, decision: Decision, ids: Ids, sequence: int) -> Acted:
+    """Open (or find) the question that a held call waits for."""
+    opened = approvals.open_question(
+        view.tx,
+        ids,
+        view.standing.key,
+        workspace=facts.workspace,
+        principal=facts.principal,
+        operation=prepared.call.operation,
+        resource=prepared.call.resource,
+        call_digest=prepared.call.digest,
+        law=facts.law,
+        decision_id=prepared.call.id,
+        sequence=sequence,
+        rules=decision.rules,
+        message=decision.message,
+    )
+    return Acted(
+        "approval_pending",
+        message=decision.message,
+        error={"approval_id": opened.id, "retry_after_seconds": _ASK_AGAIN_SECONDS, "rule_ids": list(decision.rules)},
+        objects=[f"approval:{opened.id}"],
+        notices=[approvals.notice_of(opened.row)] if opened.new else [],
+    )
+
+
+def attempt(
+    view: View, prepared: Prepared, facts: Facts, decision: Decision, ids: Ids, sequence: int, *, alone: bool = False
+) -> Acted:
+    """Act on a decision so that a failure takes only this call down. `alone`: guard even what should not write.
+
+    A lost connection is raised: then the whole train is carried again. A handler that crashes for any
+    other reason has its savepoint undone and is recorded as `internal_error`.
+    """
+    act = park if decision.effect is Effect.HOLD else perform
+    guarded = alone or needs_savepoint(prepared, decision)
+    try:
+        if not guarded:
+            return act(view, prepared, facts, decision, ids, sequence)
+        with view.tx.savepoint():
+            return act(view, prepared, facts, decision, ids, sequence)
+    except Refusal as refusal:
+        return Acted(refusal.code, refusal.message, error=dict(refusal.extra))
+    except DBAPIError as error:
+        if error.connection_invalidated or not guarded or _whole_database(error):
+            raise
+        _log.exception("operation %s failed in the database, decision %s", prepared.call.operation, prepared.call.id)
+        return _crashed()
+    except SQLAlchemyError:
+        raise
+    except Exception:  # noqa: BLE001  # whatever a handler throws, its call ends as a recorded refusal
+        _log.exception("operation %s failed, decision %s", prepared.call.operation, prepared.call.id)
+        return _crashed()
+
+
+def _crashed() -> Acted:
+    return Acted("internal_error", "the operation failed inside Guardhouse; nothing of it was kept")
+
+
+def _whole_database(error: DBAPIError) -> bool:
+    """Faults of the ground itself (disk full, read-only, gone), which no savepoint can make good."""
+    text = str(error.orig).lower()
+    return any(word in text for word in ("disk", "full", "readonly", "read-only", "i/o", "malformed", "no space"))

@@ -1,0 +1,61 @@
+"""Fetch: read an answer after the commit, on a read-only connection, at the tree size its entry permits."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from sqlalchemy.exc import DBAPIError
+
+from guardhouse.bundle import Bundle
+from guardhouse.catalog import Reader
+from guardhouse.errors import Refusal
+from guardhouse.gateway.prepare import Prepared
+from guardhouse.model.answer import Outcome
+from guardhouse.model.facts import Principal
+from guardhouse.model.instants import Micros
+from guardhouse.storage.store import Store
+
+_log = logging.getLogger("guardhouse.fetch")
+
+
+def fetch(
+    store: Store,
+    prepared: Prepared,
+    outcome: Outcome,
+    *,
+    caller: Principal,
+    bundle: Bundle,
+    now: Micros,
+    timeout_seconds: float,
+) -> Outcome:
+    """The outcome with its answer read, for an operation that declares a fetch and was permitted.
+
+    The entry stands whatever happens here: it records the permission and the query, and its sequence
+    is the tree size that may be seen.
+    """
+    operation = prepared.operation
+    if operation is None or operation.fetch is None or not outcome.performed:
+        return outcome
+    try:
+        with store.reading(timeout_seconds) as connection:
+            reader = Reader(
+                connection=connection,
+                workspace_id=outcome.workspace_id,
+                tree_size=outcome.sequence,
+                now=now,
+                caller=caller,
+                bundle=bundle,
+            )
+            answer = operation.fetch(reader, prepared.ask)
+    except Refusal as refusal:
+        return replace(outcome, code=refusal.code, message=refusal.message, result=None, error=dict(refusal.extra))
+    except DBAPIError:
+        _log.exception("the answer to decision %s could not be read", outcome.decision_id)
+        return replace(
+            outcome,
+            code="answer_unavailable",
+            message="the question was permitted and recorded, but reading the answer failed or took too long; narrow it or ask again",
+            result=None,
+        )
+    return replace(outcome, result=answer.model_dump(mode="json"))

@@ -1,0 +1,221 @@
+"""Read: gather the facts of a train inside its transaction, and keep them while its calls are carried.
+
+What a train reads lives in a `View`: heads, standing, quotas, first outcomes. Effects of its own
+calls update the view, so that a suspension in the third call binds the fourth. Standing (principals,
+workspace, active bundle) may outlive the train in a `StandingCache`, only under the workspace's
+standing-version, which database triggers raise; quotas, approvals and the state of what is touched
+are read every time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from sqlalchemy import bindparam, select
+
+from guardhouse.bundle import Bundle, versions
+from guardhouse.gateway.prepare import Prepared
+from guardhouse.gateway.tables import FIRST_OUTCOME
+from guardhouse.governance import approvals, quotas, standing
+from guardhouse.ledger import entries
+from guardhouse.ledger.tables import HEAD
+from guardhouse.model import canonical
+from guardhouse.model.facts import ApprovalFact, Facts, Principal, WorkspaceFacts
+from guardhouse.model.instants import DAY, Micros
+from guardhouse.storage.store import Transaction
+
+CALLS_PER_HOUR = "calls_per_hour"
+
+_FIRST_OUTCOMES = select(FIRST_OUTCOME).where(
+    FIRST_OUTCOME.c.workspace_id == bindparam("workspace"),
+    FIRST_OUTCOME.c.key.in_(bindparam("keys", expanding=True)),
+    FIRST_OUTCOME.c.at > bindparam("since"),
+)
+_VERSION = select(HEAD.c.standing_version).where(HEAD.c.workspace_id == bindparam("workspace"))
+
+
+class LawMissing(Exception):
+    """The active bundle is not compiled in this process yet; compile it outside the train and carry again."""
+
+    def __init__(self, workspace_id: str, digest: str) -> None:
+        super().__init__(digest)
+        self.workspace_id = workspace_id
+        self.digest = digest
+
+
+@dataclass(slots=True)
+class Standing:
+    """A workspace's standing at one version, with the canonical bytes that entries name it by."""
+
+    version: int
+    facts: WorkspaceFacts
+    key: bytes
+    bundle: Bundle
+    repositories: frozenset[str]
+    digest: str
+    body: bytes
+    principals: dict[str, Principal | None] = field(default_factory=dict)
+    principal_bodies: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+
+    def recorded(self, token_hash: str) -> tuple[str, bytes]:
+        """The digest and canonical bytes of a principal's standing."""
+        known = self.principal_bodies.get(token_hash)
+        if known is None:
+            principal = self.principals[token_hash]
+            assert principal is not None
+            body = canonical.encode(principal.to_json())
+            known = self.principal_bodies[token_hash] = (canonical.digest(body), body)
+        return known
+
+
+class StandingCache:
+    """Standing by workspace, kept between trains of one corridor. Dropped whole after a failed train."""
+
+    def __init__(self, bundles: versions.BundleCache) -> None:
+        self.bundles = bundles
+        self._kept: dict[str, Standing] = {}
+
+    def drop(self) -> None:
+        """Forget everything; the next train reads it again."""
+        self._kept.clear()
+
+    def read(self, tx: Transaction, workspace_id: str, version: int, token_hashes: Iterable[str]) -> Standing:
+        """The standing at `version`, with at least these principals; raises LawMissing when its bundle must be compiled first."""
+        standing_now = self._kept.get(workspace_id)
+        if standing_now is None or standing_now.version != version:
+            found_workspace = standing.read_workspace(tx.connection, workspace_id)
+            if found_workspace is None:
+                raise LookupError(f"workspace {workspace_id} has a head but no row")
+            facts = found_workspace.facts
+            digest, _law = versions.active(tx.connection, workspace_id)
+            bundle = self.bundles.known(digest)
+            if bundle is None:
+                raise LawMissing(workspace_id, digest)
+            names = standing.read_repositories(tx.connection, workspace_id)
+            body = canonical.encode(facts.to_json())
+            standing_now = Standing(version, facts, found_workspace.key, bundle, names, canonical.digest(body), body)
+            self._kept[workspace_id] = standing_now
+        missing = [token for token in dict.fromkeys(token_hashes) if token not in standing_now.principals]
+        if missing:
+            found = standing.read_principals(tx.connection, workspace_id, missing)
+            for token in missing:
+                standing_now.principals[token] = found.get(token)
+        return standing_now
+
+
+@dataclass(slots=True)
+class First:
+    """The first outcome of an idempotency key, as stored."""
+
+    decision_id: str
+    call_digest: str
+    body: bytes
+
+
+class View:
+    """What one train knows of one workspace."""
+
+    def __init__(
+        self, tx: Transaction, cache: StandingCache, head: entries.Head, calls: list[Prepared], now: Micros
+    ) -> None:
+        self.tx = tx
+        self.head = head
+        self.now = now
+        self._cache = cache
+        self.workspace_id = head.workspace_id
+        self.standing = cache.read(tx, self.workspace_id, head.standing_version, (call.token_hash for call in calls))
+        self.version = head.standing_version
+        known = {
+            principal.id: principal
+            for call in calls
+            if (principal := self.standing.principals[call.token_hash]) is not None and principal.kind == "agent"
+        }
+        self._used = quotas.read(tx, self.workspace_id, tuple(known), now) if known else {}
+        self._spent: set[str] = set()
+        keys = [call.call.idempotency for call in calls if call.call.idempotency]
+        self._first: dict[tuple[str, str], First] = {}
+        if keys:
+            rows = tx.execute(_FIRST_OUTCOMES, {"workspace": self.workspace_id, "keys": keys, "since": now - DAY})
+            for row in rows.mappings():
+                first = First(row["decision_id"], row["call_digest"], row["body"])
+                self._first[row["session_id"], row["key"]] = first
+
+    def facts(self, prepared: Prepared, approval: ApprovalFact | None = None, pending: int = 0) -> Facts | None:
+        """The facts of one call, or None when the token no longer leads to anybody."""
+        principal = self.standing.principals.get(prepared.token_hash)
+        if principal is None:
+            return None
+        used = dict(self._used.get(principal.id, {}))
+        if prepared.operation is not None and prepared.ask is not None:
+            for limit, measure in prepared.operation.measures.items():
+                used[limit] = measure(self.tx, self.workspace_id, principal, prepared.ask)
+        first = self.first(prepared, principal)
+        repository = prepared.call.resource.repository
+        return Facts(
+            now=self.now,
+            principal=principal,
+            workspace=self.standing.facts,
+            claim=_claim(prepared.claims, principal),
+            quota=tuple(sorted(used.items())) if principal.kind == "agent" else (),
+            findings=prepared.findings,
+            domains=prepared.domains,
+            approval=approval,
+            pending_approvals=pending,
+            law=self.standing.bundle.law,
+            registered_repository=repository if repository in self.standing.repositories else "",
+            repeats=first.decision_id if first and first.call_digest == prepared.call.digest else "",
+            repeat_differs=bool(first and first.call_digest != prepared.call.digest),
+        )
+
+    def first(self, prepared: Prepared, principal: Principal) -> First | None:
+        """The first outcome of this call's idempotency key in this session, or None."""
+        if not prepared.call.idempotency:
+            return None
+        return self._first.get((principal.session_id, prepared.call.idempotency))
+
+    def remember_first(self, prepared: Prepared, principal: Principal, body: bytes) -> None:
+        """Let later calls of the same train see this call's outcome under its key."""
+        key = (principal.session_id, prepared.call.idempotency)
+        self._first[key] = First(prepared.call.id, prepared.call.digest, body)
+
+    def approval(self, prepared: Prepared, facts: Facts) -> tuple[ApprovalFact | None, int]:
+        """The approval presented or found for a call, and how many questions its caller has open."""
+        call = prepared.call
+        question = approvals.question_digest(
+            self.standing.key, facts.principal.id, call.operation, call.resource, call.digest
+        )
+        presented = call.approval_id
+        connection = self.tx.connection
+        rows = approvals.read_for(connection, self.workspace_id, (presented,) if presented else (), (question,))
+        chosen = approvals.choose(rows, presented, question)
+        fact = approvals.fact_of(chosen, question, bool(presented)) if chosen is not None else None
+        counts = approvals.pending_counts(connection, self.workspace_id, (facts.principal.id,), self.now)
+        return fact, counts.get(facts.principal.id, 0)
+
+    def count(self, principal: Principal) -> None:
+        """Count one decided call of an agent against its hourly limit."""
+        if principal.kind == "agent":
+            used = self._used.setdefault(principal.id, {})
+            used[CALLS_PER_HOUR] = used.get(CALLS_PER_HOUR, 0) + 1
+            self._spent.add(principal.id)
+
+    def spent(self) -> dict[str, dict[str, int]]:
+        """The counters that this train changed, to be written once."""
+        return {principal: {CALLS_PER_HOUR: self._used[principal][CALLS_PER_HOUR]} for principal in self._spent}
+
+    def refresh(self, prepared: list[Prepared]) -> None:
+        """Read standing again when an effect of this very train has changed it."""
+        version = self.tx.execute(_VERSION, {"workspace": self.workspace_id}).scalar_one()
+        if version != self.version:
+            self.version = version
+            self.standing = self._cache.read(
+                self.tx, self.workspace_id, version, (call.token_hash for call in prepared)
+            )
+
+
+def _claim(claims: tuple[str, ...], principal: Principal) -> str:
+    if not claims:
+        return "none"
+    own = {principal.id, principal.session_id}
+    return "own" if all(claim in own for claim in claims) else "other"

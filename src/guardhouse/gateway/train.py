@@ -1,0 +1,307 @@
+"""The train: calls that wait ride together through one transaction and one commit.
+
+Carried one after another in the order given, each call is read, decided, acted and recorded as if it
+were alone (a property test holds this); all entries are written with one statement and made durable
+by one commit, and only then does any answer leave.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.exc import SQLAlchemyError
+
+from guardhouse.bundle import versions
+from guardhouse.errors import NotPerformed, OutcomeUnknown, Unauthenticated
+from guardhouse.gateway import act, record
+from guardhouse.gateway.decide import decide
+from guardhouse.gateway.prepare import Prepared, examine
+from guardhouse.gateway.read import LawMissing, StandingCache, View
+from guardhouse.gateway.tables import FIRST_OUTCOME
+from guardhouse.governance import quotas
+from guardhouse.ledger import entries
+from guardhouse.ledger.tables import ENTRY
+from guardhouse.model import canonical
+from guardhouse.model.answer import Outcome
+from guardhouse.model.decision import Effect, Verdict
+from guardhouse.model.facts import Facts
+from guardhouse.model.ids import Ids
+from guardhouse.storage.store import Store, Transaction
+
+_log = logging.getLogger("guardhouse.train")
+
+MOST_CALLS = 256
+MOST_BYTES = 1_048_576
+MOST_SECONDS = 0.005
+"""A train's bounds. What does not fit waits for the next one."""
+
+Answered = Outcome | Exception
+"""What a passenger gets: an outcome, or the exception that says why there is none."""
+
+
+@dataclass(slots=True)
+class Carried:
+    """One call after its ride, before the commit."""
+
+    prepared: Prepared
+    answer: Answered
+    notices: list[act.Notice]
+
+
+class Train:
+    """Carries lists of prepared calls over one store. Belongs to one thread; knows no queue and no event loop.
+
+    `notices` is called after the commit with what the calls want told. `monotonic` measures how long
+    carrying takes; it bounds the train and decides nothing.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        bundles: versions.BundleCache,
+        ids: Ids,
+        notices: Callable[[str, Any], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._store = store
+        self._ids = ids
+        self._notices = notices
+        self._monotonic = monotonic
+        self._bundles = bundles
+        self._cache = StandingCache(bundles)
+        self._contents = entries.KnownContents()
+        self._uncommitted: dict[str, Carried] = {}
+
+    def carry(self, calls: list[Prepared]) -> list[tuple[Prepared, Answered]]:
+        """Carry as many of `calls` as the bounds allow, from the front; give each carried one's answer.
+
+        Never raises for a call's sake: a failure is that call's answer.
+        """
+        try:
+            carried = self._ride(calls, alone=False)
+        except Exception as error:  # noqa: BLE001  # every failure of the ground ends in the careful second ride
+            _log.warning("a train of %d calls failed and is carried again one by one: %s", len(calls), _brief(error))
+            self._forget()
+            settled = [(call, self._once_more(call)) for call in calls[:MOST_CALLS]]
+            self._uncommitted = {}
+            return settled
+        return self._deliver(carried)
+
+    def _deliver(self, carried: list[Carried]) -> list[tuple[Prepared, Answered]]:
+        for passenger in carried:
+            for kind, notice in passenger.notices:
+                self._notices(kind, notice)
+        return [(passenger.prepared, passenger.answer) for passenger in carried]
+
+    def _forget(self) -> None:
+        self._cache.drop()
+        self._contents.forget()
+
+    def _once_more(self, prepared: Prepared) -> Answered:
+        """Settle one call of a failed train: its recorded outcome, a second ride alone, or an honest error."""
+        try:
+            recorded = self._recorded(prepared)
+        except Exception as error:  # noqa: BLE001  # whoever cannot ask must not guess
+            _log.error("cannot ask whether decision %s was recorded: %s", prepared.call.id, _brief(error))
+            return OutcomeUnknown(
+                "the database cannot say whether this call was recorded; ask `get_outcome` with the idempotency key",
+                decision_id=prepared.call.id,
+            )
+        if recorded:
+            return self._committed_after_all(prepared)
+        try:
+            return self._deliver(self._ride([prepared], alone=True))[0][1]
+        except Exception as error:  # noqa: BLE001  # the caller gets an answer whatever happened
+            self._forget()
+            _log.error("decision %s could not be recorded: %s", prepared.call.id, _brief(error))
+            try:
+                if self._recorded(prepared):
+                    return self._committed_after_all(prepared)
+            except Exception:  # noqa: BLE001
+                return OutcomeUnknown(
+                    "the database cannot say whether this call was recorded", decision_id=prepared.call.id
+                )
+            return NotPerformed(
+                "the ledger cannot be written, so nothing was done; send the call again", decision_id=prepared.call.id
+            )
+
+    def _committed_after_all(self, prepared: Prepared) -> Answered:
+        """The commit's answer was lost but its entries are there: what was worked out before it holds."""
+        carried = self._uncommitted.get(prepared.call.id)
+        if carried is None:
+            return OutcomeUnknown(
+                "the call was recorded, but its answer was lost; ask `get_outcome` with the idempotency key",
+                decision_id=prepared.call.id,
+            )
+        return self._deliver([carried])[0][1]
+
+    def _recorded(self, prepared: Prepared) -> bool:
+        query = select(ENTRY.c.sequence).where(
+            ENTRY.c.workspace_id == prepared.located.workspace_id, ENTRY.c.id == prepared.call.id
+        )
+        with self._store.reading(5.0) as connection:
+            return connection.execute(query).first() is not None
+
+    def _ride(self, calls: list[Prepared], *, alone: bool) -> list[Carried]:
+        """One transaction over the front of `calls`. A missing bundle is compiled outside and the ride begun again."""
+        for _ in range(8):
+            try:
+                return self._one_transaction(calls, alone=alone)
+            except LawMissing as missing:
+                with self._store.reading() as connection:
+                    self._bundles.load(connection, missing.workspace_id, missing.digest)
+        raise NotPerformed("the active policy changes faster than it can be loaded; send the call again")
+
+    def _one_transaction(self, calls: list[Prepared], *, alone: bool) -> list[Carried]:
+        workspaces = tuple(dict.fromkeys(call.located.workspace_id for call in calls))
+        try:
+            with self._store.writing(workspaces[0]) as tx:
+                heads = entries.read_heads(tx, workspaces)
+                clock = max((read.clock_micros or 0 for read in heads.values()), default=0)
+                tx.now = max(clock or tx.now, max((read.head.last_at for read in heads.values()), default=0))
+                carried: list[Carried] = []
+                views: dict[str, _Carriage] = {}
+                started, size = self._monotonic(), 0
+                for prepared in calls[:MOST_CALLS]:
+                    if carried and not alone:
+                        size += prepared.size
+                        if size > MOST_BYTES or self._monotonic() - started > MOST_SECONDS:
+                            break
+                    workspace = prepared.located.workspace_id
+                    if workspace not in heads:
+                        carried.append(Carried(prepared, _nobody(), []))
+                        continue
+                    if workspace not in views:
+                        ours = [call for call in calls[:MOST_CALLS] if call.located.workspace_id == workspace]
+                        views[workspace] = _Carriage(View(tx, self._cache, heads[workspace].head, ours, tx.now), ours)
+                    carried.append(views[workspace].carry(prepared, self._ids, alone=alone))
+                for carriage in views.values():
+                    carriage.record(tx, self._contents)
+                self._uncommitted = {passenger.prepared.call.id: passenger for passenger in carried}
+        except BaseException:
+            self._forget()
+            raise
+        return carried
+
+
+class _Carriage:
+    """The calls of one workspace in one train: its view, and the entries to be written at the end."""
+
+    def __init__(self, view: View, calls: list[Prepared]) -> None:
+        self._view = view
+        self._calls = calls
+        self._drafts: list[entries.Draft] = []
+        self._firsts: list[dict[str, Any]] = []
+
+    def carry(self, prepared: Prepared, ids: Ids, *, alone: bool) -> Carried:
+        """Read, decide, act and draft the entry of one call."""
+        view = self._view
+        examine(prepared, view.standing.bundle)
+        facts = view.facts(prepared)
+        if facts is None:
+            return Carried(prepared, _nobody(), [])
+        facts, decision = self._decide(prepared, facts)
+        sequence = view.head.tree_size + len(self._drafts)
+        acted = self._act(prepared, facts, decision, ids, sequence, alone=alone)
+        entry = record.draft(view, prepared, facts, decision, acted.code, acted.objects, sequence, ids.secret(16))
+        self._drafts.append(entries.encoded(entry))
+        if decision.code != "quota_exhausted" and decision.steps[0].effect is Effect.ALLOW:
+            view.count(facts.principal)
+        operation = prepared.operation
+        if acted.code == "performed" and operation is not None and operation.writes and not facts.repeats:
+            view.refresh(self._calls)
+        if acted.code == "performed" and prepared.call.idempotency and not facts.repeats:
+            self._keep_first(prepared, facts, acted.result or {}, sequence)
+        outcome = record.answer(
+            prepared,
+            facts,
+            decision,
+            acted.code,
+            sequence,
+            message=acted.message,
+            result=acted.result,
+            error=acted.error,
+        )
+        return Carried(prepared, outcome, acted.notices)
+
+    def _decide(self, prepared: Prepared, facts: Facts) -> tuple[Facts, Any]:
+        """Decide; where an approval could matter, read it and decide again with that fact in hand."""
+        view = self._view
+        decision = decide(prepared.call, facts, view.standing.bundle)
+        if decision.effect is Effect.HOLD or prepared.call.approval_id or decision.verdict is Verdict.ASK:
+            approval, pending = view.approval(prepared, facts)
+            facts = replace(facts, approval=approval, pending_approvals=pending)
+            decision = decide(prepared.call, facts, view.standing.bundle)
+        return facts, decision
+
+    def _act(
+        self, prepared: Prepared, facts: Facts, decision: Any, ids: Ids, sequence: int, *, alone: bool
+    ) -> act.Acted:
+        if decision.effect is Effect.DENY:
+            details = record.refusal_details(prepared, facts, decision)
+            return act.Acted(decision.code, decision.message, error=details)
+        if decision.code == "repeated":
+            first = self._view.first(prepared, facts.principal)
+            assert first is not None
+            return act.Acted(
+                "performed", result=canonical.decode(first.body), objects=[f"decision:{first.decision_id}"]
+            )
+        return act.attempt(self._view, prepared, facts, decision, ids, sequence, alone=alone)
+
+    def _keep_first(self, prepared: Prepared, facts: Facts, result: dict[str, Any], sequence: int) -> None:
+        body = record.first_outcome_body(prepared, result)
+        self._view.remember_first(prepared, facts.principal, body)
+        self._firsts.append(
+            {
+                "workspace_id": self._view.workspace_id,
+                "session_id": facts.principal.session_id,
+                "key": prepared.call.idempotency,
+                "call_digest": prepared.call.digest,
+                "decision_id": prepared.call.id,
+                "sequence": sequence,
+                "at": self._view.now,
+                "body": body,
+            }
+        )
+
+    def record(self, tx: Transaction, contents: entries.KnownContents) -> None:
+        """Write every entry of this workspace, and the counters its calls used."""
+        if not self._drafts:
+            return
+        entries.append(tx, self._view.head, self._drafts, contents)
+        spent = self._view.spent()
+        if spent:
+            quotas.write(tx, self._view.workspace_id, spent, self._view.now)
+        if self._firsts:
+            _store_firsts(tx, self._firsts)
+
+
+def _store_firsts(tx: Transaction, rows: Iterable[dict[str, Any]]) -> None:
+    """Keep first outcomes; one older than a day under the same key gives way."""
+    for row in rows:
+        tx.execute(
+            FIRST_OUTCOME.delete().where(
+                FIRST_OUTCOME.c.workspace_id == row["workspace_id"],
+                FIRST_OUTCOME.c.session_id == row["session_id"],
+                FIRST_OUTCOME.c.key == row["key"],
+            )
+        )
+        tx.execute(FIRST_OUTCOME.insert(), row)
+
+
+def _nobody() -> Unauthenticated:
+    return Unauthenticated("this token is not known")
+
+
+def _brief(error: Exception) -> str:
+    """A driver's message without the statement and its parameters, which may hold what must not be logged."""
+    return (
+        f"{type(error).__name__}: {error.orig}"
+        if isinstance(error, SQLAlchemyError) and hasattr(error, "orig")
+        else type(error).__name__
+    )
