@@ -77,7 +77,7 @@ class Guardhouse:
         try:
             self.checkpointer.run(self.store, self.clock())
             self.store.tidy()
-        except Exception:
+        except Exception:  # noqa: BLE001  # whatever fails here must not end the thread that would try again
             _log.exception("background work failed and will be tried again")
 
     def close(self) -> None:

@@ -24,21 +24,12 @@ from guardhouse.model import canonical
 from guardhouse.model.call import Call, Category, Fault, RawCall, Resource
 from guardhouse.model.facts import DomainFinding, Finding
 
-_CLAIMS = (
-    "agent_id",
-    "session_id",
-    "sender",
-    "sender_id",
-    "from",
-    "principal",
-    "trust",
-    "trust_level",
-    "roles",
-    "grants",
-)
-"""Body fields that speak of the caller. They are never believed: an identity is compared, the rest refused."""
+_IDENTITY_CLAIMS = frozenset({"agent_id", "session_id", "sender", "sender_id", "from", "principal"})
+"""Body fields that say who calls. They are never believed: they are compared with the token's principal.
 
-_IDENTITY_CLAIMS = frozenset(_CLAIMS[:6])
+A claim of trust, roles or grants is an unknown field of every operation, and refused as one.
+"""
+
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _DEPTH = 64
 _INT64 = range(-(2**63), 2**63)
@@ -85,30 +76,17 @@ def prepare(
 ) -> Prepared:
     """Turn what a door handed in into a judged form. Never raises for anything the caller wrote."""
     operation = catalog.find(raw.operation)
+    home = Home(located.workspace_id, located.principal_id, located.repository or "default")
+    read = _Read()
     fault: InvalidInput | None = None
-    ask: Ask | None = None
-    claims: tuple[str, ...] = ()
-    plain: dict[str, Any] | None = None
-    resource = Resource("Workspace", located.workspace_id)
-    evidence: Any = None
     try:
-        if operation is None:
-            raise InvalidInput("no such operation; the documentation lists them all", code="unknown_operation")
-        if raw.oversized:
-            raise InvalidInput("the body is larger than this gateway takes", code="payload_too_large")
-        body = _parse(raw.body)
-        body, claims = _without_claims(body, operation)
-        ask = _validate(operation, body)
-        plain = ask.model_dump(mode="json")
-        _encode(plain)
-        home = Home(located.workspace_id, located.principal_id, located.repository or "default")
-        resource = operation.resource(ask, home)
-        if operation.gather is not None:
-            evidence = operation.gather(ask)
+        read = _read(raw, operation, home)
     except InvalidInput as error:
-        fault, ask, plain = error, None, None
+        fault = error
     except GuardhouseError as error:
-        fault, ask, plain = InvalidInput(error.message), None, None
+        fault = InvalidInput(error.message)
+    ask, plain = read.ask, read.plain
+    resource = read.resource or Resource("Workspace", located.workspace_id)
 
     name = operation.name if operation else raw.operation if _NAME.match(raw.operation) else "unnamed"
     safe_resource = Resource(resource.type, bundle.packs.redact(resource.id), bundle.packs.redact(resource.repository))
@@ -136,8 +114,8 @@ def prepare(
         operation=operation,
         ask=ask,
         call=call,
-        claims=claims,
-        evidence=evidence,
+        claims=read.claims,
+        evidence=read.evidence,
         fields=fault.fields if fault else (),
         request_id=raw.request_id,
         size=len(raw.body),
@@ -149,6 +127,31 @@ def prepare(
         prepared.destinations = operation.destinations(ask) if operation.destinations else ()
         examine(prepared, bundle)
     return prepared
+
+
+@dataclass(slots=True)
+class _Read:
+    """What could be made of a body; all or nothing."""
+
+    ask: Ask | None = None
+    plain: dict[str, Any] | None = None
+    resource: Resource | None = None
+    claims: tuple[str, ...] = ()
+    evidence: Any = None
+
+
+def _read(raw: RawCall, operation: Operation | None, home: Home) -> _Read:
+    """Understand the body, or raise InvalidInput saying what to mend."""
+    if operation is None:
+        raise InvalidInput("no such operation; the documentation lists them all", code="unknown_operation")
+    if raw.oversized:
+        raise InvalidInput("the body is larger than this gateway takes", code="payload_too_large")
+    body, claims = _without_claims(_parse(raw.body), operation)
+    ask = _validate(operation, body)
+    plain = ask.model_dump(mode="json")
+    _encode(plain)
+    evidence = operation.gather(ask) if operation.gather is not None else None
+    return _Read(ask, plain, operation.resource(ask, home), claims, evidence)
 
 
 _ID = re.compile(r"[a-z]{2,4}_[0-9a-z]{1,60}\Z")
@@ -236,10 +239,8 @@ def _refuse_hostile(value: Any) -> None:
 
 def _without_claims(body: dict[str, Any], operation: Operation) -> tuple[dict[str, Any], tuple[str, ...]]:
     """Take claims of identity out of the body, to be compared; other claims about the caller are refused by the model."""
-    claims = []
-    for name in _IDENTITY_CLAIMS & body.keys():
-        if name not in operation.ask.model_fields:
-            claims.append(str(body[name]))
+    undeclared = (_IDENTITY_CLAIMS & body.keys()) - operation.ask.model_fields.keys()
+    claims = [str(body[name]) for name in undeclared]
     if not claims:
         return body, ()
     kept = {
