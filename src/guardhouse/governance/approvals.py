@@ -8,8 +8,7 @@ never written, so no sweeper decides anything.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
@@ -34,22 +33,18 @@ DECIDING_ROLES = frozenset({"operator", "security"})
 Row = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     """The question a held call asks: its row, and whether this call opened it."""
 
     row: Row
     new: bool
 
-    @property
-    def id(self) -> str:
-        """The approval's id."""
-        return str(self.row["id"])
 
-
-def question_digest(key: bytes, principal_id: str, operation: str, resource: Resource, call_digest: str) -> str:
-    """What an approval is bound to, as an HMAC under the workspace key."""
-    return keyed_digest(key, "approval", encode([principal_id, operation, resource.to_json(), call_digest]))
+def question_digest(
+    key: bytes, principal_id: str, operation: str, resource: Mapping[str, Any], call_digest: str
+) -> str:
+    """What an approval is bound to, as an HMAC under the workspace key. `resource` is in its JSON form."""
+    return keyed_digest(key, "approval", encode([principal_id, operation, resource, call_digest]))
 
 
 def state_of(row: Row, now: Micros, law: str = "") -> str:
@@ -88,18 +83,18 @@ _READ_FOR = select(APPROVAL).where(
 
 
 def read_for(
-    connection: Connection, workspace_id: str, presented_ids: Iterable[str], questions: Iterable[str]
+    tx: Transaction, workspace_id: str, presented_ids: Iterable[str], questions: Iterable[str]
 ) -> list[dict[str, Any]]:
     """The rows presented by id and the latest row of each question, in one statement for a whole train."""
     presented, asked = sorted(set(presented_ids)), sorted(set(questions))
     if not presented and not asked:
         return []
     parameters = {"workspace": workspace_id, "presented": presented, "questions": asked}
-    return [dict(row) for row in connection.execute(_READ_FOR, parameters).mappings()]
+    return tx.rows(_READ_FOR, parameters)
 
 
 _PENDING = (
-    select(APPROVAL.c.principal_id, func.count())
+    select(APPROVAL.c.principal_id, func.count().label("open"))
     .where(
         APPROVAL.c.workspace_id == bindparam("workspace"),
         APPROVAL.c.state == "pending",
@@ -110,15 +105,13 @@ _PENDING = (
 )
 
 
-def pending_counts(
-    connection: Connection, workspace_id: str, principal_ids: Iterable[str], now: Micros
-) -> dict[str, int]:
+def pending_counts(tx: Transaction, workspace_id: str, principal_ids: Iterable[str], now: Micros) -> dict[str, int]:
     """How many open questions each principal has, in one statement; those with none are left out."""
     principals = sorted(set(principal_ids))
     if not principals:
         return {}
     parameters = {"workspace": workspace_id, "principals": principals, "now": now}
-    return {row[0]: row[1] for row in connection.execute(_PENDING, parameters)}
+    return {row["principal_id"]: row["open"] for row in tx.rows(_PENDING, parameters)}
 
 
 def choose(rows: Iterable[Row], presented_id: str, question: str) -> Row | None:
@@ -143,13 +136,13 @@ def _age(row: Row) -> tuple[int, int]:
     return row["asked_at"], row["sequence"]
 
 
-def fact_of(row: Row, question: str, presented: bool) -> ApprovalFact:
-    """The row as the gates may know it: instants and states, no verdict."""
+def fact_of(row: Row, question: str, presented_id: str) -> ApprovalFact:
+    """The row as the gates may know it: instants and states, no verdict. `presented_id`: what the call presents, or ""."""
     return ApprovalFact(
         id=row["id"],
         state=row["state"],
         bound=row["question"] == question,
-        presented=presented,
+        presented=row["id"] == presented_id,
         law=row["law"],
         pending_until=row["pending_until"],
         grant_until=row["grant_until"],
@@ -178,8 +171,8 @@ def open_question(
     The same open question gives the same row; a live grant or a refusal younger than 24 h gives that
     row; a pending one of another law is replaced. Refusal `too_many_pending` past `MAX_PENDING`.
     """
-    question = question_digest(key, principal.id, operation, resource, call_digest)
-    latest = choose(read_for(tx.connection, workspace.id, (), (question,)), "", question)
+    question = question_digest(key, principal.id, operation, resource.to_json(), call_digest)
+    latest = choose(read_for(tx, workspace.id, (), (question,)), "", question)
     if latest is not None and _stands(latest, tx.now, law):
         return Opened(latest, new=False)
     if latest is not None and latest["state"] == "pending":
@@ -190,7 +183,7 @@ def open_question(
             )
             .values(state="replaced")
         )
-    if pending_counts(tx.connection, workspace.id, (principal.id,), tx.now).get(principal.id, 0) >= MAX_PENDING:
+    if pending_counts(tx, workspace.id, (principal.id,), tx.now).get(principal.id, 0) >= MAX_PENDING:
         raise Refusal(
             "too_many_pending",
             f"{MAX_PENDING} questions of yours wait for a person already",
@@ -234,7 +227,7 @@ def _stands(row: Row, now: Micros, law: str) -> bool:
     return state_of(row, now, law) in ("pending", "granted")
 
 
-def notice_of(row: Row) -> tuple[str, Mapping[str, Any]]:
+def notice(row: Row) -> tuple[str, Mapping[str, Any]]:
     """What people are told when a question opens: for `Context.after_commit`, once, by whoever opened it."""
     return "approval_asked", {
         "approval_id": row["id"],
@@ -304,7 +297,7 @@ def _decide(
     return row | decided
 
 
-def spend(tx: Transaction, workspace_id: str, approval_id: str, decision_id: str) -> None:
+def spend(tx: Transaction, workspace_id: str, approval_id: str, decision_id: str, now: Micros) -> None:
     """Use a grant up, exactly once; Refusal `approval_spent` when it is not there to be used."""
     changed = tx.execute(
         update(APPROVAL)
@@ -312,9 +305,9 @@ def spend(tx: Transaction, workspace_id: str, approval_id: str, decision_id: str
             APPROVAL.c.workspace_id == workspace_id,
             APPROVAL.c.id == approval_id,
             APPROVAL.c.state == "granted",
-            APPROVAL.c.grant_until > tx.now,
+            APPROVAL.c.grant_until > now,
         )
-        .values(state="spent", spent_at=tx.now, spent_by=decision_id)
+        .values(state="spent", spent_at=now, spent_by=decision_id)
     )
     if changed.rowcount != 1:
         raise Refusal("approval_spent", f"approval `{approval_id}` was used already or its grant ran out")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
@@ -26,6 +26,7 @@ from sqlalchemy import (
     union_all,
 )
 
+from guardhouse.errors import Refusal
 from guardhouse.governance.tables import (
     AGENT,
     CONTROL_ORDER,
@@ -80,15 +81,7 @@ class Located:
     session_id: str
     repository: str
     handle: str
-
-
-@dataclass(frozen=True, slots=True)
-class WorkspaceStanding:
-    """The workspace's facts and its HMAC key."""
-
-    slug: str
-    facts: WorkspaceFacts
-    key: bytes
+    key: bytes = field(repr=False)
 
 
 _LOCATE = (
@@ -98,9 +91,11 @@ _LOCATE = (
         TOKEN.c.principal_id,
         TOKEN.c.session_id,
         SESSION.c.repository,
+        WORKSPACE.c.key,
         func.coalesce(AGENT.c.handle, PERSON.c.name, "").label("handle"),
     )
     .select_from(TOKEN)
+    .join(WORKSPACE, WORKSPACE.c.id == TOKEN.c.workspace_id)
     .outerjoin(SESSION, and_(SESSION.c.workspace_id == TOKEN.c.workspace_id, SESSION.c.id == TOKEN.c.session_id))
     .outerjoin(AGENT, and_(AGENT.c.workspace_id == TOKEN.c.workspace_id, AGENT.c.id == TOKEN.c.principal_id))
     .outerjoin(PERSON, and_(PERSON.c.workspace_id == TOKEN.c.workspace_id, PERSON.c.id == TOKEN.c.principal_id))
@@ -120,6 +115,7 @@ def locate_token(connection: Connection, token_hash: str) -> Located | None:
         row["session_id"],
         row["repository"] or "",
         row["handle"],
+        bytes(row["key"]),
     )
 
 
@@ -327,11 +323,14 @@ def _workspace_statement() -> Any:
 _WORKSPACE = _workspace_statement()
 
 
-def read_workspace(connection: Connection, workspace_id: str) -> WorkspaceStanding | None:
-    """The workspace with every order and observation not ended, in one statement; None when there is none."""
+def read_workspace(connection: Connection, workspace_id: str) -> tuple[WorkspaceFacts, bytes]:
+    """The workspace with every order and observation not ended, and its HMAC key, in one statement.
+
+    Refusal `not_found` when there is no such workspace.
+    """
     rows = connection.execute(_WORKSPACE, {"workspace": workspace_id}).mappings().all()
     if not rows:
-        return None
+        raise Refusal("not_found", f"there is no workspace `{workspace_id}`")
     first = rows[0]
     controls = tuple(
         Control(row["subject_kind"], row["subject_id"], row["state"], row["until"], row["by_id"])
@@ -351,7 +350,7 @@ def read_workspace(connection: Connection, workspace_id: str) -> WorkspaceStandi
         approval_pending_seconds=first["approval_pending_seconds"],
         approval_grant_seconds=first["approval_grant_seconds"],
     )
-    return WorkspaceStanding(first["slug"], facts, first["key"])
+    return facts, bytes(first["key"])
 
 
 def read_repositories(connection: Connection, workspace_id: str) -> frozenset[str]:
