@@ -35,6 +35,14 @@ _DEPTH = 64
 _INT64 = range(-(2**63), 2**63)
 
 
+_FAULTS = {
+    "validation": "the body does not fit the operation",
+    "unknown_operation": "no operation has this name",
+    "payload_too_large": "the body is larger than this gateway takes",
+}
+"""What the ledger says of a fault: words of ours only, since a caller's may be secret or personal."""
+
+
 @dataclass(frozen=True, slots=True)
 class Located:
     """Where a token leads: a hint for routing and canonicalising. The train judges the token itself."""
@@ -49,7 +57,11 @@ class Located:
 
 @dataclass(slots=True)
 class Prepared:
-    """A call ready for the train. `packs` is the digest under which `findings` were made."""
+    """A call ready for the train. `packs` is the digest under which `findings` were made.
+
+    `fields` and `explanation` say to the caller what is wrong with the body; they may quote it and are
+    never recorded.
+    """
 
     raw: RawCall
     token_hash: str
@@ -67,6 +79,7 @@ class Prepared:
     law: str = ""
     evidence: Any = None
     fields: tuple[FieldFault, ...] = ()
+    explanation: str = ""
     request_id: str = ""
     size: int = field(default=0)
 
@@ -104,7 +117,7 @@ def prepare(
         idempotency=idempotency_digest(located.key, located.session_id, raw.idempotency_key)
         if raw.idempotency_key
         else "",
-        fault=Fault(fault.code, fault.message) if fault else None,
+        fault=Fault(fault.code, _FAULTS.get(fault.code, _FAULTS["validation"])) if fault else None,
         governs=bool(operation and operation.people_only),
     )
     prepared = Prepared(
@@ -117,6 +130,7 @@ def prepare(
         claims=read.claims,
         evidence=read.evidence,
         fields=fault.fields if fault else (),
+        explanation=fault.message if fault else "",
         request_id=raw.request_id,
         size=len(raw.body),
     )

@@ -244,7 +244,8 @@ class _Carriage:
     ) -> act.Acted:
         if decision.effect is Effect.DENY:
             details = record.refusal_details(prepared, facts, decision)
-            return act.Acted(decision.code, decision.message, error=details)
+            faulty = prepared.call.fault is not None and decision.code == prepared.call.fault.code
+            return act.Acted(decision.code, prepared.explanation if faulty else decision.message, error=details)
         if decision.code == "repeated":
             first = self._view.first(prepared, facts.principal)
             assert first is not None
