@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import bindparam, func, insert, or_, select, update
 
 from guardhouse.errors import Refusal
 from guardhouse.governance.tables import APPROVAL
@@ -239,13 +239,13 @@ def notice(row: Row) -> tuple[str, Mapping[str, Any]]:
     }
 
 
-def get(connection: Connection, workspace_id: str, approval_id: str) -> dict[str, Any]:
+def get(tx: Transaction, workspace_id: str, approval_id: str) -> dict[str, Any]:
     """One question's row; Refusal `not_found`."""
     found = select(APPROVAL).where(APPROVAL.c.workspace_id == workspace_id, APPROVAL.c.id == approval_id)
-    row = connection.execute(found).mappings().first()
+    row = tx.row(found)
     if row is None:
         raise Refusal("not_found", f"there is no approval `{approval_id}`")
-    return dict(row)
+    return row
 
 
 def grant(
@@ -271,7 +271,7 @@ def _decide(
     reason: str,
     state: str,
 ) -> dict[str, Any]:
-    row = get(tx.connection, workspace.id, approval_id)
+    row = get(tx, workspace.id, approval_id)
     if caller.kind != "person" or not DECIDING_ROLES.intersection(caller.roles):
         raise Refusal("wrong_role", "only an operator or a security person decides an approval")
     if row["principal_id"] == caller.id and not workspace.single_person:
@@ -314,21 +314,18 @@ def spend(tx: Transaction, workspace_id: str, approval_id: str, decision_id: str
 
 
 def listed(
-    connection: Connection,
-    workspace_id: str,
-    *,
-    state: str = "",
-    principal_id: str = "",
-    limit: int,
-    before: str = "",
+    tx: Transaction, workspace_id: str, *, state: str = "", principal_id: str = "", limit: int, before: str = ""
 ) -> list[dict[str, Any]]:
-    """At most `limit` questions before an id, newest first. `state` is the stored one."""
+    """At most `limit` questions before an id, newest first. `pending` and `granted` leave out what has run out."""
     found = select(APPROVAL).where(APPROVAL.c.workspace_id == workspace_id)
     if state:
         found = found.where(APPROVAL.c.state == state)
+    if state == "pending":
+        found = found.where(APPROVAL.c.pending_until > tx.now)
+    if state == "granted":
+        found = found.where(APPROVAL.c.grant_until > tx.now)
     if principal_id:
         found = found.where(APPROVAL.c.principal_id == principal_id)
     if before:
         found = found.where(APPROVAL.c.id < before)
-    rows = connection.execute(found.order_by(APPROVAL.c.id.desc()).limit(limit)).mappings()
-    return [dict(row) for row in rows]
+    return tx.rows(found.order_by(APPROVAL.c.id.desc()).limit(limit))

@@ -97,6 +97,13 @@ def resume(tx: Transaction, workspace_id: str, subject: Subject, by: Principal) 
     return len(liftable), [row for row in running if row["id"] not in liftable]
 
 
+def lift_pauses(tx: Transaction, workspace_id: str, subject: Subject) -> int:
+    """Lift every pause of a subject, whoever put it; how many."""
+    running = tx.rows(select(CONTROL_ORDER.c.id).where(*_live(workspace_id, subject, (PAUSED,), tx.now)))
+    _end(tx, workspace_id, [row["id"] for row in running])
+    return len(running)
+
+
 def reinstate(tx: Transaction, workspace_id: str, subject: Subject) -> int:
     """Lift every suspension and stop of a subject; how many. Refusal `not_suspended` when there is none."""
     running = tx.rows(select(CONTROL_ORDER.c.id).where(*_live(workspace_id, subject, (SUSPENDED, STOPPED), tx.now)))
