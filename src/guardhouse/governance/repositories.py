@@ -12,7 +12,5 @@ def register(tx: Transaction, workspace_id: str, name: str, by_id: str) -> bool:
     """Vouch for a repository's name; whether it was new."""
     values = {"workspace_id": workspace_id, "name": name, "registered_by": by_id, "registered_at": tx.now}
     dialect = postgresql if tx.dialect == "postgresql" else sqlite
-    made = tx.execute(
-        dialect.insert(REPOSITORY).values(values).on_conflict_do_nothing(index_elements=["workspace_id", "name"])
-    )
-    return made.rowcount == 1
+    vouching = dialect.insert(REPOSITORY).values(values).on_conflict_do_nothing(index_elements=["workspace_id", "name"])
+    return tx.row(vouching.returning(REPOSITORY.c.name)) is not None

@@ -14,6 +14,8 @@ from guardhouse.governance.tables import PERSON, WORKSPACE
 from guardhouse.model.ids import Ids
 from guardhouse.storage.store import Transaction
 
+Row = dict[str, Any]
+
 _KEY_BYTES = 32
 
 _HEAD = table(
@@ -55,8 +57,8 @@ def create(tx: Transaction, ids: Ids, slug: str, created_by: str = "") -> str:
         "created_by": created_by,
     }
     dialect = postgresql if tx.dialect == "postgresql" else sqlite
-    made = tx.execute(dialect.insert(WORKSPACE).values(values).on_conflict_do_nothing(index_elements=["slug"]))
-    if made.rowcount != 1:
+    founding = dialect.insert(WORKSPACE).values(values).on_conflict_do_nothing(index_elements=["slug"])
+    if tx.row(founding.returning(WORKSPACE.c.id)) is None:
         raise Refusal("slug_taken", f"there is a workspace `{slug}` already")
     tx.execute(
         insert(_HEAD).values(
@@ -88,7 +90,7 @@ def by_slug(tx: Transaction, slug: str) -> str | None:
     return row["id"] if row else None
 
 
-def configure(tx: Transaction, workspace_id: str, settings: dict[str, Any]) -> dict[str, Any]:
+def configure(tx: Transaction, workspace_id: str, settings: dict[str, Any]) -> Row:
     """Change the declared settings (`single_person`, `approval_pending_seconds`, `approval_grant_seconds`); the row after."""
     if settings:
         tx.execute(update(WORKSPACE).where(WORKSPACE.c.id == workspace_id).values(settings))
@@ -98,7 +100,7 @@ def configure(tx: Transaction, workspace_id: str, settings: dict[str, Any]) -> d
     return row
 
 
-def listed(tx: Transaction, workspace_id: str, limit: int, after: str) -> list[dict[str, Any]]:
+def listed(tx: Transaction, workspace_id: str, limit: int, after: str) -> list[Row]:
     """This workspace and those its people created, at most `limit` after a slug: tenants do not see each other."""
     ours = select(PERSON.c.id).where(PERSON.c.workspace_id == workspace_id)
     found = _visible().where(
