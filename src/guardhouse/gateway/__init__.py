@@ -110,12 +110,11 @@ class Gateway:
                 return known
         with self.store.reading() as connection:
             found = standing.locate_token(connection, token_hash)
-            workspace = standing.read_workspace(connection, found.workspace_id) if found else None
-        if found is None or workspace is None:
+        if found is None:
             raise Unauthenticated("this token is not known")
         located = Located(
             workspace_id=found.workspace_id,
-            key=workspace.key,
+            key=found.key,
             principal_kind=found.principal_kind,
             principal_id=found.principal_id,
             session_id=found.session_id,
