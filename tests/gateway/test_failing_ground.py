@@ -1,0 +1,123 @@
+"""Disk full, database gone: an honest answer, no half effect, and recovery without a restart."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine.url import make_url
+
+from guardhouse.errors import NotPerformed, OutcomeUnknown
+from guardhouse.storage.sqlite import SqliteStore
+from tests.world import World
+
+
+def _administer(home: World, statement: str) -> None:
+    url = make_url(home.store.url).set(drivername="postgresql+psycopg", database="postgres")
+    engine = create_engine(url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(statement))
+    engine.dispose()
+
+
+def _break(home: World) -> Callable[[], None]:
+    """Make every write fail from now on; gives what mends it."""
+    if isinstance(home.store, SqliteStore):
+        with home.store.writing("") as tx:
+            pages = tx.connection.exec_driver_sql("PRAGMA page_count").scalar()
+            tx.connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+        fill = home.store.writing
+
+        def full(lock: str) -> Any:
+            manager = fill(lock)
+
+            class Full:
+                def __enter__(self) -> Any:
+                    tx = manager.__enter__()
+                    tx.connection.exec_driver_sql(f"PRAGMA max_page_count={pages}")
+                    return tx
+
+                def __exit__(self, *details: Any) -> Any:
+                    return manager.__exit__(*details)
+
+            return Full()
+
+        home.store.writing = full  # type: ignore[method-assign]  # the limit belongs to a connection; set it on each
+
+        def mend() -> None:
+            del home.store.writing
+            home.store._connection = None
+
+        return mend
+    name = make_url(home.store.url).database
+    _administer(home, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+    _administer(home, f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '{name}'")
+    return lambda: _administer(home, f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
+def _try(home: World, agent: Any, number: int) -> str:
+    body = {"key": f"res:{number}", "reason": "x" * 3000}
+    try:
+        return home.call(agent, "acquire_lock", body, idempotency_key=f"k{number}").code
+    except (NotPerformed, OutcomeUnknown) as error:
+        return error.code
+
+
+def test_calls_while_the_ground_fails_have_effect_and_entry_or_neither(home: World) -> None:
+    agent = home.agent("steady")
+    assert _try(home, agent, 0) == "performed"
+    mend = _break(home)
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            codes = list(pool.map(lambda number: _try(home, agent, number), range(1, 41)))
+    finally:
+        mend()
+    assert set(codes) <= {"performed", "not_performed", "outcome_unknown"}
+    assert set(codes) - {"performed"}, "the ground never failed"
+    entries = {
+        entry["call"].get("idempotency"): entry for entry in home.entries() if entry["operation"] == "acquire_lock"
+    }
+    locks = {lock["key"] for lock in home.done(agent, "check_locks", {"limit": 200})["locks"]}
+    for number, code in enumerate(codes, start=1):
+        told = home.done(agent, "get_outcome", {"idempotency_key": f"k{number}"})["state"]
+        held = f"res:{number}" in locks
+        assert (told == "performed") == held, number
+        if code == "performed":
+            assert held
+        if code == "not_performed":
+            assert not held
+    assert len(entries) == len(locks)
+    for number in range(41, 50):
+        assert _try(home, agent, number) == "performed", "the service did not recover by itself"
+
+
+def test_a_commit_that_fails_takes_back_everything(home: World) -> None:
+    agent = home.agent("steady")
+    before = home.count()
+    real = home.store.writing
+
+    def failing(lock: str) -> Any:
+        manager = real(lock)
+
+        class Failing:
+            def __enter__(self) -> Any:
+                return manager.__enter__()
+
+            def __exit__(self, kind: Any, error: Any, trace: Any) -> Any:
+                broken = OSError("the disk went away at the last moment")
+                return manager.__exit__(type(broken), broken, None)
+
+        return Failing()
+
+    home.store.writing = failing
+    try:
+        with pytest.raises(NotPerformed):
+            home.call(agent, "acquire_lock", {"key": "res:a"})
+    finally:
+        del home.store.writing
+    assert home.count() == before
+    assert home.done(agent, "check_locks", {"key": "res:a"})["locks"] == []
+    assert home.call(agent, "acquire_lock", {"key": "res:a"}).performed
