@@ -1,0 +1,16 @@
+"""What can be asked: one thin module a service. `CATALOG` is all of it, in the order that people read."""
+
+from __future__ import annotations
+
+from guardhouse.catalog import Catalog
+from guardhouse.operations import agents, approvals, control, locks, modes, people, tokens
+
+CATALOG = Catalog.of(
+    locks.OPERATIONS,
+    agents.OPERATIONS,
+    people.OPERATIONS,
+    tokens.OPERATIONS,
+    control.OPERATIONS,
+    modes.OPERATIONS,
+    approvals.OPERATIONS,
+)

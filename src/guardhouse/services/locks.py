@@ -1,11 +1,32 @@
-"""Locks: exclusive, expiring, fenced claims on files and named resources."""
+"""Locks: exclusive, expiring, fenced claims on files and named resources.
+
+A lock belongs to one running instance, an agent with its session. It is live while `ended_at` is 0
+and `expires_at` lies after the transaction's `now`; nobody sweeps, the next acquirer ends what lapsed.
+Keys handed in are canonical (services/keys.py).
+"""
 
 from __future__ import annotations
 
-from sqlalchemy import Index
-from sqlmodel import SQLModel
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+from sqlalchemy import ColumnElement, Index, Text, and_, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlmodel import Field, SQLModel
+
+from guardhouse.errors import Refusal
+from guardhouse.model.ids import Ids
+from guardhouse.model.instants import SECOND, Micros, rfc3339
+from guardhouse.services import keys
+from guardhouse.services.keys import Key
 from guardhouse.storage.columns import counter, identifier, instant, json_text, table_of, text
+from guardhouse.storage.store import Transaction
+
+_BYTEWISE = Text().with_variant(Text(collation="C"), "postgresql")
+"""Compared byte by byte on both databases, so that a prefix is a range of the index."""
+
+MAX_TTL_SECONDS = 86_400
+DEFAULT_TTL_SECONDS = 3_600
 
 
 class Lock(SQLModel, table=True):
@@ -14,7 +35,7 @@ class Lock(SQLModel, table=True):
     __tablename__ = "lock"
     workspace_id: str = identifier(key=True)
     id: str = identifier(key=True)
-    key: str = text()
+    key: str = Field(sa_type=_BYTEWISE)
     namespace: str = identifier()
     agent_id: str = identifier()
     session_id: str = identifier()
@@ -26,7 +47,10 @@ class Lock(SQLModel, table=True):
     reason: str = text(default="")
     metadata_json: str = json_text(default="{}")
     sequence: int = counter(default=-1)
-    __table_args__ = (Index("lock_by_holder", "workspace_id", "agent_id", "ended_at"),)
+    __table_args__ = (
+        Index("lock_by_holder", "workspace_id", "agent_id", "ended_at"),
+        Index("lock_by_entry", "workspace_id", "sequence"),
+    )
 
 
 class Fence(SQLModel, table=True):
@@ -49,3 +73,290 @@ Index(
     sqlite_where=LOCK.c.ended_at == 0,
     postgresql_where=LOCK.c.ended_at == 0,
 )
+
+Row = dict[str, Any]
+
+
+class Holder(NamedTuple):
+    """The running instance that asks: a principal's id and its session's."""
+
+    agent_id: str
+    session_id: str
+
+
+class Page(NamedTuple):
+    """Rows in order of their keys, and whether there are more behind the last."""
+
+    rows: list[Row]
+    more: bool
+
+
+def acquire(
+    tx: Transaction,
+    ids: Ids,
+    workspace_id: str,
+    holder: Holder,
+    key: Key,
+    *,
+    ttl_seconds: int = DEFAULT_TTL_SECONDS,
+    reason: str = "",
+    metadata_json: str = "{}",
+    sequence: int = -1,
+) -> Row:
+    """Take a lock, or refresh it when this very instance holds it already.
+
+    Every ownership period has its own, higher fence; a refresh keeps it. `sequence` is the entry
+    that the reason and metadata came with. Refusals: `held`, also for another instance of the same
+    agent, and `held` by the feature's pause-lock.
+    """
+    feature = keys.feature_of(key)
+    if feature:
+        pause = live(tx, workspace_id, keys.pause_key(feature))
+        if pause is not None and _holder(pause) != holder:
+            raise _held(pause, tx.now, f"feature `{feature}` is paused by another agent")
+    current = _open(tx, workspace_id, key.text)
+    if current is not None and current["expires_at"] > tx.now:
+        if _holder(current) != holder:
+            raise _held(current, tx.now, f"`{key.text}` is held by another agent or session")
+        fresh = {
+            "expires_at": tx.now + ttl_seconds * SECOND,
+            "reason": reason,
+            "metadata_json": metadata_json,
+            "sequence": sequence,
+        }
+        return _change(tx, current, fresh)
+    if current is not None:
+        _change(tx, current, {"ended_at": tx.now, "end_reason": "expired"})
+    row = {
+        "workspace_id": workspace_id,
+        "id": ids.new("lock"),
+        "key": key.text,
+        "namespace": key.namespace,
+        "agent_id": holder.agent_id,
+        "session_id": holder.session_id,
+        "fence": _next_fence(tx, workspace_id, key.text),
+        "acquired_at": tx.now,
+        "expires_at": tx.now + ttl_seconds * SECOND,
+        "ended_at": 0,
+        "end_reason": "",
+        "reason": reason,
+        "metadata_json": metadata_json,
+        "sequence": sequence,
+    }
+    kind = postgresql if tx.dialect == "postgresql" else sqlite
+    if tx.execute(kind.insert(LOCK).values(row).on_conflict_do_nothing()).rowcount != 1:
+        winner = _open(tx, workspace_id, key.text)
+        if winner is None:
+            raise Refusal("held", f"`{key.text}` changes hands this moment", retry_after_seconds=1)
+        raise _held(winner, tx.now, f"`{key.text}` was taken this moment")
+    return row
+
+
+def renew(
+    tx: Transaction,
+    workspace_id: str,
+    holder: Holder,
+    key: Key,
+    *,
+    ttl_seconds: int = DEFAULT_TTL_SECONDS,
+    fence: int | None = None,
+) -> Row:
+    """Let a live lock of this instance run `ttl_seconds` from now. Refusals: `not_holder`, `lease_expired`, `stale_fence`."""
+    current = _open(tx, workspace_id, key.text)
+    if current is None or _holder(current) != holder:
+        last = _last(tx, workspace_id, key.text, holder)
+        if last is not None and last["end_reason"] == "expired":
+            raise Refusal("lease_expired", f"your lock on `{key.text}` ran out; acquire it again")
+        raise Refusal("not_holder", f"you do not hold `{key.text}`")
+    _check_fence(current, fence)
+    if current["expires_at"] <= tx.now:
+        raise Refusal("lease_expired", f"your lock on `{key.text}` ran out; acquire it again")
+    return _change(tx, current, {"expires_at": tx.now + ttl_seconds * SECOND})
+
+
+def release(tx: Transaction, workspace_id: str, holder: Holder, key: Key, *, fence: int | None = None) -> Row | None:
+    """Give a lock back; None when there was nothing to give back, so a second release is no error.
+
+    Refusals: `not_holder` while another instance holds it, `stale_fence`.
+    """
+    current = _open(tx, workspace_id, key.text)
+    if current is None:
+        return None
+    if _holder(current) != holder:
+        if current["expires_at"] <= tx.now:
+            return None
+        raise Refusal("not_holder", f"`{key.text}` is held by another agent or session")
+    _check_fence(current, fence)
+    reason = "released" if current["expires_at"] > tx.now else "expired"
+    return _change(tx, current, {"ended_at": tx.now, "end_reason": reason})
+
+
+def live(tx: Transaction, workspace_id: str, key: str) -> Row | None:
+    """The live lock on a canonical key, or None."""
+    row = _open(tx, workspace_id, key)
+    return row if row is not None and row["expires_at"] > tx.now else None
+
+
+def list_held(
+    tx: Transaction,
+    workspace_id: str,
+    *,
+    key: str = "",
+    prefix: str = "",
+    agent_id: str = "",
+    namespace: str = "",
+    limit: int = 100,
+    after: str = "",
+) -> Page:
+    """Live locks in order of their keys, at most `limit` behind the key `after`; filters are joined by and."""
+    found = select(LOCK).where(LOCK.c.workspace_id == workspace_id, *_live(tx.now))
+    if key:
+        found = found.where(LOCK.c.key == key)
+    if prefix:
+        found = found.where(_under(prefix))
+    if agent_id:
+        found = found.where(LOCK.c.agent_id == agent_id)
+    if namespace:
+        found = found.where(LOCK.c.namespace == namespace)
+    if after:
+        found = found.where(LOCK.c.key > after)
+    rows = tx.rows(found.order_by(LOCK.c.key).limit(limit + 1))
+    return Page(rows[:limit], len(rows) > limit)
+
+
+def revoke(tx: Transaction, workspace_id: str, prefix: str, *, everything: bool = False, limit: int = 500) -> Page:
+    """End the live locks under a prefix, whoever holds them; the rows as they were.
+
+    The empty prefix needs `everything`. At most `limit` at once; `more` says that others are left.
+    Refusal: `prefix_required`.
+    """
+    if not prefix and not everything:
+        raise Refusal("prefix_required", "an empty prefix revokes every lock; say `everything: true` to mean that")
+    found = list_held(tx, workspace_id, prefix=prefix, limit=limit)
+    _end(tx, workspace_id, [row["id"] for row in found.rows], "revoked")
+    return found
+
+
+def held_count(tx: Transaction, workspace_id: str, agent_id: str, now: Micros) -> int:
+    """How many live locks an agent holds, over all its sessions."""
+    return count(tx, workspace_id, agent_id, now)
+
+
+def count(
+    tx: Transaction,
+    workspace_id: str,
+    agent_id: str,
+    now: Micros,
+    *,
+    session_id: str = "",
+    namespace: str = "",
+    but: str = "",
+) -> int:
+    """How many live locks an agent holds; `but` is a key that does not count, since taking it again adds nothing."""
+    found = (
+        select(func.count())
+        .select_from(LOCK)
+        .where(LOCK.c.workspace_id == workspace_id, LOCK.c.agent_id == agent_id, *_live(now))
+    )
+    if session_id:
+        found = found.where(LOCK.c.session_id == session_id)
+    if namespace:
+        found = found.where(LOCK.c.namespace == namespace)
+    if but:
+        found = found.where(LOCK.c.key != but)
+    return int(tx.execute(found).scalar_one())
+
+
+def release_all(tx: Transaction, workspace_id: str, agent_id: str, reason: str) -> int:
+    """End every open lock of an agent with a machine-readable `reason`; how many there were."""
+    changed = tx.execute(
+        update(LOCK)
+        .where(LOCK.c.workspace_id == workspace_id, LOCK.c.agent_id == agent_id, LOCK.c.ended_at == 0)
+        .values(ended_at=tx.now, end_reason=reason)
+    )
+    return int(changed.rowcount)
+
+
+def erase_text(tx: Transaction, workspace_id: str, sequence: int) -> int:
+    """Blank the reason and metadata that came with an entry; how many rows held them."""
+    changed = tx.execute(
+        update(LOCK)
+        .where(LOCK.c.workspace_id == workspace_id, LOCK.c.sequence == sequence)
+        .values(reason="", metadata_json="{}")
+    )
+    return int(changed.rowcount)
+
+
+def _live(now: Micros) -> tuple[ColumnElement[bool], ...]:
+    return LOCK.c.ended_at == 0, LOCK.c.expires_at > now
+
+
+def _under(prefix: str) -> ColumnElement[bool]:
+    """Keys at or under a prefix as ranges of the index: every start ends in `/` or `:`, so its successor is one code point on."""
+    ranges = [
+        and_(LOCK.c.key >= start, LOCK.c.key < start[:-1] + chr(ord(start[-1]) + 1)) for start in keys.starts(prefix)
+    ]
+    return or_(LOCK.c.key == prefix, *ranges)
+
+
+def _open(tx: Transaction, workspace_id: str, key: str) -> Row | None:
+    return tx.row(select(LOCK).where(LOCK.c.workspace_id == workspace_id, LOCK.c.key == key, LOCK.c.ended_at == 0))
+
+
+def _last(tx: Transaction, workspace_id: str, key: str, holder: Holder) -> Row | None:
+    """This instance's latest ownership period of a key."""
+    return tx.row(
+        select(LOCK)
+        .where(
+            LOCK.c.workspace_id == workspace_id,
+            LOCK.c.agent_id == holder.agent_id,
+            LOCK.c.session_id == holder.session_id,
+            LOCK.c.key == key,
+        )
+        .order_by(LOCK.c.fence.desc())
+        .limit(1)
+    )
+
+
+def _holder(row: Row) -> Holder:
+    return Holder(row["agent_id"], row["session_id"])
+
+
+def _held(row: Row, now: Micros, message: str) -> Refusal:
+    return Refusal(
+        "held",
+        message,
+        holder_agent_id=row["agent_id"],
+        key=row["key"],
+        expires_at=rfc3339(row["expires_at"]),
+        reason=row["reason"],
+        retry_after_seconds=max(1, min(60, -(-(row["expires_at"] - now) // SECOND))),
+    )
+
+
+def _check_fence(row: Row, fence: int | None) -> None:
+    if fence is not None and fence != row["fence"]:
+        raise Refusal("stale_fence", f"fence {fence} is not the current one", current_fence=row["fence"])
+
+
+def _change(tx: Transaction, row: Row, values: Row) -> Row:
+    tx.execute(update(LOCK).where(LOCK.c.workspace_id == row["workspace_id"], LOCK.c.id == row["id"]).values(**values))
+    return row | values
+
+
+def _end(tx: Transaction, workspace_id: str, lock_ids: Sequence[str], reason: str) -> None:
+    if lock_ids:
+        tx.execute(
+            update(LOCK)
+            .where(LOCK.c.workspace_id == workspace_id, LOCK.c.id.in_(lock_ids))
+            .values(ended_at=tx.now, end_reason=reason)
+        )
+
+
+def _next_fence(tx: Transaction, workspace_id: str, key: str) -> int:
+    kind = postgresql if tx.dialect == "postgresql" else sqlite
+    first = kind.insert(FENCE).values(workspace_id=workspace_id, key=key, value=1)
+    risen = first.on_conflict_do_update(
+        index_elements=("workspace_id", "key"), set_={"value": FENCE.c.value + 1}
+    ).returning(FENCE.c.value)
+    return int(tx.execute(risen).scalar_one())
