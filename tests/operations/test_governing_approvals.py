@@ -31,7 +31,7 @@ def asked(here: World, who: Member) -> str:
             workspace=facts,
             principal=principal,
             operation="release_lock",
-            resource=Resource("Lock", "deploy:prod"),
+            resource=Resource("Lock", "res:deploy/prod"),
             call_digest="hmac:call",
             law=shipped_bundle().law,
             decision_id="dec_1",

@@ -16,16 +16,17 @@ def here(store: Any, clock: Any, ids: Any) -> Iterator[World]:
         yield made
 
 
-@pytest.mark.parametrize("operation", ["pause_agent", "suspend_agent", "stop_agent"])
-def test_an_order_binds_the_very_next_call_also_in_another_process(here: World, operation: str) -> None:
+@pytest.mark.parametrize(
+    ("operation", "code"),
+    [("pause_agent", "agent_paused"), ("suspend_agent", "agent_suspended"), ("stop_agent", "agent_stopped")],
+)
+def test_an_order_binds_the_very_next_call_also_in_another_process(here: World, operation: str, code: str) -> None:
     worker = here.agent("worker", 2)
     with second_process(here) as there:
         there.done(worker, "renew_session")
         here.done(here.operator, operation, {"agent_id": worker.id, "reason": "enough"})
-        outcome = there.call(worker, "acquire_lock", {"key": "deploy:prod"})
-        assert not outcome.performed
-        assert outcome.decision is not None
-        assert outcome.decision.step("control") is not None
+        outcome = there.call(worker, "acquire_lock", {"key": "res:deploy/prod"})
+        assert outcome.code == code
         here.done(
             here.operator,
             "resume_agent" if operation == "pause_agent" else "reinstate_agent",
@@ -46,7 +47,7 @@ def test_a_lead_pauses_and_resumes_and_a_rival_does_not(here: World) -> None:
 def test_people_govern_a_stopped_workspace_and_start_it_again(here: World) -> None:
     worker = here.agent("worker", 2)
     here.done(here.operator, "stop_workspace", {"reason": "fire drill"})
-    assert not here.call(worker, "acquire_lock", {"key": "deploy:prod"}).performed
+    assert here.call(worker, "acquire_lock", {"key": "res:deploy/prod"}).code == "workspace_not_active"
     listed = here.done(here.operator, "list_controls")["controls"]
     assert [(item["subject_kind"], item["state"], item["reason"]) for item in listed] == [
         ("workspace", "stopped", "fire drill")

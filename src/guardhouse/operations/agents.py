@@ -22,6 +22,7 @@ from guardhouse.operations.fields import (
     page,
     workspace_resource,
 )
+from guardhouse.services import locks
 
 Trust = Annotated[
     int, Field(ge=0, le=4, description="0 suspended, 1 reads, 2 reads and writes, 3 also admin, 4 the most trusted")
@@ -198,6 +199,7 @@ class RetireAgentAsk(Ask):
 class RetireAgentAnswer(Answer):
     agent_id: str
     tokens_revoked: int
+    locks_released: int
 
 
 @operation(
@@ -210,13 +212,14 @@ class RetireAgentAnswer(Answer):
     people_only=True,
 )
 def retire_agent(ctx: Context, ask: RetireAgentAsk) -> RetireAgentAnswer:
-    """End an agent for good: every token and session of it is revoked at once.
+    """End an agent for good: its tokens and sessions are revoked and its locks released, at once.
 
     Its entries and its handle stay. Agents that act on its behalf lose the trust it lent them.
     """
     revoked = agents.retire(ctx.tx, ctx.workspace_id, ask.agent_id)
+    released = locks.release_all(ctx.tx, ctx.workspace_id, ask.agent_id, "holder_retired")
     ctx.objects.append(f"agent:{ask.agent_id}")
-    return RetireAgentAnswer(agent_id=ask.agent_id, tokens_revoked=revoked)
+    return RetireAgentAnswer(agent_id=ask.agent_id, tokens_revoked=revoked, locks_released=released)
 
 
 OPERATIONS = (add_agent, list_agents, set_trust, retire_agent)
