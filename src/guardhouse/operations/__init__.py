@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from guardhouse.catalog import Catalog
-from guardhouse.operations import agents, approvals, control, locks, modes, people, tokens
+from guardhouse.operations import agents, approvals, checks, control, locks, modes, people, tokens
 
 CATALOG = Catalog.of(
     locks.OPERATIONS,
+    checks.OPERATIONS,
     agents.OPERATIONS,
     people.OPERATIONS,
     tokens.OPERATIONS,

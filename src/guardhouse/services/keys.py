@@ -119,9 +119,12 @@ def _read(given: str, repository: str, field: str) -> Key:
 
 def _file(rest: str, repository: str, field: str, *, qualified: bool) -> Key:
     owner, mark, path = rest.partition("//") if qualified else ("", "", "")
-    if mark and owner.strip():
-        return _checked(Key("file", _segments(path, field), _segments(owner, field)), field)
-    return _checked(Key("file", _segments(rest, field), _segments(repository, field)), field)
+    if not (mark and owner.strip()):
+        owner, path = repository, rest
+    key = Key("file", _segments(path, field), _segments(owner, field))
+    if _DRIVE.match(key.path):
+        raise _fault(field, "names a drive; give the path relative to the repository, such as `src/app.py`")
+    return _checked(key, field)
 
 
 def _api(rest: str, field: str) -> str:
@@ -141,7 +144,7 @@ def _feature(rest: str, field: str) -> str:
 
 
 def _segments(path: str, field: str) -> str:
-    if path.strip().startswith(("/", "~", "\\")) or _DRIVE.match(path.strip()):
+    if path.strip().startswith(("/", "~", "\\")):
         raise _fault(field, "is absolute; give the path relative to the repository, such as `src/app.py`")
     if "\\" in path:
         raise _fault(field, "holds a backslash; separate segments with `/`")
@@ -150,7 +153,7 @@ def _segments(path: str, field: str) -> str:
         raise _fault(field, "holds `..`; name the target itself")
     if any(len(segment.encode()) > MAX_SEGMENT for segment in kept):
         raise _fault(field, f"holds a segment longer than {MAX_SEGMENT} bytes")
-    if kept and (kept[0].startswith("~") or _DRIVE.match(kept[0])):
+    if kept and kept[0].startswith("~"):
         raise _fault(field, "begins like an absolute path; give it relative to the repository")
     return "/".join(kept)
 

@@ -144,7 +144,8 @@ def acquire(
         "sequence": sequence,
     }
     kind = postgresql if tx.dialect == "postgresql" else sqlite
-    if tx.execute(kind.insert(LOCK).values(row).on_conflict_do_nothing()).rowcount != 1:
+    taken = kind.insert(LOCK).values(row).on_conflict_do_nothing().returning(LOCK.c.id)
+    if tx.execute(taken).first() is None:
         winner = _open(tx, workspace_id, key.text)
         if winner is None:
             raise Refusal("held", f"`{key.text}` changes hands this moment", retry_after_seconds=1)
