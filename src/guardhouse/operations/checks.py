@@ -95,7 +95,7 @@ def _ask_people(ctx: Context) -> str:
     examines=True,
     texts=_examined,
 )
-def check_guardrails(ctx: Context, ask: CheckGuardrailsAsk) -> CheckGuardrailsAnswer:
+def check_guardrails(ctx: Context, _ask: CheckGuardrailsAsk) -> CheckGuardrailsAnswer:
     """Ask whether a command, query or file content is safe before you run or write it.
 
     Nothing is run. Go on when `safe` is true. With the verdict `ask`, wait until a person has answered
@@ -160,7 +160,7 @@ def _destinations(ask: CheckNetworkAsk) -> tuple[tuple[str, str], ...]:
     examines=True,
     destinations=_destinations,
 )
-def check_network(ctx: Context, ask: CheckNetworkAsk) -> CheckNetworkAnswer:
+def check_network(ctx: Context, _ask: CheckNetworkAsk) -> CheckNetworkAnswer:
     """Ask whether the domain lists let you reach a destination. Nothing is fetched."""
     found = next((domain for domain in ctx.facts.domains if domain.field == "destination"), None)
     if found is None:
