@@ -276,6 +276,20 @@ def test_an_unanswered_question_expires_and_is_no_refusal(asking: Asking) -> Non
     assert asking.ask().new
 
 
+def test_a_watcher_sees_the_state_at_its_own_time(asking: Asking) -> None:
+    opened = asking.ask()
+
+    def seen() -> str:
+        with asking.ground.store.reading() as connection:
+            return approvals.watched(connection, asking.ground.workspace_id, opened.row["id"], asking.ground.clock())
+
+    assert seen() == "pending"
+    asking.ground.clock.at = opened.row["pending_until"]
+    assert seen() == "expired"
+    with asking.ground.store.reading() as connection:
+        assert approvals.watched(connection, asking.ground.workspace_id, "apr_none", 0) == ""
+
+
 def test_a_grant_ends_at_its_instant(asking: Asking) -> None:
     opened = asking.ask()
     row = asking.grant(opened.row["id"])

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
 
 from guardhouse.errors import Refusal
 from guardhouse.governance.tables import APPROVAL
@@ -246,6 +246,13 @@ def get(tx: Transaction, workspace_id: str, approval_id: str) -> dict[str, Any]:
     if row is None:
         raise Refusal("not_found", f"there is no approval `{approval_id}`")
     return row
+
+
+def watched(connection: Connection, workspace_id: str, approval_id: str, now: Micros) -> str:
+    """How a question stands, for whoever holds the line and may not write; "" when there is none."""
+    found = select(APPROVAL).where(APPROVAL.c.workspace_id == workspace_id, APPROVAL.c.id == approval_id)
+    row = connection.execute(found).mappings().first()
+    return state_of(dict(row), now) if row is not None else ""
 
 
 def grant(
