@@ -9,7 +9,7 @@ from pydantic import Field, StringConstraints, model_validator
 from sqlalchemy import func, select
 
 from guardhouse.bundle import Bundle, child, versions
-from guardhouse.bundle.load import ActionDecl
+from guardhouse.bundle.load import ActionDecl, load_files
 from guardhouse.bundle.tables import ACTIVATION
 from guardhouse.catalog import Answer, Ask, Context, Home, Reader, operation
 from guardhouse.errors import FieldFault, InvalidInput, LawFault, Refusal
@@ -70,7 +70,8 @@ def _gather(ask: ActivatePolicyAsk) -> PreparedLaw | None:
     actions = {declared.name: ActionDecl(declared.category, declared.people_only) for declared in CATALOG}
     files = {path: text.encode() for path, text in ask.files.items()}
     try:
-        return PreparedLaw(child.load_files(files, actions))
+        child.parse_untrusted(files, actions)
+        return PreparedLaw(load_files(files, actions))
     except LawFault as fault:
         problems = tuple(
             FieldFault(
@@ -90,13 +91,15 @@ def _activate(ctx: Context, digest: str, law: str, note: str) -> ActivationAnswe
     previous = ctx.bundle.digest
     changed = digest != previous
     if changed:
-        versions.activate(ctx.tx, ctx.workspace_id, digest, law, ctx.caller.id, ctx.call.id, note)
+        number = versions.activate(ctx.tx, ctx.workspace_id, digest, law, ctx.caller.id, ctx.call.id, note)
+    else:
+        newest = select(func.max(ACTIVATION.c.number)).where(ACTIVATION.c.workspace_id == ctx.workspace_id)
+        number = ctx.tx.execute(newest).scalar_one()
     ctx.objects.append(f"bundle:{digest}")
-    newest = select(func.max(ACTIVATION.c.number)).where(ACTIVATION.c.workspace_id == ctx.workspace_id)
     return ActivationAnswer(
         digest=digest,
         law=law,
-        number=ctx.tx.execute(newest).scalar_one(),
+        number=number,
         previous_digest=previous,
         changed=changed,
     )
@@ -161,15 +164,10 @@ def rollback_policy(ctx: Context, ask: RollbackPolicyAsk) -> ActivationAnswer:
     """
     if ask.digest is not None:
         return _activate(ctx, ask.digest, _law_of(ctx, ask.digest), ask.note)
-    before = ctx.tx.row(
-        select(ACTIVATION.c.digest, ACTIVATION.c.law)
-        .where(ACTIVATION.c.workspace_id == ctx.workspace_id, ACTIVATION.c.digest != ctx.bundle.digest)
-        .order_by(ACTIVATION.c.number.desc())
-        .limit(1)
-    )
+    before = versions.previous(ctx.tx.connection, ctx.workspace_id)
     if before is None:
         raise Refusal("nothing_to_roll_back", "no other bundle was ever in force here")
-    return _activate(ctx, before["digest"], before["law"], ask.note)
+    return _activate(ctx, *before, ask.note)
 
 
 class ShowPolicyAsk(Ask):
@@ -184,10 +182,12 @@ class ShowPolicyAnswer(Answer):
 
 def _read_bundle(reader: Reader, ask: ShowPolicyAsk) -> ShowPolicyAnswer:
     digest = ask.digest or versions.active(reader.connection, reader.workspace_id)[0]
-    files = versions.files(reader.connection, reader.workspace_id, digest)
+    files = versions.files_of(reader.connection, reader.workspace_id, digest)
+    if files is None:
+        raise Refusal("not_found", f"no bundle `{digest}` is stored here")
     return ShowPolicyAnswer(
         digest=digest,
-        active=digest == reader.bundle.digest,
+        active=digest == versions.active(reader.connection, reader.workspace_id)[0],
         files={path: content.decode("utf-8", "replace") for path, content in sorted(files.items())},
     )
 
