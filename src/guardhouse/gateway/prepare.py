@@ -38,6 +38,7 @@ _INT64 = range(-(2**63), 2**63)
 _FAULTS = {
     "validation": "the body does not fit the operation",
     "unknown_operation": "no operation has this name",
+    "unsupported_media_type": "the body is not sent as JSON",
     "payload_too_large": "the body is larger than this gateway takes",
 }
 """What the ledger says of a fault: words of ours only, since a caller's may be secret or personal."""
@@ -160,6 +161,8 @@ def _read(raw: RawCall, operation: Operation | None, home: Home) -> _Read:
         raise InvalidInput("no such operation; the documentation lists them all", code="unknown_operation")
     if raw.oversized:
         raise InvalidInput("the body is larger than this gateway takes", code="payload_too_large")
+    if raw.media_type:
+        raise InvalidInput("the body must be sent as `application/json`", code="unsupported_media_type")
     body, claims = _without_claims(_parse(raw.body), operation)
     ask = _validate(operation, body)
     plain = ask.model_dump(mode="json")

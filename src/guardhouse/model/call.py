@@ -37,6 +37,7 @@ class RawCall:
 
     `oversized`: the body was longer than the door takes and `body` is only its beginning.
     `suppressed`: how many calls of this principal the door refused from memory since the last one.
+    `media_type`: what the door's protocol called the body when that was not JSON.
     """
 
     operation: str
@@ -49,6 +50,7 @@ class RawCall:
     approval_id: str | None = None
     oversized: bool = False
     suppressed: int = 0
+    media_type: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,342 @@
+"""The HTTP door: `POST /v1/{operation}` turns a request into a `RawCall` and an `Outcome` into an answer.
+
+It is one plain ASGI application. The body goes to the gateway as received, since a known principal's
+call leaves its entry also when it is malformed; typed routes exist in the OpenAPI document, which is
+made from the catalog. Only what is no call at all (no token, a wrong method, a request that never
+arrived whole) is answered here without an entry.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Protocol
+from urllib.parse import parse_qs
+
+import orjson
+
+from guardhouse.catalog import Catalog
+from guardhouse.errors import GuardhouseError, NotPerformed, OutcomeUnknown, Unauthenticated
+from guardhouse.model.answer import Outcome
+from guardhouse.model.call import RawCall
+from guardhouse.settings import Settings
+from guardhouse.surfaces import problem
+from guardhouse.surfaces.access import AccessLog
+from guardhouse.surfaces.endpoint import Endpoint
+from guardhouse.surfaces.limits import Disconnected, Proxies, Silences, read_body
+from guardhouse.surfaces.metrics import CONTENT_TYPE, Metrics
+from guardhouse.surfaces.openapi import document
+from guardhouse.surfaces.waiting import Watch, hold_the_line, still_pending
+
+_log = logging.getLogger("guardhouse.http")
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+App = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+_JSON = (b"content-type", b"application/json")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_HEADER_SAFE = re.compile(r"[\x21-\x7e]*\Z")
+_CLOSE = (b"connection", b"close")
+_WANTED = frozenset(
+    {
+        b"authorization",
+        b"content-length",
+        b"content-type",
+        b"guardhouse-approval",
+        b"idempotency-key",
+        b"x-forwarded-for",
+        b"x-request-id",
+    }
+)
+
+
+class Carrier(Protocol):
+    """What a door asks of the gateway."""
+
+    catalog: Catalog
+
+    async def handle_async(self, raw: RawCall) -> Outcome: ...
+
+
+class _NoCall(Exception):
+    """A request that never became a call; answered with a code of our table and no entry."""
+
+    def __init__(self, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
+        super().__init__(message)
+        self.code, self.message, self.headers = code, message, headers
+
+
+class Door:
+    """An ASGI application over a gateway.
+
+    `ready` tells how the ground stands (name -> state) and may block; it is asked on a thread.
+    `watch(workspace_id, approval_id)` gives an approval's state without leaving an entry. `mounts`
+    maps a path prefix such as `/mcp` to another ASGI application.
+    """
+
+    def __init__(
+        self,
+        gateway: Carrier,
+        settings: Settings,
+        *,
+        ready: Callable[[], Mapping[str, str]] | None = None,
+        watch: Watch | None = None,
+        endpoint: Endpoint | None = None,
+        metrics: Metrics | None = None,
+        silences: Silences | None = None,
+        mounts: Mapping[str, App] | None = None,
+    ) -> None:
+        self.gateway = gateway
+        self.settings = settings
+        self.endpoint = endpoint
+        self.metrics = metrics or Metrics(gateway.catalog)
+        self.silences = silences or Silences()
+        self.access = AccessLog()
+        self._ready = ready or (lambda: {"gateway": "ok"})
+        self._watch = watch
+        self._mounts = dict(mounts or {})
+        self._proxies = Proxies(settings.trusted_proxies)
+        self._most = settings.max_body_bytes
+        self._patience = settings.request_timeout_seconds
+        self._openapi: bytes | None = None
+        self._cold: dict[str, Callable[[Scope], Awaitable[tuple[int, bytes, bytes]]]] = {
+            "/healthz": self._health,
+            "/readyz": self._readiness,
+            "/metrics": self._metrics_page,
+            "/openapi.json": self._openapi_page,
+        }
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                await send({"type": "websocket.close", "code": 1008})
+            return
+        path: str = scope["path"]
+        if path.startswith("/v1/") and len(path) > 4:
+            await self._v1(path[4:], scope, receive, send)
+            return
+        page = self._cold.get(path)
+        if page is not None:
+            if scope["method"] in ("GET", "HEAD"):
+                status, kind, body = await page(scope)
+                await _send(send, status, body, [(b"content-type", kind), (b"cache-control", b"no-store")])
+            else:
+                await self._refuse(send, "method_not_allowed", "use GET here", (b"allow", b"GET, HEAD"))
+            return
+        for prefix, app in self._mounts.items():
+            if path == prefix or path.startswith(prefix + "/"):
+                await app(scope, receive, send)
+                return
+        await self._refuse(send, "not_found", "there is nothing at this path; operations live under `/v1/`")
+
+    async def _v1(self, operation: str, scope: Scope, receive: Receive, send: Send) -> None:
+        started = time.perf_counter()
+        headers, repeated = _headers(scope["headers"])
+        asked_id = headers.get(b"x-request-id", "")
+        request_id = asked_id if _REQUEST_ID.match(asked_id) else f"req_{secrets.token_hex(13)}"
+        effect, extra = "none", []
+        try:
+            token, suppressed = self._enter(scope["method"], headers, repeated)
+            outcome = await self._carry(operation, token, suppressed, headers, request_id, scope, receive)
+            code = outcome.code
+            effect = str(outcome.decision.effect) if outcome.decision else "none"
+            extra.append((b"guardhouse-decision", outcome.decision_id.encode()))
+            if outcome.repeated:
+                extra.append((b"guardhouse-repeats", outcome.repeated.encode()))
+            if outcome.performed:
+                body = dict(outcome.result or {}) | {"decision_id": outcome.decision_id}
+            else:
+                body = problem.of_outcome(outcome, request_id)
+            if outcome.code == "payload_too_large":
+                extra.append(_CLOSE)
+        except Disconnected:
+            return
+        except _NoCall as refused:
+            code, waits = refused.code, dict(refused.headers).get(b"retry-after")
+            extra.extend(header for header in refused.headers if header[0] != b"retry-after")
+            told = {"retry_after_seconds": int(waits), "suppressed": True} if waits else {}
+            body = problem.envelope(code, refused.message, request_id=request_id, extra=told)
+        except Unauthenticated as error:
+            code = error.code
+            self.access.stranger(path=scope["path"], address=self._address(scope, headers), request_id=request_id)
+            extra.append((b"www-authenticate", b'Bearer realm="guardhouse"'))
+            body = problem.of_error(error, request_id)
+        except GuardhouseError as error:
+            code = error.code
+            body = problem.of_error(error, request_id)
+            extra.extend(_decided(error))
+        except Exception:  # noqa: BLE001  # a caller gets the envelope whatever failed
+            _log.exception("the HTTP door failed, request %s", request_id)
+            code = "internal_error"
+            body = problem.envelope(code, "Guardhouse failed to answer; nothing more is known", request_id=request_id)
+        row = problem.row(code)
+        if row.retryable and "error" in body:
+            extra.append(_after(body["error"]["retry_after_seconds"]))
+        extra.append((b"guardhouse-request", request_id.encode()))
+        extra.append(_JSON)
+        self.metrics.answered(operation, effect, code, time.perf_counter() - started)
+        await _send(send, row.status, orjson.dumps(body), extra)
+
+    def _enter(self, method: str, headers: Mapping[bytes, str], repeated: set[bytes]) -> tuple[str, int]:
+        """The token, and the suppressed calls that this call reports. Raises when there is no call to carry."""
+        if method != "POST":
+            raise _NoCall("method_not_allowed", "use POST for operations", (b"allow", b"POST"))
+        token = None if b"authorization" in repeated else _bearer(headers.get(b"authorization", ""))
+        if token is None:
+            raise Unauthenticated("send one `Authorization: Bearer` header with a token")
+        suppressed = self.silences.admit(token)
+        if suppressed is None:
+            self.metrics.suppressed()
+            raise _NoCall("quota_exhausted", "the quota is used up", _after(self.silences.left(token)))
+        return token, suppressed
+
+    async def _carry(
+        self,
+        operation: str,
+        token: str,
+        suppressed: int,
+        headers: Mapping[bytes, str],
+        request_id: str,
+        scope: Scope,
+        receive: Receive,
+    ) -> Outcome:
+        """Read the body, hand the call over, and keep the books of suppressed calls exact."""
+        handed_over = False
+        try:
+            declared = headers.get(b"content-length", "0")
+            try:
+                async with asyncio.timeout(self._patience):
+                    body = await read_body(receive, self._most, int(declared) if declared.isdecimal() else 0)
+            except TimeoutError:
+                raise _NoCall("request_timeout", "the body did not arrive in time", _CLOSE) from None
+            raw = RawCall(
+                operation=operation,
+                body=body.data,
+                token=token,
+                surface="http",
+                address=self._address(scope, headers),
+                request_id=request_id,
+                idempotency_key=headers.get(b"idempotency-key") or None,
+                approval_id=headers.get(b"guardhouse-approval") or None,
+                oversized=body.oversized,
+                suppressed=suppressed,
+                media_type="" if not body.data or _is_json(headers.get(b"content-type", "")) else "other",
+            )
+            handed_over = True
+            outcome = await self._ask(raw)
+        except NotPerformed:
+            self.silences.give_back(token, suppressed)
+            raise
+        except (Disconnected, _NoCall):
+            if not handed_over:
+                self.silences.give_back(token, suppressed)
+            raise
+        wait = outcome.error.get("retry_after_seconds")
+        if outcome.code == "quota_exhausted" and isinstance(wait, int):
+            self.silences.silence(token, wait)
+        if operation == "wait_approval" and self._watch is not None and still_pending(outcome):
+            return await hold_the_line(raw, outcome, self._ask, self._watch, receive)
+        return outcome
+
+    async def _ask(self, raw: RawCall) -> Outcome:
+        """Carry one call. When the answer takes too long the call goes on; the caller learns that it is not known."""
+        carried = asyncio.ensure_future(self.gateway.handle_async(raw))
+        done, _ = await asyncio.wait((carried,), timeout=self._patience)
+        if not done:
+            carried.add_done_callback(_forget)
+            raise OutcomeUnknown(
+                "no answer in time; ask `get_outcome` with the idempotency key what became of the call"
+            )
+        return carried.result()
+
+    def _address(self, scope: Scope, headers: Mapping[bytes, str]) -> str:
+        client = scope.get("client")
+        peer = str(client[0]) if client else ""
+        return self._proxies.client(peer, headers.get(b"x-forwarded-for", "")) if self._proxies else peer
+
+    async def _refuse(self, send: Send, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
+        request_id = f"req_{secrets.token_hex(13)}"
+        body = orjson.dumps(problem.envelope(code, message, request_id=request_id))
+        sent = [*headers, _JSON, (b"guardhouse-request", request_id.encode())]
+        await _send(send, problem.status(code), body, sent)
+
+    async def _health(self, scope: Scope) -> tuple[int, bytes, bytes]:
+        answer = {"status": "ok"}
+        if self.endpoint is not None:
+            answer["instance"] = self.endpoint.instance
+            asked = parse_qs(scope["query_string"].decode("latin-1")).get("challenge", [])
+            if len(asked) == 1 and _REQUEST_ID.match(asked[0]):
+                answer["proof"] = self.endpoint.proof(asked[0])
+        return 200, b"application/json", orjson.dumps(answer)
+
+    async def _readiness(self, _scope: Scope) -> tuple[int, bytes, bytes]:
+        try:
+            states = dict(await asyncio.wait_for(asyncio.to_thread(self._ready), 5))
+        except Exception as error:  # noqa: BLE001  # whatever fails here, the answer is: not ready
+            _log.warning("readiness cannot be told: %s", type(error).__name__)
+            states = {"database": "unreachable"}
+        ready = all(states.get(name, "ok") == "ok" for name in ("gateway", "database", "migrations"))
+        answer = {"status": "ready" if ready else "not_ready"} | states
+        return 200 if ready else 503, b"application/json", orjson.dumps(answer)
+
+    async def _metrics_page(self, _scope: Scope) -> tuple[int, bytes, bytes]:
+        return 200, CONTENT_TYPE, await asyncio.to_thread(self.metrics.text)
+
+    async def _openapi_page(self, _scope: Scope) -> tuple[int, bytes, bytes]:
+        if self._openapi is None:
+            self._openapi = orjson.dumps(document(self.gateway.catalog))
+        return 200, b"application/json", self._openapi
+
+
+def _forget(carried: asyncio.Future[Outcome]) -> None:
+    """Fetch the late answer's exception, so that it is not reported as lost."""
+    if not carried.cancelled():
+        carried.exception()
+
+
+def _headers(sent: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[bytes]]:
+    """The headers that matter here, and which of them came more than once (joined as RFC 9110 5.3 says)."""
+    found: dict[bytes, str] = {}
+    repeated: set[bytes] = set()
+    for name, value in sent:
+        if name in _WANTED:
+            text = value.decode("latin-1")
+            if name in found:
+                repeated.add(name)
+                text = f"{found[name]}, {text}"
+            found[name] = text
+    return found, repeated
+
+
+def _bearer(value: str) -> str | None:
+    """The token of an RFC 6750 header, or None."""
+    scheme, _, token = value.partition(" ")
+    token = token.strip()
+    return token if scheme.lower() == "bearer" and token and _HEADER_SAFE.match(token) else None
+
+
+def _is_json(value: str) -> bool:
+    kind = value.partition(";")[0].strip().lower()
+    return kind == "application/json" or (kind.startswith("application/") and kind.endswith("+json"))
+
+
+def _after(seconds: int) -> tuple[bytes, bytes]:
+    return (b"retry-after", str(seconds).encode())
+
+
+def _decided(error: GuardhouseError) -> list[tuple[bytes, bytes]]:
+    decision = str(error.extra.get("decision_id", ""))
+    return [(b"guardhouse-decision", decision.encode())] if decision else []
+
+
+async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    headers.append((b"content-length", str(len(body)).encode()))
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

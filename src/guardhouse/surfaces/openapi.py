@@ -1,0 +1,157 @@
+"""The OpenAPI 3.1 document, made from the catalog: one typed route an operation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic.json_schema import models_json_schema
+
+from guardhouse import __version__
+from guardhouse.catalog import Catalog, Operation
+
+_REF = "#/components/schemas/"
+_REFUSALS = {
+    "202": "held: a person must approve it first",
+    "401": "no known principal, or its token is over",
+    "403": "refused by a gate",
+    "404": "no such thing, or no such operation",
+    "405": "not this method",
+    "408": "the body did not arrive in time",
+    "409": "refused as things stand; `retryable` says whether waiting helps",
+    "413": "the body is too large",
+    "415": "the body is not JSON",
+    "422": "the body does not fit the operation",
+    "429": "over quota; wait for `Retry-After`",
+    "500": "the operation failed inside; nothing of it was kept",
+    "503": "not performed, or its outcome is not known yet",
+}
+
+_PROBLEM = {
+    "type": "object",
+    "required": ["error", "detail"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["code", "status", "message", "request_id", "decision_id", "fields", "retryable"],
+            "properties": {
+                "code": {"type": "string", "description": "stable, for programs"},
+                "status": {"type": "integer"},
+                "message": {"type": "string", "description": "for people and models"},
+                "request_id": {"type": "string"},
+                "decision_id": {"type": "string", "description": "the ledger's entry; empty when there is none"},
+                "fields": {
+                    "type": "array",
+                    "items": {
+                        "type": "object",
+                        "required": ["field", "problem"],
+                        "properties": {"field": {"type": "string"}, "problem": {"type": "string"}},
+                    },
+                },
+                "retryable": {"type": "boolean"},
+                "retry_after_seconds": {"type": "integer", "minimum": 1},
+                "approval_id": {"type": "string"},
+            },
+        },
+        "detail": {"type": "string"},
+    },
+}
+
+
+def document(catalog: Catalog) -> dict[str, Any]:
+    """The whole document; the same catalog gives the same bytes."""
+    operations = sorted(catalog, key=lambda declared: declared.name)
+    asks = {declared.ask: None for declared in operations}
+    answers = {declared.answer: None for declared in operations}
+    names, definitions = models_json_schema(
+        [*((ask, "validation") for ask in asks), *((answer, "serialization") for answer in answers)],
+        ref_template=_REF + "{model}",
+    )
+    schemas: dict[str, Any] = dict(definitions.get("$defs", {}))
+    schemas["Problem"] = _PROBLEM
+    paths: dict[str, Any] = {}
+    for declared in operations:
+        answer = names[(declared.answer, "serialization")]["$ref"].removeprefix(_REF)
+        schemas[f"{answer}Decided"] = _decided(schemas[answer], declared)
+        paths[f"/v1/{declared.name}"] = {"post": _route(declared, names[(declared.ask, "validation")], answer)}
+    paths |= {path: {"get": page} for path, page in _PAGES.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Guardhouse",
+            "version": __version__,
+            "summary": "Every coordination call of an agent fleet: decided, performed and recorded",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "schemas": dict(sorted(schemas.items())),
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _decided(answer: dict[str, Any], declared: Operation) -> dict[str, Any]:
+    """An answer as it leaves: with `decision_id`, and without what a repeat never shows again being required."""
+    own = answer.get("properties", {}) | {
+        "decision_id": {"type": "string", "description": "the ledger's entry of this call"}
+    }
+    required = [name for name in answer.get("required", []) if name not in declared.secret_outputs]
+    return answer | {"properties": own, "required": sorted({*required, "decision_id"})}
+
+
+def _route(declared: Operation, ask: dict[str, Any], answer: str) -> dict[str, Any]:
+    problem = {"application/json": {"schema": {"$ref": _REF + "Problem"}}}
+    answers: dict[str, Any] = {
+        "200": {
+            "description": "performed",
+            "headers": {
+                "Guardhouse-Decision": {"schema": {"type": "string"}},
+                "Guardhouse-Request": {"schema": {"type": "string"}},
+            },
+            "content": {"application/json": {"schema": {"$ref": f"{_REF}{answer}Decided"}}},
+        }
+    }
+    answers |= {status: {"description": text, "content": problem} for status, text in _REFUSALS.items()}
+    return {
+        "operationId": declared.name,
+        "summary": declared.summary,
+        "description": declared.description,
+        "tags": [str(declared.category)],
+        "security": [{"token": []}],
+        "parameters": [
+            _header("Idempotency-Key", "the same key, session and call within 24 h answers with the first outcome"),
+            _header("Guardhouse-Approval", "the id of a grant to spend on this call"),
+            _header("X-Request-Id", "your name for this request, `[A-Za-z0-9_-]{1,64}`"),
+        ],
+        "requestBody": {"required": False, "content": {"application/json": {"schema": ask}}},
+        "responses": answers,
+    }
+
+
+def _header(name: str, text: str) -> dict[str, Any]:
+    return {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
+
+
+def _page(name: str, summary: str, kind: str, *statuses: str) -> dict[str, Any]:
+    schema = {"type": "object"} if kind == "application/json" else {"type": "string"}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "security": [],
+        "tags": ["service"],
+        "responses": {status: {"description": summary, "content": {kind: {"schema": schema}}} for status in statuses}
+        | {
+            "405": {
+                "description": "not this method",
+                "content": {"application/json": {"schema": {"$ref": _REF + "Problem"}}},
+            }
+        },
+    }
+
+
+_PAGES = {
+    "/healthz": _page("healthz", "Whether the process lives, and which instance it is", "application/json", "200"),
+    "/readyz": _page("readyz", "Whether it can decide and record", "application/json", "200", "503"),
+    "/metrics": _page("metrics", "Numbers for Prometheus", "text/plain", "200"),
+    "/openapi.json": _page("openapi", "This document", "application/json", "200"),
+}

@@ -1,0 +1,78 @@
+"""Holding the line: `wait_approval` asks the gateway at the start and at the end, and watches in between.
+
+Each asking leaves an entry; watching leaves none, since it reads one row's state and tells nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from dataclasses import replace
+from typing import Any
+
+import orjson
+
+from guardhouse.model.answer import Outcome
+from guardhouse.model.call import RawCall
+from guardhouse.surfaces.limits import Disconnected
+
+Watch = Callable[[str, str], str]
+"""Reads an approval's state now: (workspace id, approval id) -> state. May block; asked on a thread."""
+
+LONGEST_SECONDS = 300.0
+_DEFAULT_SECONDS = 60.0
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.25, 2.0
+
+
+def still_pending(outcome: Outcome) -> bool:
+    """Whether a wait for this answer could change it."""
+    return outcome.performed and not outcome.repeated and (outcome.result or {}).get("state") == "pending"
+
+
+def seconds_asked(body: bytes) -> float:
+    """How long the caller wants to wait; the gateway has already found the body valid."""
+    try:
+        asked = orjson.loads(body or b"{}").get("timeout_seconds", _DEFAULT_SECONDS)
+        return min(LONGEST_SECONDS, max(0.0, float(asked)))
+    except (ValueError, TypeError, AttributeError):
+        return 0.0
+
+
+async def hold_the_line(
+    raw: RawCall,
+    first: Outcome,
+    ask: Callable[[RawCall], Awaitable[Outcome]],
+    watch: Watch,
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+) -> Outcome:
+    """Wait until the approval is no longer pending or the time is over, then ask once more.
+
+    Raises `Disconnected` when the caller hangs up. A watch that fails ends the wait early: the second
+    asking tells what can be told.
+    """
+    approval_id = str((first.result or {}).get("approval_id", ""))
+    gone = asyncio.ensure_future(_gone(receive))
+    try:
+        async with asyncio.timeout(seconds_asked(raw.body)):
+            await _settled(first.workspace_id, approval_id, watch, gone)
+    except Exception:  # noqa: BLE001, S110  # out of time, or the ground failed: the second asking answers either way
+        pass
+    finally:
+        gone.cancel()
+    if gone.done() and not gone.cancelled():
+        raise Disconnected
+    # Without the key: the same key again would repeat the first answer.
+    return await ask(replace(raw, idempotency_key=None, suppressed=0))
+
+
+async def _settled(workspace_id: str, approval_id: str, watch: Watch, gone: asyncio.Future[None]) -> None:
+    """Return when the question is no longer pending or the caller is gone."""
+    pause = _FIRST_PAUSE
+    while not gone.done() and await asyncio.to_thread(watch, workspace_id, approval_id) == "pending":
+        await asyncio.wait((gone,), timeout=pause)
+        pause = min(_LONGEST_PAUSE, pause * 1.5)
+
+
+async def _gone(receive: Callable[[], Awaitable[MutableMapping[str, Any]]]) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
