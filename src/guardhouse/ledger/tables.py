@@ -48,7 +48,7 @@ class Entry(SQLModel, table=True):
     approval_id: str = identifier(default="")
     bundle: str = identifier(default="")
     __table_args__ = (
-        Index("entry_by_id", "workspace_id", "id", unique=True),
+        Index("entry_by_id", "workspace_id", "id"),
         Index("entry_by_principal", "workspace_id", "principal_id", "sequence"),
         Index("entry_by_operation", "workspace_id", "operation", "sequence"),
         Index("entry_by_time", "workspace_id", "at", "sequence"),
@@ -72,6 +72,16 @@ class Payload(SQLModel, table=True):
     sequence: int = counter(key=True)
     salt: bytes = raw()
     body: bytes = raw()
+
+
+class Erasure(SQLModel, table=True):
+    """Permission to delete one payload: written by the erasing call, whose own entry stands at `by_sequence`."""
+
+    __tablename__ = "erasure"
+    workspace_id: str = identifier(key=True)
+    sequence: int = counter(key=True)
+    by_sequence: int = counter()
+    at: int = instant()
 
 
 class Content(SQLModel, table=True):
@@ -120,6 +130,7 @@ HEAD = table_of(WorkspaceHead)
 ENTRY = table_of(Entry)
 ENTRY_RULE = table_of(EntryRule)
 PAYLOAD = table_of(Payload)
+ERASURE = table_of(Erasure)
 CONTENT = table_of(Content)
 TILE = table_of(Tile)
 CHECKPOINT = table_of(Checkpoint)

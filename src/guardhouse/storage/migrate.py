@@ -1,0 +1,169 @@
+"""Migrations: bring a database to this version's schema, one process at a time, whole or not at all."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine.url import make_url
+
+from guardhouse.errors import SettingsFault
+from guardhouse.storage.sqlite import sqlite_path
+
+_ADVISORY_LOCK = 0x67756172_64686F75
+_PROTECTED = (
+    "entry",
+    "entry_rule",
+    "payload",
+    "erasure",
+    "content",
+    "bundle_version",
+    "activation",
+    "checkpoint",
+    "tile",
+    "sealed_segment",
+)
+
+
+def scripts() -> Path:
+    """Where the migrations lie: inside an installed wheel, or at the top of a source checkout."""
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "shipped" / "migrations", package.parents[1] / "migrations"):
+        if (folder / "env.py").is_file():
+            return folder
+    raise SettingsFault("the migrations are missing from this installation; install Guardhouse again")
+
+
+def _config(connection: Connection | None = None) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(scripts()).replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def newest() -> str:
+    """The revision that this version of the code expects."""
+    head = ScriptDirectory.from_config(_config()).get_current_head()
+    assert head is not None
+    return head
+
+
+def current(connection: Connection) -> str:
+    """The revision a database is at, "" when it was never migrated."""
+    return MigrationContext.configure(connection).get_current_revision() or ""
+
+
+def migrate(url: str) -> str:
+    """Apply every migration that is missing; the revision afterwards. Safe to run from several processes at once."""
+    address = make_url(url)
+    if address.get_backend_name() == "sqlite":
+        path = sqlite_path(url)
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with _file_lock(path), _sqlite_engine(path) as engine:
+            return _upgrade(engine)
+    engine = create_engine(address.set(drivername="postgresql+psycopg"))
+    try:
+        return _upgrade(engine)
+    finally:
+        engine.dispose()
+
+
+def _upgrade(engine: Engine) -> str:
+    with engine.begin() as connection:
+        if connection.dialect.name == "postgresql":
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        command.upgrade(_config(connection), "head")
+        return current(connection)
+
+
+@contextmanager
+def _sqlite_engine(path: Path) -> Iterator[Engine]:
+    engine = create_engine(f"sqlite:///{path}")
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: object, _record: object) -> None:
+        connection.isolation_level = None  # type: ignore[attr-defined]  # the DBAPI connection is untyped here
+        connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]  # as above
+        connection.execute("PRAGMA synchronous=FULL")  # type: ignore[attr-defined]  # as above
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    old = os.umask(0o077)
+    try:
+        yield engine
+    finally:
+        os.umask(old)
+        engine.dispose()
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    handle = os.open(path.with_name(path.name + ".migrate"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
+def triggers(connection: Connection) -> list[str]:
+    """The names of all triggers in a database, sorted; a test compares them after every migration."""
+    if connection.dialect.name == "sqlite":
+        query = "SELECT name FROM sqlite_master WHERE type = 'trigger' ORDER BY name"
+    else:
+        query = "SELECT DISTINCT tgname FROM pg_trigger WHERE NOT tgisinternal ORDER BY tgname"
+    return [str(name) for name in connection.execute(text(query)).scalars()]
+
+
+def ledger_protection(connection: Connection) -> str:
+    """`protected`, or `unprotected` where the serving role could switch the triggers off.
+
+    On PostgreSQL that is an owner of the tables or a superuser. On SQLite whoever can write the file
+    can; `verify` against an outside checkpoint is what protects there, so the triggers' presence is told.
+    """
+    if connection.dialect.name == "sqlite":
+        return "protected" if "entry_no_delete" in triggers(connection) else "unprotected"
+    row = connection.execute(
+        text(
+            "SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) OR EXISTS ("
+            "SELECT 1 FROM pg_class WHERE relname = ANY(:tables) AND pg_has_role(current_user, relowner, 'USAGE'))"
+        ),
+        {"tables": list(_PROTECTED)},
+    )
+    return "unprotected" if row.scalar_one() else "protected"
+
+
+def grant_service(url: str, role: str) -> None:
+    """Give a PostgreSQL role what serving needs and no more: on the ledger only SELECT and INSERT."""
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    try:
+        with engine.begin() as connection:
+            quoted = connection.dialect.identifier_preparer.quote(role)
+            names = connection.execute(
+                text(
+                    "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+                )
+            ).scalars()
+            for name in list(names):
+                base = name.removesuffix("_later")
+                base = base[:-5] if base[-4:].isdigit() and base[-5:-4] == "_" else base
+                rights = "SELECT, INSERT" if base in _PROTECTED else "SELECT, INSERT, UPDATE, DELETE"
+                if base == "payload":
+                    rights = "SELECT, INSERT, DELETE"
+                if base == "alembic_version":
+                    rights = "SELECT"
+                table = connection.dialect.identifier_preparer.quote(name)
+                connection.execute(text(f"REVOKE ALL ON {table} FROM {quoted}"))
+                connection.execute(text(f"GRANT {rights} ON {table} TO {quoted}"))
+    finally:
+        engine.dispose()
