@@ -1,4 +1,4 @@
-"""Must a person say yes first, and has one?"""
+"""Where an earlier gate holds the call: has a person already said yes to this very question?"""
 
 from __future__ import annotations
 
@@ -7,80 +7,69 @@ from dataclasses import dataclass
 
 from guardhouse.model.call import Call
 from guardhouse.model.decision import Effect, Step, allow, deny, hold
-from guardhouse.model.facts import ApprovalFact, Facts
+from guardhouse.model.facts import Facts
 from guardhouse.model.instants import DAY
 
 NAME = "approval"
-
-MOST_PENDING = 20
-REFUSAL_STANDS = DAY
+MAX_PENDING = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Approval has no rules of its own: other gates hold, this one knows whether a person answered."""
+    """Nothing to configure: lifetimes are facts of the workspace."""
 
 
 def parse(files: Mapping[str, bytes]) -> Rules:
-    """Nothing of `policies/` speaks of approvals alone."""
+    """The gate reads no file."""
     del files
     return Rules()
 
 
-def usable(approval: ApprovalFact, facts: Facts) -> bool:
-    """Whether a grant may be spent on this very call now."""
-    return (
-        approval.state == "granted"
-        and approval.bound
-        and approval.law == facts.law
-        and facts.now < approval.grant_until
-    )
-
-
 def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:
-    """Where a gate held the call: the approval presented or found for it. `approved` lifts the holds."""
-    del rules
-    held = [step for step in so_far if step.effect is Effect.HOLD]
-    if not held:
+    """Allow what a bound, fresh grant covers; hold what is asked; deny what was refused or does not fit."""
+    del call, rules
+    if not any(step.effect is Effect.HOLD for step in so_far):
         return allow(NAME, "not_needed")
-    approval = facts.approval
-    if approval is None and call.approval_id:
-        return deny(NAME, "approval_mismatch", "no approval with this id belongs to this call")
-    if approval is not None:
-        if approval.presented and not approval.bound:
-            return deny(NAME, "approval_mismatch", "this approval was given for another call")
-        if usable(approval, facts):
-            return allow(NAME, "approved", "a person approved this call")
-        answer = _answered(approval, facts)
-        if answer is not None:
-            return answer
-        if approval.state == "pending" and facts.now < approval.pending_until and approval.law == facts.law:
-            return hold(NAME, "approval_pending", "a person was asked and has not answered yet")
-    if facts.pending_approvals >= MOST_PENDING:
-        return deny(NAME, "too_many_pending", f"{MOST_PENDING} questions of yours wait for a person already")
-    return hold(NAME, "approval_pending", "a person must approve this call first")
+    return judge(facts)
 
 
-def _answered(approval: ApprovalFact, facts: Facts) -> Step | None:
-    """What an approval that cannot be spent answers; None when a new question may be asked or an old one waits."""
-    if approval.state == "refused" and (approval.presented or facts.now < approval.decided_at + REFUSAL_STANDS):
+def judge(facts: Facts) -> Step:
+    """What the approval in the facts is worth for a question that has to be asked."""
+    found, now = facts.approval, facts.now
+    if found is None:
+        return _ask(facts)
+    if not found.bound:
+        if found.presented:
+            return deny(NAME, "approval_mismatch", "the approval presented is for another call, resource or agent")
+        return _ask(facts)
+    if found.state == "refused":
+        if now < found.decided_at + DAY:
+            return deny(NAME, "approval_refused", "a person refused this; it can be asked again after 24 hours")
+        return _ask(facts)
+    if found.state == "spent":
+        if found.presented:
+            return deny(NAME, "approval_spent", "this approval was already used; each serves once")
+        return _ask(facts)
+    until = found.grant_until if found.state == "granted" else found.pending_until
+    if found.state not in ("granted", "pending") or until <= now:
+        return _or_new(facts, "approval_expired", "this approval is past its time; ask again without it")
+    if found.law != facts.law:
+        return _or_new(facts, "approval_stale", "the law changed since this was asked; ask again without it")
+    if found.state == "granted":
+        return allow(NAME, "approved")
+    return hold(NAME, "approval_pending", "a person has been asked and has not answered yet")
+
+
+def _or_new(facts: Facts, code: str, message: str) -> Step:
+    """A deny for an approval the caller presented; a new question for one that was only found."""
+    assert facts.approval is not None
+    return deny(NAME, code, message) if facts.approval.presented else _ask(facts)
+
+
+def _ask(facts: Facts) -> Step:
+    # 20 open questions are allowed, so the 21st is the first refused.
+    if facts.pending_approvals >= MAX_PENDING:
         return deny(
-            NAME, "approval_refused", "a person refused this call; the same question is not reopened for 24 hours"
+            NAME, "too_many_pending", f"{MAX_PENDING} questions of this agent wait for a person; await those first"
         )
-    if not approval.presented:
-        return None
-    if approval.state == "spent":
-        return deny(NAME, "approval_spent", "this approval was used already; an approval is good for one call")
-    if approval.state == "replaced" or approval.law != facts.law:
-        return deny(
-            NAME,
-            "approval_stale",
-            "the policy changed since this approval was asked for; send the call without it to ask again",
-        )
-    if approval.state == "pending" and facts.now >= approval.pending_until:
-        return deny(NAME, "approval_expired", "nobody answered in time; send the call without it to ask again")
-    if approval.state == "granted" and facts.now >= approval.grant_until:
-        return deny(
-            NAME, "approval_expired", "the approval was not used in time; send the call without it to ask again"
-        )
-    return None
+    return hold(NAME, "approval_pending", "a person must say yes first")

@@ -1,229 +1,196 @@
-"""May this call name that place on the network?
-
-Deny wins over allow, and what no list names is denied. `*.example.com` matches every name below
-`example.com` on label boundaries and not the apex itself; a plain name matches only itself. Names are
-compared in their A-label form (IDNA, UTS 46), lower case, without port or trailing dot. Addresses in
-any spelling that a resolver takes (decimal, octal, hexadecimal, IPv4-mapped) are compared as the
-address they mean, and only an address or network in a list matches them.
-"""
+"""Do the domain lists let the call reach where it wants to go?"""
 
 from __future__ import annotations
 
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from dataclasses import dataclass
+from types import MappingProxyType
+from urllib.parse import urlsplit
 
 import idna
 
-from guardhouse.gates.source import Source, raise_all, under
+from guardhouse.gates.reading import Problems, read_yaml
 from guardhouse.model.call import Call
 from guardhouse.model.decision import Step, allow, deny
 from guardhouse.model.facts import DomainFinding, Facts
 
 NAME = "network"
+_NUMBER = re.compile(r"(?:0[xX][0-9a-fA-F]*|[0-9]+)\Z")
+_LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\Z")
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-_LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)\Z")
-_NUMBER = re.compile(r"(0[xX][0-9a-fA-F]*|[0-9]+)\Z")
-
 
 @dataclass(frozen=True, slots=True)
-class Lists:
-    """One side (allow or deny): rule ids by exact name, by the suffix a wildcard covers, and by network."""
+class Listed:
+    """One list compiled: exact names, `*.` suffixes and networks, each with its rule's id."""
 
-    exact: Mapping[str, str] = field(default_factory=dict)
-    below: Mapping[str, str] = field(default_factory=dict)
-    networks: tuple[tuple[Network, str], ...] = ()
-    everything: str = ""
-
-    def find(self, name: str, address: Address | None) -> str:
-        """The id of the rule that names this place, or ""."""
-        if address is not None:
-            named = (
-                rule for network, rule in self.networks if address.version == network.version and address in network
-            )
-            return next(named, self.everything)
-        if name in self.exact:
-            return self.exact[name]
-        rest = name
-        while "." in rest:
-            rest = rest.split(".", 1)[1]
-            if rest in self.below:
-                return self.below[rest]
-        return self.everything
+    exact: Mapping[str, str]
+    suffix: Mapping[str, str]
+    networks: tuple[tuple[Network, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The domain lists of all `network/*.yaml` files together."""
+    """Deny wins; what neither list names is denied."""
 
-    allow: Lists
-    deny: Lists
+    allowed: Listed
+    denied: Listed
 
 
 def parse(files: Mapping[str, bytes]) -> Rules:
-    """Read `network/*.yaml`; LawFault with every problem in them."""
-    sources = []
-    sides: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Network, str]], list[str]]] = {
-        "allow": ({}, {}, [], []),
-        "deny": ({}, {}, [], []),
+    """Both lists from every `network/*.yaml`; LawFault naming each bad pattern."""
+    problems = Problems()
+    parts: dict[str, tuple[dict[str, str], dict[str, str], list[tuple[Network, str]]]] = {
+        "allow": ({}, {}, []),
+        "deny": ({}, {}, []),
     }
-    for path, data in under(files, "network/"):
-        source = Source(path, data)
-        sources.append(source)
-        top = source.mapping(source.value, {"id", "description", "allow", "deny"}, {"id"}, path)
-        name = source.items(top, "id", str, "")
-        for side, (exact, below, networks, everything) in sides.items():
-            for pattern in source.words(top, side):
-                rule = f"network.{name}.{side}:{pattern}"
-                problem = _add(pattern, rule, exact, below, networks, everything)
-                if problem:
-                    source.fault(
-                        top,
-                        side,
-                        f"`{pattern}` {problem}",
-                        "write `name.example.com`, `*.example.com`, an address or a network",
-                    )
-    raise_all(sources)
+    seen: set[str] = set()
+    for file in sorted(files):
+        if not (file.startswith("network/") and file.endswith(".yaml")):
+            continue
+        value, lines = read_yaml(file, files[file])
+        top = problems.keys(value, lines, (), ("allow", "deny"))
+        for effect, entries in top.items():
+            if not isinstance(entries, list):
+                problems.add(lines, (effect,), "a list of rules is needed here", "begin each with `- id:`")
+                continue
+            for index, entry in enumerate(entries):
+                path = (effect, index)
+                rule = problems.keys(entry, lines, path, ("id", "domains", "why"))
+                name = rule.get("id")
+                if not isinstance(name, str) or not name or name in seen:
+                    problems.add(lines, path, "each rule needs an `id` of its own")
+                    continue
+                seen.add(name)
+                for pattern in problems.words(rule.get("domains"), lines, (*path, "domains")):
+                    if not _add(parts[effect], pattern, name):
+                        problems.add(
+                            lines,
+                            (*path, "domains"),
+                            f"`{pattern}` is not a domain, address or network",
+                            "use `example.com`, `*.example.com`, `192.0.2.0/24`",
+                        )
+    problems.stop()
     made = {
-        side: Lists(exact, below, tuple(networks), everything[0] if everything else "")
-        for side, (exact, below, networks, everything) in sides.items()
+        effect: Listed(MappingProxyType(exact), MappingProxyType(suffix), tuple(networks))
+        for effect, (exact, suffix, networks) in parts.items()
     }
     return Rules(made["allow"], made["deny"])
 
 
-def _add(
-    pattern: str,
-    rule: str,
-    exact: dict[str, str],
-    below: dict[str, str],
-    networks: list[tuple[Network, str]],
-    everything: list[str],
-) -> str:
-    """File one pattern; what is wrong with it, or ""."""
-    if pattern == "*":
-        everything.append(rule)
-        return ""
-    if "/" in pattern or ":" in pattern or _NUMBER.match(pattern.rsplit(".", 1)[-1]):
-        try:
-            networks.append((ipaddress.ip_network(pattern.strip("[]"), strict=False), rule))
-        except ValueError:
-            return "is neither a name nor an address"
-        return ""
-    wildcard = pattern.startswith("*.")
-    name = canonical_name(pattern.removeprefix("*."))
-    if name is None or "*" in name:
-        return "is not a domain name"
-    (below if wildcard else exact).setdefault(name, rule)
-    return ""
-
-
-def canonical_name(text: str) -> str | None:
-    """A host name in its A-label form, lower case, without a trailing dot; None when it is none."""
-    name = text.strip().rstrip(".")
-    if not name or len(name) > 1000:
-        return None
+def _add(part: tuple[dict[str, str], dict[str, str], list[tuple[Network, str]]], pattern: str, rule: str) -> bool:
+    exact, suffix, networks = part
     try:
-        name = name.lower() if name.isascii() else idna.encode(name, uts46=True, transitional=False).decode()
-    except (idna.IDNAError, UnicodeError):
-        return None
-    name = name.lower()
-    if len(name) > 253 or not all(_LABEL.match(label) for label in name.split(".")):
-        return None
-    return name
-
-
-def _number(part: str) -> int | None:
-    if not _NUMBER.match(part):
-        return None
-    try:
-        if part.lower().startswith("0x"):
-            return int(part[2:] or "0", 16)
-        return int(part, 8) if len(part) > 1 and part.startswith("0") else int(part)
+        networks.append((ipaddress.ip_network(pattern), rule))
     except ValueError:
+        wild = pattern.startswith("*.")
+        name = host_of(pattern[2:] if wild else pattern)
+        if not isinstance(name, str) or any(mark in pattern for mark in "/@:"):
+            return False
+        (suffix if wild else exact).setdefault(name, rule)
+    return True
+
+
+def host_of(text: str) -> str | Address | None:
+    """The canonical host of a host, host:port or URL: an A-label name without trailing dot, or an address; None for neither."""
+    text = text.strip()
+    if not text or any(character.isspace() or ord(character) < 33 or character in '\\<>"' for character in text):
         return None
-
-
-def canonical_address(host: str) -> Address | None:
-    """The address that a host text means, in any spelling resolvers take (WHATWG URL, host parsing); else None."""
-    text = host.strip().rstrip(".")
-    if ":" in text:
-        try:
-            six = ipaddress.IPv6Address(text.split("%", 1)[0])
-        except ValueError:
+    try:
+        if text.count(":") > 1 and "//" not in text and not text.startswith("["):
+            return _plain(ipaddress.ip_address(text))
+        parts = urlsplit(text if "://" in text else f"//{text.removeprefix('//')}")
+        parts.port  # noqa: B018  # a port that is no number raises ValueError here
+        host = parts.hostname
+        if not host or "%" in host:
             return None
-        return six.ipv4_mapped or six
-    parts = text.split(".")
-    if len(parts) > 4:
+        if ":" in host:
+            return _plain(ipaddress.ip_address(host))
+        return _name(host)
+    except (ValueError, UnicodeError):
         return None
-    numbers = [_number(part) for part in parts]
-    if any(number is None for number in numbers):
+
+
+def _name(host: str) -> str | Address | None:
+    if not host.isascii():
+        host = idna.encode(host, uts46=True).decode()
+    host = host.lower().removesuffix(".")
+    pieces = host.split(".")
+    # WHATWG URL, "ends in a number": such a host is an IPv4 address or nothing.
+    if _NUMBER.match(pieces[-1]):
+        return _ipv4(pieces)
+    if len(host) > 253 or not all(_LABEL.match(piece) for piece in pieces):
         return None
-    *leading, last = [number for number in numbers if number is not None]
-    if any(number > 255 for number in leading) or last >= 256 ** (5 - len(parts)):
+    return host
+
+
+def _ipv4(pieces: list[str]) -> Address | None:
+    """WHATWG URL 3.5: one to four parts, each decimal, octal (`0…`) or hexadecimal (`0x…`); the last fills the rest."""
+    if len(pieces) > 4 or not all(_NUMBER.match(piece) for piece in pieces):
+        return None
+    numbers = [_integer(piece) for piece in pieces]
+    *heads, last = numbers
+    if any(number > 255 for number in heads) or last >= 256 ** (4 - len(heads)):
         return None
     value = last
-    for position, number in enumerate(leading):
-        value += number << (8 * (3 - position))
+    for index, number in enumerate(heads):
+        value += number << (8 * (3 - index))
     return ipaddress.IPv4Address(value)
 
 
-def host_of(text: str) -> str | None:
-    """The host that a URL or a bare `host[:port]` leads to; None when that cannot be told."""
-    if any(ord(character) < 33 or character in "\\\x7f" for character in text.strip()):
-        return None
-    cleaned = text.strip()
-    try:
-        parts = urlsplit(cleaned if "://" in cleaned else f"//{cleaned}")
-        host = parts.hostname
-    except ValueError:
-        return None
-    if not host:
-        return None
-    return unquote(host) if "%" in host and ":" not in host else host
+def _integer(piece: str) -> int:
+    if piece[:2].lower() == "0x":
+        return int(piece[2:] or "0", 16)
+    return int(piece, 8) if len(piece) > 1 and piece[0] == "0" else int(piece)
 
 
-def match(rules: Rules, name: str, text: str) -> DomainFinding:
-    """What the lists say of one destination; `name` is the input field it stands in."""
-    host = host_of(text)
+def _plain(address: Address) -> Address:
+    """An IPv4 address that IPv6 wraps is that address."""
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
+        return address.ipv4_mapped
+    return address
+
+
+def match(rules: Rules, field: str, host_or_url: str) -> DomainFinding:
+    """What the lists say of one destination. Never raises; what cannot be read is denied."""
+    host = host_of(host_or_url)
     if host is None:
-        return DomainFinding(name, "deny", "not_a_destination")
-    address = canonical_address(host)
-    canonical = "" if address is not None else canonical_name(host)
-    if canonical is None:
-        return DomainFinding(name, "deny", "not_a_destination")
-    if address is None and _number(canonical.rsplit(".", 1)[-1]) is not None:
-        return DomainFinding(name, "deny", "not_a_destination")
-    denied = rules.deny.find(canonical, address)
-    if denied:
-        return DomainFinding(name, "deny", "denied_by_list", denied)
-    allowed = rules.allow.find(canonical, address)
-    if allowed:
-        return DomainFinding(name, "allow", "allowed_by_list", allowed)
-    return DomainFinding(name, "deny", "not_in_any_list")
+        return DomainFinding(field, "deny", "unreadable_destination")
+    if rule := _find(rules.denied, host):
+        return DomainFinding(field, "deny", "listed_denied", rule)
+    if rule := _find(rules.allowed, host):
+        return DomainFinding(field, "allow", "listed_allowed", rule)
+    return DomainFinding(field, "deny", "not_listed")
 
 
-EXAMINING = frozenset({"check_network"})
-"""Operations whose destinations are asked about, not gone to: they never deny their own call."""
+def _find(listed: Listed, host: str | Address) -> str:
+    if not isinstance(host, str):
+        return next(
+            (rule for network, rule in listed.networks if host.version == network.version and host in network), ""
+        )
+    if host in listed.exact:
+        return listed.exact[host]
+    rest = host
+    while "." in rest:
+        rest = rest.partition(".")[2]
+        if rest in listed.suffix:
+            return listed.suffix[rest]
+    return ""
 
 
 def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:
-    """Every destination that the call names must be allowed."""
+    """Deny when any destination is. `check_network` is told the finding instead of being denied for asking."""
     del rules, so_far
-    named = tuple(sorted({finding.rule for finding in facts.domains if finding.rule}))
-    if call.operation in EXAMINING:
-        return allow(NAME, "examined", rules=named)
-    if not facts.domains:
-        return allow(NAME, "no_destination")
+    ids = tuple(sorted({finding.rule for finding in facts.domains if finding.rule}))
     refused = [finding for finding in facts.domains if finding.effect != "allow"]
-    if refused:
-        fields = ", ".join(sorted({finding.field for finding in refused}))
-        rule_ids = tuple(sorted({finding.rule for finding in refused if finding.rule}))
-        return deny(
-            NAME, "network_denied", f"the destination in `{fields}` is not allowed by the domain lists", rule_ids
-        )
-    return allow(NAME, "allowed_destination", rules=named)
+    if not refused:
+        return allow(NAME, "listed" if facts.domains else "no_destination", rules=ids)
+    names = tuple(sorted({finding.rule for finding in refused if finding.rule}))
+    fields = ", ".join(sorted({f"`{finding.field}` ({finding.code})" for finding in refused}))
+    if call.operation == "check_network":
+        return allow(NAME, "examined", f"the domain lists would not let it reach {fields}", names, warn=True)
+    return deny(NAME, "network_denied", f"the domain lists do not let it reach {fields}", names)

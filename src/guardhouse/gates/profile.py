@@ -1,137 +1,99 @@
-"""Does this kind of agent do such things, at this trust, and is there quota left?"""
+"""Does this agent's profile cover the operation, and is there room left in its limits?"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
-from guardhouse.gates.source import Source, raise_all
+from guardhouse.gates.reading import Problems, read_yaml
 from guardhouse.model.call import Call, Category
 from guardhouse.model.decision import Step, allow, deny
 from guardhouse.model.facts import Facts
-from guardhouse.model.instants import HOUR, rfc3339
+from guardhouse.model.instants import HOUR, SECOND
 
 NAME = "profile"
-
+FILE = "profiles.yaml"
 LIMITS = ("calls_per_hour", "held_locks", "files_per_task", "payload_bytes")
-_CATEGORIES = frozenset(str(category) for category in Category)
-_KEYS = frozenset({"description", "allow", "block", "limits", "max_trust", "extends"})
+_CEILING = 1_000_000_000
+_FLOOR = {Category.READ: 1, Category.WRITE: 2, Category.ADMIN: 3}
+_LOCK_LIMITS = ("held_locks", "files_per_task")
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """What one kind of agent may do: `allow` and `block` hold operation names and categories; a limit absent is no limit."""
+    """One profile. Empty `allowed` means everything; `blocked` wins; a limit that is absent does not bind."""
 
     name: str
-    description: str = ""
-    allow: frozenset[str] = frozenset()
-    block: frozenset[str] = frozenset()
+    trust_ceiling: int = 4
+    allowed: frozenset[str] = frozenset()
+    blocked: frozenset[str] = frozenset()
     limits: Mapping[str, int] = field(default_factory=dict)
-    max_trust: int = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """All profiles by name, and the one that agents without a profile have."""
+    """All profiles by name; `default` is used where an agent names none."""
 
     profiles: Mapping[str, Profile]
-    default: str
 
 
 def parse(files: Mapping[str, bytes]) -> Rules:
-    """Read `profiles.yaml`; LawFault with every problem in it. Without the file nobody has a profile."""
-    if "profiles.yaml" not in files:
-        return Rules({}, "")
-    source = Source("profiles.yaml", files["profiles.yaml"])
-    top = source.mapping(source.value, {"default", "profiles"}, {"default", "profiles"}, "profiles.yaml")
-    default = source.items(top, "default", str, "")
+    """Profiles from `profiles.yaml`; LawFault when it is absent, wrong or has no `default`."""
+    problems = Problems()
+    value, lines = read_yaml(FILE, files.get(FILE, b""))
+    top = problems.keys(value, lines, (), ("profiles",))
     profiles: dict[str, Profile] = {}
-    declared = source.items(top, "profiles", dict, {})
-    for name, value in declared.items():
-        source.mapping(value, _KEYS, (), f"profile `{name}`")
-        if isinstance(value, dict):
-            profiles[name] = _profile(source, name, value, profiles)
-    if default and default not in profiles:
-        source.fault(top, "default", f"the default profile `{default}` is not among the profiles", "name one of them")
-    raise_all([source])
-    return Rules(profiles, default)
-
-
-def _profile(source: Source, name: str, value: dict[str, object], known: Mapping[str, Profile]) -> Profile:
-    base = Profile(name)
-    if "extends" in value:
-        parent = source.items(value, "extends", str, "")
-        if parent in known:
-            base = known[parent]
-        else:
-            source.fault(value, "extends", f"profile `{name}` extends `{parent}`, which does not stand above it")
-    limits = dict(base.limits)
-    for limit, amount in source.items(value, "limits", dict, {}).items():
-        if limit not in LIMITS:
-            source.fault(value, "limits", f"no limit is called `{limit}`", f"limits: {', '.join(LIMITS)}")
-        elif not isinstance(amount, int) or isinstance(amount, bool) or amount < 0:
-            source.fault(value, "limits", f"limit `{limit}` must be a whole number, 0 or more")
-        else:
-            limits[limit] = amount
-    trust = source.items(value, "max_trust", int, base.max_trust)
-    if not 0 <= trust <= 4:
-        source.fault(value, "max_trust", "`max_trust` lies between 0 and 4")
-    return Profile(
-        name=name,
-        description=source.items(value, "description", str, base.description),
-        allow=frozenset(source.words(value, "allow")) if "allow" in value else base.allow,
-        block=frozenset(source.words(value, "block")) | base.block,
-        limits=limits,
-        max_trust=trust,
-    )
-
-
-def profile_of(facts: Facts, rules: Rules) -> Profile | None:
-    """The caller's profile: its own by name, else the default; None when the named one is not in the law."""
-    return rules.profiles.get(facts.principal.profile or rules.default)
+    entries = top.get("profiles")
+    if not isinstance(entries, dict) or "default" not in entries:
+        problems.add(lines, ("profiles",), "`profiles` needs an entry `default`", "add it")
+        entries = {}
+    for name, item in entries.items():
+        path = ("profiles", name)
+        known = ("description", "trust_ceiling", "allowed", "blocked", "limits")
+        given = problems.keys(item, lines, path, known)
+        limits = problems.keys(given.get("limits", {}), lines, (*path, "limits"), LIMITS)
+        profiles[name] = Profile(
+            name,
+            problems.number(given.get("trust_ceiling", 4), lines, (*path, "trust_ceiling"), 0, 4),
+            frozenset(problems.words(given.get("allowed", []), lines, (*path, "allowed"))),
+            frozenset(problems.words(given.get("blocked", []), lines, (*path, "blocked"))),
+            MappingProxyType(
+                {
+                    limit: problems.number(amount, lines, (*path, "limits", limit), 0, _CEILING)
+                    for limit, amount in limits.items()
+                }
+            ),
+        )
+    problems.stop()
+    return Rules(MappingProxyType(profiles))
 
 
 def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:
-    """The profile's operations, its trust ceiling and its limits. People have none."""
+    """Judge an agent by its profile; people have none. What is used is what was used before this call."""
     del so_far
-    if facts.principal.kind == "person":
-        return allow(NAME, "person")
-    profile = profile_of(facts, rules)
+    who = facts.principal
+    if who.kind != "agent":
+        return allow(NAME, "not_an_agent")
+    profile = rules.profiles.get(who.profile or "default")
     if profile is None:
-        name = facts.principal.profile or rules.default
-        return deny(
-            NAME, "operation_not_in_profile", f"profile `{name}` is not in the active policy; ask security to add it"
-        )
-    rule = (f"profile.{profile.name}",)
-    names = {call.operation, str(call.category)}
-    if names & profile.block or (profile.allow and not names & profile.allow):
-        return deny(
-            NAME, "operation_not_in_profile", f"profile `{profile.name}` does not include `{call.operation}`", rule
-        )
-    if facts.principal.trust > profile.max_trust:
-        return deny(
-            NAME, "trust_above_profile", f"profile `{profile.name}` is for trust {profile.max_trust} at the most", rule
-        )
+        return deny(NAME, "unknown_profile", "the law has no profile of this agent's name; ask an operator")
+    words = {call.operation, str(call.category)}
+    if words & profile.blocked or (profile.allowed and not words & profile.allowed):
+        return deny(NAME, "operation_not_in_profile", f"the profile `{profile.name}` does not cover this operation")
+    if profile.trust_ceiling < min(_FLOOR[call.category], who.effective_trust):
+        return deny(NAME, "trust_too_low", f"the profile `{profile.name}` caps trust at {profile.trust_ceiling}")
     limits = profile.limits
-    if "payload_bytes" in limits and call.size > limits["payload_bytes"]:
-        return deny(
-            NAME,
-            "payload_too_large",
-            f"the body is larger than the {limits['payload_bytes']} bytes of this profile",
-            rule,
-        )
-    if "calls_per_hour" in limits and facts.used("calls_per_hour") >= limits["calls_per_hour"]:
-        resets = rfc3339(facts.now - facts.now % HOUR + HOUR)
-        return deny(
-            NAME,
-            "quota_exhausted",
-            f"all {limits['calls_per_hour']} calls of this hour are used; they come back at {resets}",
-            rule,
-        )
-    measured = dict(facts.quota)
-    for limit in ("held_locks", "files_per_task"):
-        if limit in limits and limit in measured and measured[limit] >= limits[limit]:
-            return deny(
-                NAME, "limit_reached", f"`{limit}` is at its limit of {limits[limit]}; give something back first", rule
-            )
-    return allow(NAME, "within_profile", rules=rule)
+    if call.size > limits.get("payload_bytes", _CEILING):
+        return deny(NAME, "payload_too_large", f"at most {limits['payload_bytes']} bytes a call in this profile")
+    hourly = limits.get("calls_per_hour")
+    if hourly is not None and facts.used("calls_per_hour") >= hourly:
+        resets = (HOUR - facts.now % HOUR + SECOND - 1) // SECOND
+        return deny(NAME, "quota_exhausted", f"`calls_per_hour` of {hourly} is used; retry after {resets} seconds")
+    if call.operation == "acquire_lock":
+        for name in _LOCK_LIMITS:
+            if name in limits and facts.used(name) >= limits[name]:
+                return deny(
+                    NAME, "quota_exhausted", f"`{name}` of {limits[name]} is used; retry after releasing a lock"
+                )
+    return allow(NAME, "in_profile")

@@ -1,0 +1,94 @@
+"""Do the policies permit it? Cedar or native rules, behind one question."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from guardhouse.gates.policy import cedar, native
+from guardhouse.gates.policy.ruling import (
+    OVERRIDE,
+    Answer,
+    Engine,
+    Entity,
+    Ruling,
+    context_of,
+    principal_of,
+    resource_of,
+    rule_of,
+)
+from guardhouse.model.call import Call
+from guardhouse.model.decision import Effect, Step, deny, hold
+from guardhouse.model.facts import Facts, Finding
+
+NAME = "policy"
+ENGINES = ("cedar", "native", "both")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicyRules:
+    """The engine that decides, the one that shadows it (None unless `both`), and trust ceilings by profile."""
+
+    engine: Engine
+    shadow: Engine | None
+    ceilings: Mapping[str, int]
+
+    def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling:
+        """The deciding engine's ruling; with a shadow, also whether that one disagrees."""
+        ruling = self.engine.authorize(principal, action, resource, context)
+        if self.shadow is None:
+            return ruling
+        other = self.shadow.authorize(principal, action, resource, context)
+        if other.answer is ruling.answer:
+            return ruling
+        return replace(ruling, divergence=str(other.answer), shadow_rules=other.rules)
+
+    def may_override(self, call: Call, facts: Facts, finding: Finding) -> bool:
+        """Whether the policies let this principal do what a guardrail caught. Never asked for a protecting rule."""
+        who = principal_of(facts, self.ceilings)
+        ruling = self.authorize(who, OVERRIDE, rule_of(finding, facts), context_of(call, facts))
+        return ruling.answer is Answer.ALLOW
+
+
+Rules = PolicyRules
+
+
+def parse(
+    files: Mapping[str, bytes],
+    engine: str = "cedar",
+    groups: Mapping[str, frozenset[str]] | None = None,
+    ceilings: Mapping[str, int] | None = None,
+) -> PolicyRules:
+    """Compile both engines (a fault in either loads nothing) and choose the one that decides."""
+    decides: Engine = cedar.compile_policies(files)
+    rules: Engine = native.compile_rules(files, groups or {})
+    if engine == "native":
+        return PolicyRules(rules, None, ceilings or {})
+    return PolicyRules(decides, rules if engine == "both" else None, ceilings or {})
+
+
+def check(call: Call, facts: Facts, rules: PolicyRules, so_far: tuple[Step, ...]) -> Step:
+    """Permit only what a policy permits and none forbids; any evaluation error is a deny."""
+    del so_far
+    who, what = principal_of(facts, rules.ceilings), resource_of(call, facts)
+    ruling = rules.authorize(who, call.operation, what, context_of(call, facts))
+    step = _step(ruling)
+    if not ruling.divergence:
+        return step
+    ids = tuple(sorted({*step.rules, *ruling.shadow_rules}))
+    note = f"{step.message}; the native rules say `{ruling.divergence}`".removeprefix("; ")
+    return replace(step, warn=True, rules=ids, message=note)
+
+
+def _step(ruling: Ruling) -> Step:
+    if ruling.errors:
+        return deny(NAME, "policy_error", "a policy could not be evaluated, so the answer is no", ruling.rules)
+    if ruling.answer is Answer.ALLOW:
+        return Step(NAME, Effect.ALLOW, "permitted", rules=ruling.rules)
+    message = " ".join(ruling.advice)
+    if ruling.answer is Answer.HOLD:
+        return hold(NAME, "approval_required", message or "a policy asks for approval", ruling.rules, ruling.advice)
+    if ruling.rules:
+        return deny(NAME, "policy_forbidden", message or "a policy forbids this", ruling.rules, ruling.advice)
+    return deny(NAME, "policy_not_permitted", "no policy permits this to this principal")

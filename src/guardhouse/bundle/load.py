@@ -1,0 +1,220 @@
+"""Loading: every file of `policies/` becomes one validated value, or nothing is loaded."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import cedarpy
+
+import guardhouse
+from guardhouse.bundle import Bundle
+from guardhouse.errors import LawFault, LawProblem
+from guardhouse.gates import approval, control, guardrails, identity, network, policy, profile
+from guardhouse.gates.policy import cedar
+from guardhouse.gates.policy.ruling import OVERRIDE
+from guardhouse.gates.reading import Problems, read_yaml, text_of
+from guardhouse.model.call import Category
+from guardhouse.model.canonical import digest, encode
+
+MAX_BYTES = 10_000_000
+MAX_FILES = 1_000
+SHIPPED = "shipped@1"
+_JUDGING = ("schema.cedarschema", "profiles.yaml", "cedar/", "native/", "network/", "guardrails/")
+
+
+@dataclass(frozen=True, slots=True)
+class ActionDecl:
+    """What the catalog says of an operation, for the schema to equal."""
+
+    category: Category
+    governs: bool = False
+
+
+def shipped_directory() -> Path:
+    """The law that travels with the package: inside a wheel, or beside the source."""
+    package = Path(guardhouse.__file__).parent
+    inside = package / "shipped" / "policies"
+    return inside if inside.is_dir() else package.parent.parent / "policies"
+
+
+def read_directory(path: Path) -> dict[str, bytes]:
+    """The effective files of a directory: its own over those it includes. LawFault for what must not be read."""
+    own = _files_under(path)
+    value, lines = read_yaml("gateway.yaml", own.get("gateway.yaml", b""))
+    include = value.get("include") if isinstance(value, dict) else None
+    if include is None:
+        return own
+    if include != SHIPPED:
+        raise LawFault([LawProblem("gateway.yaml", lines.at("include"), f"only `{SHIPPED}` can be included")])
+    return _files_under(shipped_directory()) | own
+
+
+def _files_under(path: Path) -> dict[str, bytes]:
+    root = path.resolve()
+    if not root.is_dir():
+        raise LawFault([LawProblem(path.name, 0, "there is no such directory")])
+    files: dict[str, bytes] = {}
+    total = 0
+    for entry in sorted(root.rglob("*")):
+        name = entry.relative_to(root).as_posix()
+        if any(part.startswith(".") for part in name.split("/")) or not entry.is_file():
+            continue
+        if not entry.resolve().is_relative_to(root):
+            raise LawFault([LawProblem(name, 0, "the link leads out of the directory", "copy the file in")])
+        total += entry.stat().st_size
+        if total > MAX_BYTES or len(files) >= MAX_FILES:
+            raise LawFault([LawProblem(name, 0, "the directory is too large", f"keep it under {MAX_BYTES} bytes")])
+        files[name] = entry.read_bytes()
+    return files
+
+
+def load_directory(path: Path | str, actions: Mapping[str, ActionDecl]) -> Bundle:
+    """Load a directory with what it includes; LawFault listing every problem."""
+    return load_files(read_directory(Path(path)), actions)
+
+
+def load_files(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) -> Bundle:
+    """Compile a whole bundle in this process; text from callers MUST go through `child.parse_untrusted` first."""
+    if sum(len(data) for data in files.values()) > MAX_BYTES or len(files) > MAX_FILES:
+        raise LawFault([LawProblem("policies", 0, f"the bundle is larger than {MAX_BYTES} bytes or {MAX_FILES} files")])
+    problems: list[LawProblem] = []
+    made: dict[str, Any] = {}
+
+    def part(name: str, maker: Any, *arguments: Any) -> None:
+        try:
+            made[name] = maker(*arguments)
+        except LawFault as fault:
+            problems.extend(fault.problems)
+
+    for name, data in files.items():
+        part("", text_of, name, data)
+    if problems:
+        raise LawFault(problems)
+    part("settings", _settings, files)
+    part("playbooks", _playbooks, files)
+    for gate in (identity, control, profile, network, approval):
+        part(gate.NAME, gate.parse, files)
+    part("schema", _check_schema, files, actions)
+    part("packs", _packs, files)
+    settings = made.get("settings", {})
+    engine = settings.get("engine", "cedar")
+    profiles = made[profile.NAME].profiles if profile.NAME in made else {}
+    ceilings = MappingProxyType({name: item.trust_ceiling for name, item in profiles.items()})
+    part(policy.NAME, policy.parse, files, engine, _groups(actions), ceilings)
+    words = actions.keys() | set(Category)
+    problems.extend(
+        LawProblem(profile.FILE, 0, f"profile `{item.name}` names `{word}`, which is no operation or category")
+        for item in profiles.values()
+        for word in sorted((item.allowed | item.blocked) - words)
+    )
+    if problems:
+        raise LawFault(sorted(set(problems), key=lambda item: (item.file, item.line, item.message)))
+    rules = {gate.NAME: made[gate.NAME] for gate in (identity, control, profile, policy, network, approval)}
+    rules[guardrails.NAME] = guardrails.join(made["packs"], made[policy.NAME])
+    judging = {name: digest(data) for name, data in files.items() if name.startswith(_JUDGING)}
+    return Bundle(
+        digest=digest(encode({name: digest(data) for name, data in files.items()})),
+        law=digest(encode({"engine": engine, "files": judging})),
+        engine=engine,
+        rules=MappingProxyType(rules),
+        packs=made["packs"],
+        playbooks=MappingProxyType(made["playbooks"]),
+        files=MappingProxyType(dict(files)),
+        settings=MappingProxyType(settings),
+    )
+
+
+def _packs(files: Mapping[str, bytes]) -> Any:
+    # Looked up when called: deciding must not import what only loading needs.
+    chosen = {name: data for name, data in files.items() if name.startswith("guardrails/")}
+    return importlib.import_module("guardhouse.guardrails").load_packs(chosen)
+
+
+def _settings(files: Mapping[str, bytes]) -> dict[str, Any]:
+    problems = Problems()
+    value, lines = read_yaml("gateway.yaml", files.get("gateway.yaml", b""))
+    given = dict(problems.keys(value, lines, (), ("engine", "include")))
+    if given.setdefault("engine", "cedar") not in policy.ENGINES:
+        problems.add(lines, ("engine",), f"the engine is one of {', '.join(policy.ENGINES)}")
+    problems.stop()
+    return given
+
+
+def _playbooks(files: Mapping[str, bytes]) -> dict[str, Any]:
+    problems = Problems()
+    books: dict[str, Any] = {}
+    for file in sorted(files):
+        if file.startswith("playbooks/") and file.endswith(".yaml"):
+            value, lines = read_yaml(file, files[file])
+            given = problems.keys(value, lines, (), ("role", "title", "invariants", "guide"))
+            if not isinstance(given.get("role"), str) or given["role"] in books:
+                problems.add(lines, ("role",), "each playbook needs a `role` of its own")
+                continue
+            books[given["role"]] = given
+    problems.stop()
+    return books
+
+
+def _groups(actions: Mapping[str, ActionDecl]) -> dict[str, frozenset[str]]:
+    groups = {
+        name: frozenset({name, str(declared.category)} | ({"govern"} if declared.governs else set()))
+        for name, declared in actions.items()
+    }
+    return groups | {OVERRIDE: frozenset({OVERRIDE})}
+
+
+def _check_schema(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) -> None:
+    """The schema's actions and their groups MUST equal the catalog's, neither more nor less."""
+    file = cedar.SCHEMA_FILE
+    text = text_of(file, files.get(file, b""))
+    cedar.scan(file, text)
+    declared = schema_actions(text)
+    wanted = _groups(actions)
+    problems = [
+        LawProblem(file, 0, f"the action `{name}` is not declared", "declare it in its groups")
+        for name in sorted(wanted.keys() - declared.keys())
+    ]
+    problems += [
+        LawProblem(file, 0, f"the action `{name}` is no operation", "remove it")
+        for name in sorted(declared.keys() - wanted.keys())
+    ]
+    problems += [
+        LawProblem(file, 0, f"the action `{name}` must be in {', '.join(sorted(wanted[name] - {name})) or 'no group'}")
+        for name in sorted(wanted.keys() & declared.keys())
+        if wanted[name] != declared[name] | {name}
+    ]
+    if problems:
+        raise LawFault(problems)
+
+
+def schema_actions(text: str) -> dict[str, frozenset[str]]:
+    """Every action with `appliesTo` in a schema and the groups it is in, as written."""
+    cedarpy.Schema.from_str(text)
+    found: dict[str, frozenset[str]] = {}
+    code = "\n".join(line.partition("//")[0] for line in text.splitlines())
+    for statement in code.split(";"):
+        body = statement.strip()
+        if not body.startswith("action ") or "appliesTo" not in body:
+            continue
+        head = body[len("action ") :].partition("appliesTo")[0]
+        names, _, groups = head.partition(" in ")
+        parents = frozenset(word.strip(' "\n[]') for word in groups.split(",") if word.strip(' "\n[]'))
+        for name in names.split(","):
+            found[json.loads(name) if name.strip().startswith('"') else name.strip()] = parents
+    return found
+
+
+def write_site_skeleton(path: Path) -> None:
+    """Write a site directory that takes everything shipped; an existing file is left alone."""
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    gateway = path / "gateway.yaml"
+    if not gateway.exists():
+        gateway.write_text(f"include: {SHIPPED}\nengine: cedar\n", encoding="utf-8")
+    for name in ("cedar", "native", "network", "guardrails", "playbooks", "cases"):
+        (path / name).mkdir(exist_ok=True)

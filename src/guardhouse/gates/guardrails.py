@@ -1,0 +1,92 @@
+"""Does a guardrail catch a text of this call, and may this principal do it anyway?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from guardhouse.gates.policy import PolicyRules
+from guardhouse.guardrails.text import Packs
+from guardhouse.model.call import Call
+from guardhouse.model.decision import Effect, Step, Verdict, allow, deny, hold
+from guardhouse.model.facts import Facts, Finding
+
+NAME = "guardrails"
+EXAMINES = "check_guardrails"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The packs that made the findings, and the policies that may let one be overridden."""
+
+    packs: Packs
+    policy: PolicyRules
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the findings come to: the verdict, those that bind, and those this principal may override."""
+
+    verdict: Verdict
+    binding: tuple[Finding, ...]
+    overridden: tuple[Finding, ...]
+
+
+def join(packs: Packs, policy: PolicyRules) -> Rules:
+    """This gate's rules are made of two loaded parts instead of files."""
+    return Rules(packs, policy)
+
+
+_VERDICTS = {"block": Verdict.BLOCK, "approval_required": Verdict.ASK, "warn": Verdict.WARN, "log": Verdict.ALLOW}
+_RANK = {Verdict.ALLOW: 0, Verdict.WARN: 1, Verdict.ASK: 2, Verdict.BLOCK: 3}
+
+
+def judge(call: Call, facts: Facts, rules: Rules) -> Judged:
+    """Weigh every finding; one that would ask or block is put to the policy engine unless it protects Guardhouse."""
+    binding: list[Finding] = []
+    overridden: list[Finding] = []
+    answers: dict[tuple[str, int, tuple[str, ...]], bool] = {}
+    for finding in facts.findings:
+        verdict = _VERDICTS.get(finding.severity, Verdict.BLOCK)
+        if _RANK[verdict] < 2 or finding.protects:
+            binding.append(finding)
+            continue
+        key = (finding.rule, finding.min_trust, finding.path_classes)
+        if key not in answers:
+            answers[key] = rules.policy.may_override(call, facts, finding)
+        (overridden if answers[key] else binding).append(finding)
+    worst = max(
+        (_VERDICTS.get(finding.severity, Verdict.BLOCK) for finding in binding),
+        key=_RANK.__getitem__,
+        default=Verdict.ALLOW,
+    )
+    if overridden and worst is Verdict.ALLOW:
+        worst = Verdict.WARN
+    return Judged(worst, tuple(binding), tuple(overridden))
+
+
+def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:
+    """Block, hold or warn by what binds. A text that was given to be examined never denies its own call."""
+    del so_far
+    if not facts.findings:
+        return allow(NAME, "nothing_found")
+    return step_of(judge(call, facts, rules), examines=call.operation == EXAMINES)
+
+
+def step_of(judged: Judged, *, examines: bool) -> Step:
+    """The step that a judgement comes to."""
+    heavy = tuple(sorted({finding.rule for finding in judged.binding if finding.severity != "log"}))
+    every = tuple(sorted({finding.rule for finding in (*judged.binding, *judged.overridden)}))
+    if examines:
+        return allow(
+            NAME, "examined", f"the verdict is `{judged.verdict}`", every, warn=judged.verdict is not Verdict.ALLOW
+        )
+    if judged.verdict is Verdict.BLOCK:
+        return deny(NAME, "guardrail_blocked", "a guardrail blocks what this call carries", heavy)
+    if judged.verdict is Verdict.ASK:
+        return hold(NAME, "approval_required", "a guardrail asks for a person's approval", heavy)
+    if judged.overridden:
+        return allow(NAME, "overridden", "a guardrail matched and this principal may override it", every, warn=True)
+    if judged.verdict is Verdict.WARN:
+        return allow(NAME, "warned", "a guardrail warns of what this call carries", heavy, warn=True)
+    return Step(NAME, Effect.ALLOW, "logged", rules=every)

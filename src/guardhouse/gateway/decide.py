@@ -1,0 +1,178 @@
+"""Decide: a pure function of (call, facts, bundle). No IO, no clock, no randomness, so it can be replayed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from guardhouse.bundle import Bundle
+from guardhouse.gates import GATES, approval, control, guardrails, identity
+from guardhouse.gateway.decider import DECIDER
+from guardhouse.model.call import Call
+from guardhouse.model.decision import Decision, Effect, Step, Verdict, allow, deny
+from guardhouse.model.facts import Facts
+
+__all__ = ["DECIDER", "decide"]
+
+_ALWAYS = (identity, control)
+_AFTER = GATES[len(_ALWAYS) :]
+_PREPARE = "prepare"
+
+
+def decide(call: Call, facts: Facts, bundle: Bundle) -> Decision:
+    """Fold the gates: the first binding deny stops, a hold goes on, and a grant lifts every hold before it.
+
+    An observed gate keeps its true effect in its step, but neither stops nor holds the call.
+    """
+    shown: list[Step] = []
+    for gate in _ALWAYS:
+        step = _ask(gate, call, facts, bundle, ())
+        shown.append(step)
+        if step.effect is not Effect.ALLOW:
+            return _denied(shown, step)
+    early = _early(call, facts)
+    if early is not None:
+        shown.append(early)
+        if early.effect is Effect.DENY:
+            return _denied(shown, early)
+        return Decision(Effect.ALLOW, _rest(shown), early.code, early.message)
+    observed, packs = _observed(facts)
+    binding = list(shown)
+    for gate in _AFTER:
+        step = _ask(gate, call, facts, bundle, tuple(shown))
+        binds = step
+        # A gate that raises has not decided, so no mode can set its answer aside.
+        if step.code != "gate_error" and (observed or packs):
+            binds = _binding(gate, step, call, facts, bundle, tuple(binding), observed, packs)
+        if gate is approval and call.operation == guardrails.EXAMINES:
+            step = binds = _presented(step, call, facts, bundle)
+        shown.append(step)
+        binding.append(binds)
+        if binds.effect is Effect.DENY:
+            return replace(_denied(shown, binds), mode="observe" if observed else "enforce")
+    return _folded(call, facts, bundle, shown, binding, observed, packs)
+
+
+def _ask(gate: Any, call: Call, facts: Facts, bundle: Bundle, so_far: tuple[Step, ...]) -> Step:
+    try:
+        step: Step = gate.check(call, facts, bundle.rules[gate.NAME], so_far)
+    except Exception as error:  # noqa: BLE001  # whatever a gate raises, the answer is no
+        return deny(gate.NAME, "gate_error", f"the gate `{gate.NAME}` failed ({type(error).__name__})")
+    return step
+
+
+def _early(call: Call, facts: Facts) -> Step | None:
+    if call.fault is not None:
+        return deny(_PREPARE, call.fault.code, call.fault.message)
+    if facts.repeat_differs:
+        return deny(_PREPARE, "idempotency_conflict", "this idempotency key already stands for another call")
+    if facts.repeats:
+        return allow(_PREPARE, "repeated")
+    return None
+
+
+def _observed(facts: Facts) -> tuple[bool, frozenset[str]]:
+    """Whether all observable gates are observed for this principal, and the packs that are observed alone."""
+    who = facts.principal
+    active = [(mode.scope_kind, mode.scope_id) for mode in facts.workspace.observations if mode.until > facts.now]
+    agent = who.kind == "agent"
+    whole = any(
+        kind == "workspace"
+        or (agent and kind == "agent" and name == who.id)
+        or (agent and kind == "role" and name == who.role)
+        for kind, name in active
+    )
+    return whole, frozenset(name for kind, name in active if kind == "pack")
+
+
+def _enforced(facts: Facts, observed: bool, packs: frozenset[str]) -> Facts:
+    kept = tuple(item for item in facts.findings if item.protects or not (observed or item.pack in packs))
+    return replace(facts, findings=kept)
+
+
+def _binding(
+    gate: Any,
+    step: Step,
+    call: Call,
+    facts: Facts,
+    bundle: Bundle,
+    so_far: tuple[Step, ...],
+    observed: bool,
+    packs: frozenset[str],
+) -> Step:
+    """What of a step binds: all of it, nothing, or what the findings that are not observed come to."""
+    if gate is guardrails:
+        return _ask(gate, call, _enforced(facts, observed, packs), bundle, so_far)
+    if gate is approval:
+        return _ask(gate, call, facts, bundle, so_far)
+    return allow(gate.NAME, "observed") if observed else step
+
+
+def _presented(step: Step, call: Call, facts: Facts, bundle: Bundle) -> Step:
+    """An examination asks nobody; it may only use up a grant whose id the caller presents."""
+    if facts.approval is None or not facts.approval.presented:
+        return step
+    if guardrails.judge(call, facts, bundle.rules[guardrails.NAME]).verdict is not Verdict.ASK:
+        return step
+    judged = approval.judge(facts)
+    return judged if judged.effect is Effect.ALLOW else allow(approval.NAME, judged.code, judged.message, warn=True)
+
+
+def _folded(
+    call: Call,
+    facts: Facts,
+    bundle: Bundle,
+    shown: list[Step],
+    binding: list[Step],
+    observed: bool,
+    packs: frozenset[str],
+) -> Decision:
+    effect, step = _outcome(binding)
+    wanted, because = _outcome(shown)
+    verdict: Verdict | None = None
+    if call.operation == guardrails.EXAMINES:
+        rules = bundle.rules[guardrails.NAME]
+        verdict = guardrails.judge(call, facts, rules).verdict
+        binds = guardrails.judge(call, _enforced(facts, observed, packs), rules).verdict
+        if verdict is Verdict.ASK and shown[-1].code == "approved":
+            verdict = binds = Verdict.WARN
+        if wanted is Effect.ALLOW and verdict in _WOULD and binds is not verdict:
+            wanted = _WOULD[verdict]
+    would = wanted if effect is Effect.ALLOW and wanted is not Effect.ALLOW else None
+    if would is not None:
+        step = because
+    return Decision(
+        effect,
+        tuple(shown),
+        step.code if step is not None else "allowed",
+        step.message if step is not None else "",
+        enforced=would is None,
+        would=would,
+        mode="observe" if observed or would is not None else "enforce",
+        verdict=verdict,
+    )
+
+
+_WOULD = {Verdict.ASK: Effect.HOLD, Verdict.BLOCK: Effect.DENY}
+
+
+def _outcome(steps: list[Step]) -> tuple[Effect, Step | None]:
+    """The fold's effect and the step that made it."""
+    denied = next((step for step in steps if step.effect is Effect.DENY), None)
+    if denied is not None:
+        return Effect.DENY, denied
+    last = steps[-1]
+    if last.effect is Effect.HOLD:
+        first = next(step for step in steps if step.effect is Effect.HOLD)
+        return Effect.HOLD, replace(last, message=first.message)
+    return Effect.ALLOW, None
+
+
+def _rest(steps: list[Step]) -> tuple[Step, ...]:
+    reached = {step.gate for step in steps}
+    later = (Step(gate.NAME, Effect.NOT_REACHED, "not_reached") for gate in GATES if gate.NAME not in reached)
+    return (*steps, *later)
+
+
+def _denied(steps: list[Step], step: Step) -> Decision:
+    return Decision(Effect.DENY, _rest(steps), step.code, step.message)
