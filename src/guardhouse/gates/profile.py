@@ -93,7 +93,5 @@ def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> S
     if call.operation == "acquire_lock":
         for name in _LOCK_LIMITS:
             if name in limits and facts.used(name) >= limits[name]:
-                return deny(
-                    NAME, "quota_exhausted", f"`{name}` of {limits[name]} is used; retry after releasing a lock"
-                )
+                return deny(NAME, "limit_reached", f"`{name}` of {limits[name]} is used; retry after releasing a lock")
     return allow(NAME, "in_profile")

@@ -29,14 +29,14 @@ def scan(file: str, text: str) -> None:
     opening, closing = ("([{<", ")]}>") if file == SCHEMA_FILE else ("([{", ")]}")
     depth = run = 0
     for found in _TOKEN.finditer(text):
-        token = found.group()
-        if token in opening:
+        piece = found.group()
+        if piece in opening:
             depth += 1
-        elif token in closing:
+        elif piece in closing:
             depth -= 1
-        elif token in ("!", "-", ".", "if"):
+        elif piece in ("!", "-", ".", "if"):
             run += 1
-        elif token == ";":
+        elif piece == ";":
             run = 0
         if depth > DEPTH or run > _LONGEST_RUN:
             line = text.count("\n", 0, found.start()) + 1
