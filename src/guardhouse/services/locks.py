@@ -7,7 +7,7 @@ Keys handed in are canonical (services/keys.py).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Index, Text, and_, func, or_, select, update
@@ -268,13 +268,14 @@ def count(
     return int(tx.execute(found).scalar_one())
 
 
-def release_all(tx: Transaction, workspace_id: str, agent_id: str, reason: str) -> int:
-    """End every open lock of an agent with a machine-readable `reason`; how many there were."""
-    changed = tx.execute(
-        update(LOCK)
-        .where(LOCK.c.workspace_id == workspace_id, LOCK.c.agent_id == agent_id, LOCK.c.ended_at == 0)
-        .values(ended_at=tx.now, end_reason=reason)
-    )
+def release_all(
+    tx: Transaction, workspace_id: str, agent_id: str, reason: str, *, sessions: Collection[str] = ()
+) -> int:
+    """End every open lock of an agent, or of these sessions of it, with a machine-readable `reason`; how many there were."""
+    held = update(LOCK).where(LOCK.c.workspace_id == workspace_id, LOCK.c.agent_id == agent_id, LOCK.c.ended_at == 0)
+    if sessions:
+        held = held.where(LOCK.c.session_id.in_(tuple(sessions)))
+    changed = tx.execute(held.values(ended_at=tx.now, end_reason=reason))
     return int(changed.rowcount)
 
 

@@ -1,0 +1,723 @@
+"""Operations on work: submit, claim, renew, release, complete, cancel, list."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from guardhouse.catalog import Answer, Ask, Context, Home, operation
+from guardhouse.errors import Refusal
+from guardhouse.guardrails.text import Examined
+from guardhouse.model.call import Category, Resource
+from guardhouse.model.canonical import decode, encode
+from guardhouse.model.instants import from_rfc3339
+from guardhouse.operations.fields import AgentId, Limit, Reason, Repository, instant
+from guardhouse.services import keys, locks, presence, queue
+
+_INPUT_BYTES = 65_536
+_LINE = r"^[^\r\n]*$"
+
+TaskId = Annotated[str, Field(pattern=r"^tsk_[0-9a-z]{1,60}$", description="a task's id, as `submit_work` answered it")]
+Title = Annotated[
+    str, Field(min_length=1, max_length=300, pattern=_LINE, description="what is to be done, in one line")
+]
+Detail = Annotated[str, Field(max_length=100_000, description="everything a worker needs to know")]
+TaskType = Literal["task", "bug", "feature", "epic", "chore"]
+Priority = Annotated[int, Field(ge=0, le=4, description="0 critical, 1 high, 2 normal, 3 low, 4 backlog")]
+FeatureName = Annotated[
+    str, Field(max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$", description="the feature that it belongs to")
+]
+Label = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
+LeaseSeconds = Annotated[
+    int, Field(ge=10, le=86_400, description="how long a claim lasts unless renewed; then the task reopens")
+]
+FenceNumber = Annotated[
+    int | None,
+    Field(ge=1, description="the fence that your claim was given; a claim that is over is refused as `stale_fence`"),
+]
+Artifact = Annotated[
+    str,
+    Field(
+        max_length=500,
+        pattern=r"^(file:[^\x00-\x1f\x7f]+|msg:[A-Za-z0-9_.-]+(#[0-9]+)?)$",
+        description="`file:<path>` or `msg:<id>#<n>`",
+    ),
+]
+
+
+class TaskItem(Answer):
+    task_id: str
+    type: str
+    title: str
+    status: str = Field(description="`todo`, `doing`, `blocked` (parked), `done`, `failed` or `cancelled`")
+    ready: bool = Field(description="whether it can be claimed now")
+    waiting_on: int = Field(description="how many tasks it needs that are not done")
+    priority: int
+    raw_priority: int = Field(description="the 1-10 priority it was submitted with, or 0")
+    labels: tuple[str, ...]
+    parent_task_id: str
+    feature: str
+    repository: str
+    assignee_agent_id: str = Field(description="whose lane it lies in; empty: anybody's")
+    holder_agent_id: str
+    holder_session_id: str
+    claimed_at: str
+    lease_until: str
+    fence: int
+    attempts: int = Field(description="how many claims ended without success")
+    max_attempts: int
+    deadline: str
+    created_by: str
+    created_at: str
+    ended_at: str
+    error_code: str
+
+
+class NeedItem(Answer):
+    task_id: str
+    title: str
+    status: str
+
+
+class TaskAnswer(TaskItem):
+    detail: str
+    definition_of_done: str
+    input: Any
+    lease_seconds: int
+    blocked_reason: str
+    needs: tuple[NeedItem, ...]
+    children: tuple[NeedItem, ...]
+    more_children: bool
+    summary: str
+    result: str
+    artifacts: tuple[str, ...]
+    next: str
+
+
+_CHILDREN_SHOWN = 50
+
+
+def _item(row: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "task_id": row["id"],
+        "type": row["type"],
+        "title": row["title"],
+        "status": row["status"],
+        "ready": row["status"] == "todo" and not row["waiting_on"],
+        "waiting_on": row["waiting_on"],
+        "priority": row["priority"],
+        "raw_priority": row["raw_priority"],
+        "labels": tuple(decode(row["labels_json"])),
+        "parent_task_id": row["parent_id"],
+        "feature": row["feature"],
+        "repository": row["repository"],
+        "assignee_agent_id": row["assignee_id"],
+        "holder_agent_id": row["holder_id"],
+        "holder_session_id": row["holder_session"],
+        "claimed_at": instant(row["claimed_at"]),
+        "lease_until": instant(row["lease_until"]),
+        "fence": row["fence"],
+        "attempts": row["attempts"],
+        "max_attempts": row["max_attempts"],
+        "deadline": instant(row["deadline"]),
+        "created_by": row["created_by"],
+        "created_at": instant(row["created_at"]),
+        "ended_at": instant(row["ended_at"]),
+        "error_code": row["error_code"],
+    }
+
+
+def _needs(rows: Sequence[dict[str, Any]]) -> tuple[NeedItem, ...]:
+    return tuple(NeedItem(task_id=row["id"], title=row["title"], status=row["status"]) for row in rows)
+
+
+def _whole(ctx: Context, row: dict[str, Any]) -> TaskAnswer:
+    children = queue.children_of(ctx.tx, ctx.workspace_id, row["id"], _CHILDREN_SHOWN + 1)
+    return TaskAnswer(
+        **_item(row),
+        detail=row["detail"],
+        definition_of_done=row["definition_of_done"],
+        input=decode(row["input_json"]),
+        lease_seconds=row["lease_seconds"],
+        blocked_reason=row["blocked_reason"],
+        needs=_needs(queue.needs_of(ctx.tx, ctx.workspace_id, row["id"])),
+        children=_needs(children[:_CHILDREN_SHOWN]),
+        more_children=len(children) > _CHILDREN_SHOWN,
+        summary=row["summary"],
+        result=row["result"],
+        artifacts=tuple(decode(row["artifacts_json"])),
+        next=row["next_step"],
+    )
+
+
+def _named(ask: Any, _home: Home) -> Resource:
+    return Resource("Task", ask.task_id)
+
+
+def _texts(**fields: tuple[str, str]) -> tuple[Examined, ...]:
+    return tuple(Examined(name, words, kind) for name, (words, kind) in fields.items() if words)
+
+
+def _present(ctx: Context) -> None:
+    """Whoever acquires must be there; people need no heartbeat."""
+    if ctx.caller.kind == "agent":
+        presence.require_present(ctx.tx, ctx.workspace_id, ctx.caller.id, ctx.caller.session_id)
+
+
+def _feature_free(ctx: Context, feature: str) -> None:
+    """Refuse while another holds the feature's pause-lock."""
+    if not feature:
+        return
+    pause = locks.live(ctx.tx, ctx.workspace_id, keys.pause_key(feature))
+    if pause is not None and (pause["agent_id"], pause["session_id"]) != (ctx.caller.id, ctx.caller.session_id):
+        raise Refusal(
+            "held",
+            f"feature `{feature}` is paused by another agent",
+            holder_agent_id=pause["agent_id"],
+            expires_at=instant(pause["expires_at"]),
+            retry_after_seconds=queue.seconds_left(pause["expires_at"], ctx.now),
+        )
+
+
+def _paused_features(ctx: Context) -> frozenset[str]:
+    """The features that others have paused."""
+    held = locks.list_held(ctx.tx, ctx.workspace_id, namespace="feature", limit=500)
+    mine = (ctx.caller.id, ctx.caller.session_id)
+    return frozenset(
+        row["key"].removeprefix("feature:").removesuffix(":pause")
+        for row in held.rows
+        if row["key"].endswith(":pause") and (row["agent_id"], row["session_id"]) != mine
+    )
+
+
+class SubmitWorkAsk(Ask):
+    title: Title
+    detail: Detail = ""
+    definition_of_done: Annotated[
+        str, Field(max_length=2000, description="the one condition that means it is finished")
+    ] = ""
+    type: TaskType = "task"
+    priority: Priority = 2
+    raw_priority: Annotated[
+        int | None, Field(ge=1, le=10, description="1 to 10, 1 most urgent; given instead of `priority`")
+    ] = None
+    needs: Annotated[
+        tuple[TaskId, ...], Field(max_length=queue.MOST_NEEDS, description="tasks that must be done before")
+    ] = ()
+    parent_task_id: TaskId | None = None
+    feature: FeatureName = ""
+    repository: Repository = ""
+    assignee_agent_id: AgentId | None = Field(None, description="the only agent who may claim it")
+    labels: Annotated[tuple[Label, ...], Field(max_length=32)] = ()
+    input: dict[str, Any] = Field(default_factory=dict, description="data for the worker; at most 65536 bytes as JSON")
+    max_attempts: Annotated[int, Field(ge=1, le=20, description="claims that may end without success")] = 3
+    deadline: Annotated[str | None, Field(max_length=40, description="RFC 3339; not done by then, it fails")] = None
+    lease_seconds: LeaseSeconds = 900
+
+    @field_validator("input")
+    @classmethod
+    def _small(cls, value: dict[str, Any]) -> dict[str, Any]:
+        if len(encode(value)) > _INPUT_BYTES:
+            raise ValueError(f"input is larger than {_INPUT_BYTES} bytes as JSON")
+        return value
+
+    @field_validator("deadline")
+    @classmethod
+    def _instant(cls, value: str | None) -> str | None:
+        if value is not None:
+            from_rfc3339(value)
+        return value
+
+
+def _submitted_texts(ask: SubmitWorkAsk) -> tuple[Examined, ...]:
+    return _texts(
+        title=(ask.title, "prose"),
+        detail=(ask.detail, "auto"),
+        definition_of_done=(ask.definition_of_done, "prose"),
+        labels=("\n".join(ask.labels), "prose"),
+        input=(encode(ask.input).decode() if ask.input else "", "auto"),
+    )
+
+
+@operation(
+    "submit_work",
+    Category.WRITE,
+    ask=SubmitWorkAsk,
+    answer=TaskAnswer,
+    resource=lambda ask, _home: Resource("Task", "new", ask.repository),
+    writes=True,
+    aliases=("create_task", "add_task", "enqueue_work"),
+    texts=_submitted_texts,
+)
+def submit_work(ctx: Context, ask: SubmitWorkAsk) -> TaskAnswer:
+    """Add a task to the queue.
+
+    It is ready at once unless it `needs` other tasks; then it becomes ready when the last of them is
+    done. Say in `definition_of_done` what finished means. An epic's children name it in `parent_task_id`.
+    Refusals: `cycle` with the path, `not_found`, `already_ended`, `deadline_passed`.
+    """
+    row = queue.submit(
+        ctx.tx,
+        ctx.ids,
+        ctx.workspace_id,
+        title=ask.title,
+        by=ctx.caller.id,
+        type=ask.type,
+        detail=ask.detail,
+        definition_of_done=ask.definition_of_done,
+        input=ask.input,
+        labels=ask.labels,
+        priority=ask.priority,
+        raw_priority=ask.raw_priority or 0,
+        parent_id=ask.parent_task_id or "",
+        needs=ask.needs,
+        feature=ask.feature,
+        repository=ask.repository or ctx.caller.repository,
+        assignee_id=ask.assignee_agent_id or "",
+        max_attempts=ask.max_attempts,
+        deadline=from_rfc3339(ask.deadline) if ask.deadline else 0,
+        lease_seconds=ask.lease_seconds,
+        sequence=ctx.sequence,
+    )
+    ctx.objects.append(f"task:{row['id']}")
+    return _whole(ctx, row)
+
+
+class GetWorkAsk(Ask):
+    types: Annotated[tuple[TaskType, ...], Field(max_length=5, description="only these; none: all but epics")] = ()
+    repository: Repository = ""
+    lease_seconds: Annotated[
+        int | None, Field(ge=10, le=86_400, description="how long the claim lasts; none: as the task says")
+    ] = None
+
+
+class GetWorkAnswer(Answer):
+    task: TaskAnswer | None = Field(description="the task that is yours now, or nothing")
+    retry_after_seconds: int = Field(description="when asking again makes sense; 0 when you have a task")
+
+
+_ASK_AGAIN_SECONDS = 15
+
+
+@operation(
+    "get_work",
+    Category.WRITE,
+    ask=GetWorkAsk,
+    answer=GetWorkAnswer,
+    resource=lambda ask, _home: Resource("Task", "next", ask.repository),
+    writes=True,
+    aliases=("claim_work", "claim_next", "next_task"),
+)
+def get_work(ctx: Context, ask: GetWorkAsk) -> GetWorkAnswer:
+    """Claim the most urgent task that is ready, or learn that there is none.
+
+    The claim is this session's alone, until `lease_until`: call `renew_lease` while you work, then
+    `complete_work` with the `fence`. A lease that lapses puts the task back and spends an attempt.
+    Refusal: `heartbeat_required` after a long silence.
+    """
+    _present(ctx)
+    row = queue.claim_next(
+        ctx.tx,
+        ctx.workspace_id,
+        agent_id=ctx.caller.id,
+        session_id=ctx.caller.session_id,
+        types=ask.types,
+        repository=ask.repository,
+        lease_seconds=ask.lease_seconds or 0,
+        withheld_features=_paused_features(ctx),
+    )
+    if row is None:
+        return GetWorkAnswer(task=None, retry_after_seconds=_ASK_AGAIN_SECONDS)
+    ctx.objects.append(f"task:{row['id']}")
+    return GetWorkAnswer(task=_whole(ctx, row), retry_after_seconds=0)
+
+
+class ClaimTaskAsk(Ask):
+    task_id: TaskId
+    lease_seconds: Annotated[
+        int | None, Field(ge=10, le=86_400, description="how long the claim lasts; none: as the task says")
+    ] = None
+
+
+@operation("claim_task", Category.WRITE, ask=ClaimTaskAsk, answer=TaskAnswer, resource=_named, writes=True)
+def claim_task(ctx: Context, ask: ClaimTaskAsk) -> TaskAnswer:
+    """Claim one task by its id. If your claim loses (`already_claimed`), another owns it: stop.
+
+    Refusals: `already_claimed` with the holder, `not_ready` with the blockers, `assigned_to_other`,
+    `already_ended`, `held` (its feature is paused), `heartbeat_required`, `not_found`.
+    """
+    _present(ctx)
+    _feature_free(ctx, queue.get(ctx.tx, ctx.workspace_id, ask.task_id)["feature"])
+    row = queue.claim(
+        ctx.tx,
+        ctx.workspace_id,
+        ask.task_id,
+        agent_id=ctx.caller.id,
+        session_id=ctx.caller.session_id,
+        lease_seconds=ask.lease_seconds or 0,
+    )
+    ctx.objects.append(f"task:{row['id']}")
+    return _whole(ctx, row)
+
+
+class TaskAsk(Ask):
+    task_id: TaskId
+
+
+@operation("get_task", Category.READ, ask=TaskAsk, answer=TaskAnswer, resource=_named, aliases=("task_status",))
+def get_task(ctx: Context, ask: TaskAsk) -> TaskAnswer:
+    """Show one task as it stands now: its state, who holds it until when, what it needs, its result."""
+    return _whole(ctx, queue.get(ctx.tx, ctx.workspace_id, ask.task_id))
+
+
+class RenewLeaseAsk(Ask):
+    task_id: TaskId
+    fence: FenceNumber = None
+    lease_seconds: Annotated[
+        int | None, Field(ge=10, le=86_400, description="how long from now; none: as the task says")
+    ] = None
+
+
+class LeaseAnswer(Answer):
+    task_id: str
+    status: str
+    fence: int
+    lease_until: str
+
+
+@operation("renew_lease", Category.WRITE, ask=RenewLeaseAsk, answer=LeaseAnswer, resource=_named, writes=True)
+def renew_lease(ctx: Context, ask: RenewLeaseAsk) -> LeaseAnswer:
+    """Keep a task while you work on it. A lease never runs past the task's deadline.
+
+    Refusals: `lease_expired` and `stale_fence` (stop, it may be another's), `not_holder`, `not_found`.
+    """
+    row = queue.renew(
+        ctx.tx,
+        ctx.workspace_id,
+        ask.task_id,
+        agent_id=ctx.caller.id,
+        session_id=ctx.caller.session_id,
+        fence=ask.fence,
+        lease_seconds=ask.lease_seconds or 0,
+    )
+    return _lease(ctx, row)
+
+
+def _lease(ctx: Context, row: dict[str, Any]) -> LeaseAnswer:
+    ctx.objects.append(f"task:{row['id']}")
+    return LeaseAnswer(
+        task_id=row["id"], status=row["status"], fence=row["fence"], lease_until=instant(row["lease_until"])
+    )
+
+
+class ReleaseTaskAsk(Ask):
+    task_id: TaskId
+    fence: FenceNumber = None
+    blocked_reason: Annotated[
+        str, Field(max_length=2000, description="park it as `blocked` with this reason instead of offering it again")
+    ] = ""
+
+
+@operation(
+    "release_task",
+    Category.WRITE,
+    ask=ReleaseTaskAsk,
+    answer=LeaseAnswer,
+    resource=_named,
+    writes=True,
+    aliases=("release_work",),
+    texts=lambda ask: _texts(blocked_reason=(ask.blocked_reason, "prose")),
+)
+def release_task(ctx: Context, ask: ReleaseTaskAsk) -> LeaseAnswer:
+    """Give a task back to its lane, so that another can take it; no attempt is spent.
+
+    Refusals: `lease_expired`, `stale_fence`, `not_holder`, `not_found`.
+    """
+    row = queue.release(
+        ctx.tx,
+        ctx.workspace_id,
+        ask.task_id,
+        agent_id=ctx.caller.id,
+        session_id=ctx.caller.session_id,
+        fence=ask.fence,
+        blocked_reason=ask.blocked_reason,
+        sequence=ctx.sequence,
+    )
+    return _lease(ctx, row)
+
+
+class CompleteWorkAsk(Ask):
+    task_id: TaskId
+    success: bool = Field(True, description="false: it failed")
+    summary: Annotated[
+        str, Field(min_length=1, max_length=500, pattern=_LINE, description="what happened, in one line")
+    ]
+    fence: FenceNumber = None
+    result: Annotated[str, Field(max_length=100_000, description="what came out, where a line is not enough")] = ""
+    artifacts: Annotated[tuple[Artifact, ...], Field(max_length=50)] = ()
+    next: Annotated[str, Field(max_length=500, pattern=_LINE, description="what should come next, in one line")] = ""
+    error_code: Annotated[str, Field(max_length=60, pattern=r"^([a-z][a-z0-9_]*)?$")] = ""
+    retry: bool = Field(False, description="after a failure, offer it again while it has attempts left")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> CompleteWorkAsk:
+        if self.success and (self.error_code or self.retry):
+            raise ValueError("`error_code` and `retry` go with `success: false`")
+        return self
+
+
+class EndedAnswer(Answer):
+    task_id: str
+    status: str
+    summary: str
+    artifacts: tuple[str, ...]
+    next: str
+    error_code: str
+    attempts: int
+    auto_closed: tuple[str, ...] = Field(description="the children that were closed with it")
+    now_ready: tuple[str, ...] = Field(description="the tasks that waited for it and can be claimed now")
+    repeated: bool = Field(description="it had ended so before; this is the first record")
+
+
+def _ended(ctx: Context, ending: queue.Ending) -> EndedAnswer:
+    row = ending.task
+    ctx.objects += [f"task:{task_id}" for task_id in (row["id"], *ending.closed)]
+    return EndedAnswer(
+        task_id=row["id"],
+        status=row["status"],
+        summary=row["summary"],
+        artifacts=tuple(decode(row["artifacts_json"])),
+        next=row["next_step"],
+        error_code=row["error_code"],
+        attempts=row["attempts"],
+        auto_closed=tuple(ending.closed),
+        now_ready=tuple(ending.ready),
+        repeated=ending.repeated,
+    )
+
+
+def _record_texts(ask: CompleteWorkAsk) -> tuple[Examined, ...]:
+    return _texts(
+        summary=(ask.summary, "prose"),
+        result=(ask.result, "auto"),
+        artifacts=("\n".join(ask.artifacts), "prose"),
+        next=(ask.next, "prose"),
+    )
+
+
+@operation(
+    "complete_work",
+    Category.WRITE,
+    ask=CompleteWorkAsk,
+    answer=EndedAnswer,
+    resource=_named,
+    writes=True,
+    aliases=("complete_task", "finish_work"),
+    texts=_record_texts,
+)
+def complete_work(ctx: Context, ask: CompleteWorkAsk) -> EndedAnswer:
+    """End a task that you hold, done or failed, with a compact record: summary, artifacts, next.
+
+    The whole text is examined first; when that blocks it, the claim stays yours and you can say it
+    otherwise. Saying the same again changes nothing. Completing an epic closes its open children.
+    Refusals: `stale_fence` and `lease_expired` (stop, it may be another's), `not_holder`,
+    `already_ended`, `open_children`, `held` (its feature is paused).
+    """
+    _feature_free(ctx, queue.get(ctx.tx, ctx.workspace_id, ask.task_id)["feature"])
+    return _ended(
+        ctx,
+        queue.complete(
+            ctx.tx,
+            ctx.workspace_id,
+            ask.task_id,
+            agent_id=ctx.caller.id,
+            session_id=ctx.caller.session_id,
+            success=ask.success,
+            summary=ask.summary,
+            fence=ask.fence,
+            result=ask.result,
+            artifacts=ask.artifacts,
+            next_step=ask.next,
+            error_code=ask.error_code,
+            retry=ask.retry,
+            sequence=ctx.sequence,
+        ),
+    )
+
+
+class CancelWorkAsk(Ask):
+    task_id: TaskId
+    reason: Reason = ""
+
+
+@operation(
+    "cancel_work",
+    Category.WRITE,
+    ask=CancelWorkAsk,
+    answer=EndedAnswer,
+    resource=_named,
+    writes=True,
+    aliases=("cancel_task",),
+    texts=lambda ask: _texts(reason=(ask.reason, "prose")),
+)
+def cancel_work(ctx: Context, ask: CancelWorkAsk) -> EndedAnswer:
+    """Cancel a task and its open children, whoever works on them: status `cancelled`, `cancelled_by_orchestrator`.
+
+    Whoever submitted or holds a task may cancel it, and so may agents of trust 3 and people. Its
+    holder's next write is refused as `stale_fence`. Refusals: `not_author`, `already_ended`, `not_found`.
+    """
+    row = queue.get(ctx.tx, ctx.workspace_id, ask.task_id)
+    caller = ctx.caller
+    trusted = caller.kind == "person" or caller.effective_trust >= _ORCHESTRATOR_TRUST
+    if not trusted and caller.id not in (row["created_by"], row["holder_id"]):
+        raise Refusal(
+            "not_author", f"task `{ask.task_id}` is neither yours nor held by you; an orchestrator cancels it"
+        )
+    return _ended(
+        ctx, queue.cancel(ctx.tx, ctx.workspace_id, ask.task_id, by=caller.id, reason=ask.reason, sequence=ctx.sequence)
+    )
+
+
+_ORCHESTRATOR_TRUST = 3
+
+
+@operation(
+    "reopen_task",
+    Category.WRITE,
+    ask=TaskAsk,
+    answer=TaskAnswer,
+    resource=_named,
+    writes=True,
+    aliases=("unblock_task",),
+)
+def reopen_task(ctx: Context, ask: TaskAsk) -> TaskAnswer:
+    """Put an ended or parked task back into its lane with fresh attempts; what needs it waits again.
+
+    Refusals: `already_claimed`, `already_open`, `deadline_passed`, `not_found`.
+    """
+    row = queue.reopen(ctx.tx, ctx.workspace_id, ask.task_id)
+    ctx.objects.append(f"task:{row['id']}")
+    return _whole(ctx, row)
+
+
+class DependencyAsk(Ask):
+    task_id: TaskId
+    needs_task_id: Annotated[TaskId, Field(description="the task that must be done before `task_id`")]
+
+
+class DependencyAnswer(Answer):
+    task_id: str
+    ready: bool
+    waiting_on: int
+    needs: tuple[NeedItem, ...]
+
+
+def _dependency(ctx: Context, row: dict[str, Any]) -> DependencyAnswer:
+    ctx.objects.append(f"task:{row['id']}")
+    return DependencyAnswer(
+        task_id=row["id"],
+        ready=row["status"] == "todo" and not row["waiting_on"],
+        waiting_on=row["waiting_on"],
+        needs=_needs(queue.needs_of(ctx.tx, ctx.workspace_id, row["id"])),
+    )
+
+
+@operation(
+    "add_dependency",
+    Category.WRITE,
+    ask=DependencyAsk,
+    answer=DependencyAnswer,
+    resource=_named,
+    writes=True,
+    aliases=("dep_add",),
+)
+def add_dependency(ctx: Context, ask: DependencyAsk) -> DependencyAnswer:
+    """Make a task wait until another is done. Refusals: `cycle` with the path, `already_claimed`, `already_ended`."""
+    return _dependency(ctx, queue.add_need(ctx.tx, ctx.workspace_id, ask.task_id, ask.needs_task_id))
+
+
+@operation(
+    "remove_dependency",
+    Category.WRITE,
+    ask=DependencyAsk,
+    answer=DependencyAnswer,
+    resource=_named,
+    writes=True,
+    aliases=("dep_remove",),
+)
+def remove_dependency(ctx: Context, ask: DependencyAsk) -> DependencyAnswer:
+    """Let a task no longer wait for another, for instance one that failed for good."""
+    row, _removed = queue.remove_need(ctx.tx, ctx.workspace_id, ask.task_id, ask.needs_task_id)
+    return _dependency(ctx, row)
+
+
+class ListWorkAsk(Ask):
+    view: Literal["ready", "active", "blocked"] = "ready"
+    types: Annotated[tuple[TaskType, ...], Field(max_length=5)] = ()
+    repository: Repository = ""
+    assignee_agent_id: AgentId | None = None
+    parent_task_id: TaskId | None = None
+    limit: Limit = 50
+    after: Annotated[str, Field(pattern=r"^(tsk_[0-9a-z]{1,60})?$", description="`next` of the page before")] = ""
+
+
+class ListedTask(TaskItem):
+    blockers: tuple[NeedItem, ...] = Field(description="what a blocked task still waits for; at most 16 are named")
+    blocked_reason: str
+
+
+class ListWorkAnswer(Answer):
+    tasks: tuple[ListedTask, ...]
+    more: bool = Field(description="whether there are others behind the last")
+    next: str
+
+
+@operation(
+    "list_work",
+    Category.READ,
+    ask=ListWorkAsk,
+    answer=ListWorkAnswer,
+    resource=lambda ask, _home: Resource("Task", "all", ask.repository),
+    aliases=("list_tasks",),
+)
+def list_work(ctx: Context, ask: ListWorkAsk) -> ListWorkAnswer:
+    """List work: `ready` to be claimed, `active` with who holds it, or `blocked` with what it waits for.
+
+    Ready and blocked work comes most urgent first, active work by the age of the claim.
+    """
+    rows, more = queue.listed(
+        ctx.tx,
+        ctx.workspace_id,
+        ask.view,
+        ask.limit,
+        after=ask.after,
+        types=ask.types,
+        repository=ask.repository,
+        assignee_id=ask.assignee_agent_id or "",
+        parent_id=ask.parent_task_id or "",
+    )
+    tasks = []
+    for row in rows:
+        waits = queue.blockers_of(ctx.tx, ctx.workspace_id, row["id"]) if row["waiting_on"] else []
+        tasks.append(
+            ListedTask(**_item(row), blockers=_needs(waits[: queue.MOST_NAMED]), blocked_reason=row["blocked_reason"])
+        )
+    return ListWorkAnswer(tasks=tuple(tasks), more=more, next=rows[-1]["id"] if more else "")
+
+
+OPERATIONS = (
+    submit_work,
+    get_work,
+    claim_task,
+    get_task,
+    renew_lease,
+    release_task,
+    complete_work,
+    cancel_work,
+    reopen_task,
+    add_dependency,
+    remove_dependency,
+    list_work,
+)

@@ -1,0 +1,245 @@
+"""Presence: which sessions are there, what they can do, and which have fallen silent.
+
+Presence is no standing: it changes with ordinary calls, so it lies in a table of its own that no cached
+fact depends on.
+
+A session is *silent* when nothing was heard of it for `PRESENCE_TTL`. From then on ordinary calls do not
+bring it back: it must send a heartbeat (or register again) before it acquires anything, so that an agent
+which slept through its leases looks around first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Index, select
+from sqlmodel import SQLModel
+
+from guardhouse.errors import Refusal
+from guardhouse.model.canonical import decode, encode
+from guardhouse.model.instants import SECOND, Micros
+from guardhouse.storage.columns import identifier, instant, json_text, table_of, text
+from guardhouse.storage.store import Transaction
+
+PRESENCE_TTL: Micros = 900 * SECOND
+"""How long a session counts as there after it was last heard of."""
+COARSE: Micros = 15 * SECOND
+"""How much older the last sign of life must be before another one is written: most calls write nothing."""
+ACTIVE, SILENT, GONE = "active", "silent", "gone"
+
+Row = dict[str, Any]
+
+
+class Presence(SQLModel, table=True):
+    """One session as it was last heard of. `freed_at`: when what it held was given back because of its silence."""
+
+    __tablename__ = "presence"
+    workspace_id: str = identifier(key=True)
+    session_id: str = identifier(key=True)
+    agent_id: str = identifier()
+    agent_type: str = identifier(default="")
+    capabilities_json: str = json_text(default="[]")
+    repository: str = text(default="")
+    branch: str = text(default="")
+    task_id: str = identifier(default="")
+    activity: str = identifier(default="")
+    registered_at: int = instant(default=0)
+    last_seen_at: int = instant()
+    freed_at: int = instant(default=0)
+    __table_args__ = (
+        Index("presence_by_agent", "workspace_id", "agent_id"),
+        Index("presence_by_time", "workspace_id", "last_seen_at"),
+    )
+
+
+class PresenceCapability(SQLModel, table=True):
+    """What a session says it can do."""
+
+    __tablename__ = "presence_capability"
+    workspace_id: str = identifier(key=True)
+    capability: str = identifier(key=True)
+    session_id: str = identifier(key=True)
+
+
+PRESENCE = table_of(Presence)
+PRESENCE_CAPABILITY = table_of(PresenceCapability)
+
+
+def _which(workspace_id: str, session_id: str) -> tuple[Any, Any]:
+    return PRESENCE.c.workspace_id == workspace_id, PRESENCE.c.session_id == session_id
+
+
+def _find(tx: Transaction, workspace_id: str, session_id: str) -> Row | None:
+    return tx.row(select(PRESENCE).where(*_which(workspace_id, session_id)))
+
+
+def status_of(row: Mapping[str, Any], now: Micros, ttl: Micros = PRESENCE_TTL) -> str:
+    """`active`, `silent` (not heard of within the TTL), or `gone` (silent, and what it held was given back)."""
+    if now - row["last_seen_at"] < ttl:
+        return ACTIVE
+    return GONE if row["freed_at"] > row["last_seen_at"] else SILENT
+
+
+def register(
+    tx: Transaction,
+    workspace_id: str,
+    *,
+    agent_id: str,
+    session_id: str,
+    capabilities: Sequence[str] = (),
+    agent_type: str = "",
+    repository: str = "",
+    branch: str = "",
+    task_id: str = "",
+    activity: str = "",
+) -> Row:
+    """Say what this session is and can do; said again, the new words replace the old. Counts as a heartbeat."""
+    able = sorted(set(capabilities))
+    said = {
+        "agent_id": agent_id,
+        "agent_type": agent_type,
+        "capabilities_json": encode(able).decode(),
+        "repository": repository,
+        "branch": branch,
+        "task_id": task_id,
+        "activity": activity,
+        "registered_at": tx.now,
+        "last_seen_at": tx.now,
+        "freed_at": 0,
+    }
+    _put(tx, workspace_id, session_id, said)
+    tx.execute(
+        PRESENCE_CAPABILITY.delete().where(
+            PRESENCE_CAPABILITY.c.workspace_id == workspace_id, PRESENCE_CAPABILITY.c.session_id == session_id
+        )
+    )
+    if able:
+        tx.execute(
+            PRESENCE_CAPABILITY.insert(),
+            [{"workspace_id": workspace_id, "capability": item, "session_id": session_id} for item in able],
+        )
+    return {"workspace_id": workspace_id, "session_id": session_id, **said}
+
+
+def _put(tx: Transaction, workspace_id: str, session_id: str, values: Mapping[str, Any]) -> None:
+    changed = tx.execute(PRESENCE.update().where(*_which(workspace_id, session_id)).values(**values))
+    if not changed.rowcount:
+        tx.execute(PRESENCE.insert().values(workspace_id=workspace_id, session_id=session_id, **values))
+
+
+def heartbeat(
+    tx: Transaction,
+    workspace_id: str,
+    *,
+    agent_id: str,
+    session_id: str,
+    activity: str | None = None,
+    branch: str | None = None,
+    task_id: str | None = None,
+) -> tuple[Row, str]:
+    """A sign of life, with what changed; (the row, what the session was until now: `active`, `silent`, `gone` or `new`)."""
+    known = _find(tx, workspace_id, session_id)
+    news: dict[str, Any] = {"agent_id": agent_id, "last_seen_at": tx.now, "freed_at": 0}
+    news |= {
+        name: value
+        for name, value in (("activity", activity), ("branch", branch), ("task_id", task_id))
+        if value is not None
+    }
+    _put(tx, workspace_id, session_id, news)
+    row = _find(tx, workspace_id, session_id)
+    assert row is not None
+    return row, status_of(known, tx.now) if known is not None else "new"
+
+
+def note_seen(tx: Transaction, workspace_id: str, agent_id: str, session_id: str) -> None:
+    """Let an ordinary call count as a sign of life, coarsely. It does not bring a silent session back."""
+    known = _find(tx, workspace_id, session_id)
+    if known is None:
+        _put(tx, workspace_id, session_id, {"agent_id": agent_id, "last_seen_at": tx.now})
+    elif COARSE <= tx.now - known["last_seen_at"] < PRESENCE_TTL:
+        _put(tx, workspace_id, session_id, {"last_seen_at": tx.now})
+
+
+def require_present(tx: Transaction, workspace_id: str, agent_id: str, session_id: str) -> None:
+    """Refuse with `heartbeat_required` when this session fell silent; otherwise note that it was seen.
+
+    Every operation that acquires something for an agent asks this first.
+    """
+    known = _find(tx, workspace_id, session_id)
+    if known is not None and status_of(known, tx.now) != ACTIVE:
+        raise Refusal(
+            "heartbeat_required",
+            "nothing was heard of this session for too long, and what it held may be another's by now: "
+            "send a heartbeat, look at what you still hold, then ask again",
+            retry_after_seconds=1,
+        )
+    note_seen(tx, workspace_id, agent_id, session_id)
+
+
+def discover(
+    tx: Transaction,
+    workspace_id: str,
+    limit: int,
+    *,
+    capabilities: Collection[str] = (),
+    status: str = ACTIVE,
+    agent_type: str = "",
+    repository: str = "",
+    agent_id: str = "",
+    after: str = "",
+) -> tuple[list[Row], bool]:
+    """Sessions by what they can do (all of `capabilities`) and status (`active`, `silent`, `gone`, or "" for any).
+
+    In order of their ids, from behind `after`; and whether there are more.
+    """
+    wanted = [PRESENCE.c.workspace_id == workspace_id, PRESENCE.c.session_id > after]
+    alive_since = tx.now - PRESENCE_TTL
+    if status == ACTIVE:
+        wanted.append(PRESENCE.c.last_seen_at > alive_since)
+    elif status:
+        wanted.append(PRESENCE.c.last_seen_at <= alive_since)
+        freed = PRESENCE.c.freed_at > PRESENCE.c.last_seen_at
+        wanted.append(freed if status == GONE else ~freed)
+    for column, value in (
+        (PRESENCE.c.agent_type, agent_type),
+        (PRESENCE.c.repository, repository),
+        (PRESENCE.c.agent_id, agent_id),
+    ):
+        if value:
+            wanted.append(column == value)
+    for capability in sorted(set(capabilities)):
+        able = select(PRESENCE_CAPABILITY.c.session_id).where(
+            PRESENCE_CAPABILITY.c.workspace_id == workspace_id, PRESENCE_CAPABILITY.c.capability == capability
+        )
+        wanted.append(PRESENCE.c.session_id.in_(able))
+    rows = tx.rows(select(PRESENCE).where(*wanted).order_by(PRESENCE.c.session_id).limit(limit + 1))
+    return rows[:limit], len(rows) > limit
+
+
+def silent(tx: Transaction, workspace_id: str, limit: int, *, agent_id: str = "") -> list[Row]:
+    """Sessions that fell silent and whose holdings nobody has freed yet, the longest silent first."""
+    wanted = [
+        PRESENCE.c.workspace_id == workspace_id,
+        PRESENCE.c.last_seen_at <= tx.now - PRESENCE_TTL,
+        PRESENCE.c.freed_at <= PRESENCE.c.last_seen_at,
+    ]
+    if agent_id:
+        wanted.append(PRESENCE.c.agent_id == agent_id)
+    return tx.rows(
+        select(PRESENCE).where(*wanted).order_by(PRESENCE.c.last_seen_at, PRESENCE.c.session_id).limit(limit)
+    )
+
+
+def mark_freed(tx: Transaction, workspace_id: str, sessions: Collection[str]) -> None:
+    """Note that what these sessions held was given back."""
+    tx.execute(
+        PRESENCE.update()
+        .where(PRESENCE.c.workspace_id == workspace_id, PRESENCE.c.session_id.in_(tuple(sessions)))
+        .values(freed_at=tx.now)
+    )
+
+
+def capabilities_of(row: Mapping[str, Any]) -> tuple[str, ...]:
+    """What a session says it can do."""
+    return tuple(decode(row["capabilities_json"]))

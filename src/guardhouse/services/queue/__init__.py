@@ -1,0 +1,61 @@
+"""The queue: tasks that wait for each other, are claimed by one session at a time, and end with a compact record.
+
+`tables` what is kept · `states` what a task may be, pure · `graph` what waits for what · `tasks` submit,
+get, list · `claims` claim, renew, release · `endings` complete, cancel, reopen, erase.
+"""
+
+from guardhouse.services.queue.claims import (
+    claim,
+    claim_next,
+    free,
+    held,
+    held_by,
+    release,
+    renew,
+    seconds_left,
+    settle,
+)
+from guardhouse.services.queue.endings import Ending, cancel, complete, erase, reopen
+from guardhouse.services.queue.graph import (
+    MOST_NAMED,
+    MOST_NEEDS,
+    add_need,
+    blockers_of,
+    children_of,
+    needs_of,
+    open_descendants,
+    remove_need,
+)
+from guardhouse.services.queue.states import CANCELLED_BY_ORCHESTRATOR, TYPES
+from guardhouse.services.queue.tasks import VIEWS, get, listed, submit
+
+__all__ = [
+    "CANCELLED_BY_ORCHESTRATOR",
+    "MOST_NAMED",
+    "MOST_NEEDS",
+    "TYPES",
+    "VIEWS",
+    "Ending",
+    "add_need",
+    "blockers_of",
+    "cancel",
+    "children_of",
+    "claim",
+    "claim_next",
+    "complete",
+    "erase",
+    "free",
+    "get",
+    "held",
+    "held_by",
+    "listed",
+    "needs_of",
+    "open_descendants",
+    "release",
+    "remove_need",
+    "renew",
+    "reopen",
+    "seconds_left",
+    "settle",
+    "submit",
+]

@@ -1,0 +1,237 @@
+"""Claiming: one winner, a lease that lapses, a fence that refuses the late writer.
+
+A claim binds a session, not only an agent: two instances of one agent never do the same job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+
+from sqlalchemy import ColumnElement, select
+
+from guardhouse.errors import Refusal
+from guardhouse.model.instants import SECOND, Micros
+from guardhouse.services.queue import graph
+from guardhouse.services.queue.states import (
+    BLOCKED,
+    DOING,
+    ENDED,
+    TODO,
+    TYPES,
+    Row,
+    as_of,
+    back_to_todo,
+    changes_due,
+    lapsed,
+)
+from guardhouse.services.queue.tables import TASK
+from guardhouse.storage.store import Transaction
+
+_SETTLED_AT_ONCE = 64
+"""How many due tasks one writer settles; the rest waits for the next."""
+_CLAIMABLE_UNASKED = tuple(kind for kind in TYPES if kind != "epic")
+"""What `claim_next` hands out: an epic is claimed only by name, since its work is its children."""
+
+
+def settle(tx: Transaction, workspace_id: str) -> list[Row]:
+    """Write down what the clock has changed: lapsed leases, passed deadlines. The tasks that changed, as they are now."""
+    due = tx.rows(
+        select(TASK)
+        .where(TASK.c.workspace_id == workspace_id, TASK.c.due_at > 0, TASK.c.due_at <= tx.now)
+        .order_by(TASK.c.due_at, TASK.c.id)
+        .limit(_SETTLED_AT_ONCE)
+    )
+    return [graph.change(tx, row, changes_due(row, tx.now)) for row in due]
+
+
+def claim_next(
+    tx: Transaction,
+    workspace_id: str,
+    *,
+    agent_id: str,
+    session_id: str,
+    types: Sequence[str] = (),
+    repository: str = "",
+    lease_seconds: int = 0,
+    withheld_features: Collection[str] = (),
+) -> Row | None:
+    """Claim the most urgent ready task that this agent may take, or None.
+
+    `withheld_features`: features whose tasks are not handed out now (somebody holds their pause-lock).
+    """
+    settle(tx, workspace_id)
+    wanted: list[ColumnElement[bool]] = [
+        TASK.c.workspace_id == workspace_id,
+        TASK.c.status == TODO,
+        TASK.c.waiting_on == 0,
+        TASK.c.assignee_id.in_(("", agent_id)),
+        TASK.c.type.in_(tuple(types) or _CLAIMABLE_UNASKED),
+        (TASK.c.due_at == 0) | (TASK.c.due_at > tx.now),
+    ]
+    if repository:
+        wanted.append(TASK.c.repository == repository)
+    if withheld_features:
+        wanted.append(TASK.c.feature.not_in(tuple(withheld_features)))
+    row = tx.row(select(TASK).where(*wanted).order_by(TASK.c.priority, TASK.c.created_at, TASK.c.id).limit(1))
+    return _take(tx, row, agent_id, session_id, lease_seconds) if row is not None else None
+
+
+def claim(
+    tx: Transaction, workspace_id: str, task_id: str, *, agent_id: str, session_id: str, lease_seconds: int = 0
+) -> Row:
+    """Claim one task by id. A session that already holds it gets its live claim again, unchanged.
+
+    Refusals: `not_found`, `already_claimed`, `not_ready`, `already_ended`, `assigned_to_other`.
+    """
+    row = graph.find(tx, workspace_id, task_id)
+    row = graph.change(tx, row, changes_due(row, tx.now))
+    if row["status"] == DOING:
+        if (row["holder_id"], row["holder_session"]) == (agent_id, session_id):
+            return row
+        raise Refusal(
+            "already_claimed",
+            f"task `{task_id}` is claimed by another; take different work",
+            holder_agent_id=row["holder_id"],
+            retry_after_seconds=seconds_left(row["lease_until"], tx.now),
+        )
+    if row["status"] in ENDED:
+        raise Refusal("already_ended", f"task `{task_id}` is {row['status']}", error_code=row["error_code"])
+    if row["status"] == BLOCKED:
+        raise Refusal("not_ready", f"task `{task_id}` is parked as blocked; it must be reopened first", blockers=[])
+    if row["waiting_on"]:
+        blockers = graph.blockers_of(tx, workspace_id, task_id)
+        raise Refusal(
+            "not_ready",
+            f"task `{task_id}` waits for {len(blockers)} other tasks",
+            blockers=[{"task_id": item["id"], "status": item["status"]} for item in blockers[: graph.MOST_NAMED]],
+        )
+    if row["assignee_id"] not in ("", agent_id):
+        raise Refusal("assigned_to_other", f"task `{task_id}` lies in another's lane", assignee_id=row["assignee_id"])
+    return _take(tx, row, agent_id, session_id, lease_seconds)
+
+
+def _take(tx: Transaction, row: Row, agent_id: str, session_id: str, lease_seconds: int) -> Row:
+    """Make the claim; the condition on state and fence holds even against a writer outside the lock."""
+    until = _lease_end(row, tx.now, lease_seconds)
+    taken = {
+        "status": DOING,
+        "holder_id": agent_id,
+        "holder_session": session_id,
+        "claimed_at": tx.now,
+        "lease_until": until,
+        "due_at": until,
+        "fence": row["fence"] + 1,
+        "blocked_reason": "",
+    }
+    changed = tx.execute(
+        TASK.update()
+        .where(
+            TASK.c.workspace_id == row["workspace_id"],
+            TASK.c.id == row["id"],
+            TASK.c.status == TODO,
+            TASK.c.fence == row["fence"],
+        )
+        .values(**taken)
+    )
+    if changed.rowcount != 1:
+        raise Refusal("already_claimed", f"task `{row['id']}` was claimed by another just now", retry_after_seconds=1)
+    return {**row, **taken}
+
+
+def _lease_end(row: Row, now: Micros, lease_seconds: int) -> Micros:
+    """When a lease taken or renewed now ends: never after the deadline."""
+    until: Micros = now + (lease_seconds or row["lease_seconds"]) * SECOND
+    return min(until, row["deadline"]) if row["deadline"] else until
+
+
+def seconds_left(until: Micros, now: Micros) -> int:
+    """Whole seconds until an instant, rounded up, at least 1."""
+    return max(1, -(-(until - now) // SECOND))
+
+
+def held(tx: Transaction, workspace_id: str, task_id: str, agent_id: str, session_id: str, fence: int | None) -> Row:
+    """The task that this session holds now; otherwise the refusal that says why it may not write.
+
+    `stale_fence`: the claim that `fence` belongs to is over. `lease_expired`: the lease lapsed and the
+    task is open to others. `not_holder`: another holds it, or nobody.
+    """
+    stored = graph.find(tx, workspace_id, task_id)
+    row = as_of(stored, tx.now)
+    mine = (agent_id, session_id)
+    if fence is not None and fence != row["fence"]:
+        raise Refusal(
+            "stale_fence",
+            f"the claim with fence {fence} on task `{task_id}` is over; stop working on it",
+            current_fence=row["fence"],
+        )
+    if row["status"] == DOING and (row["holder_id"], row["holder_session"]) == mine:
+        return row
+    if stored["status"] == DOING and (stored["holder_id"], stored["holder_session"]) == mine:
+        raise Refusal(
+            "lease_expired",
+            f"your lease on task `{task_id}` lapsed; claim it again before you go on",
+            current_fence=row["fence"],
+        )
+    raise Refusal(
+        "not_holder",
+        f"you do not hold task `{task_id}`",
+        holder_agent_id=row["holder_id"],
+        current_fence=row["fence"],
+    )
+
+
+def renew(
+    tx: Transaction,
+    workspace_id: str,
+    task_id: str,
+    *,
+    agent_id: str,
+    session_id: str,
+    fence: int | None = None,
+    lease_seconds: int = 0,
+) -> Row:
+    """Move the end of a live lease. Refusals as `held`."""
+    row = held(tx, workspace_id, task_id, agent_id, session_id, fence)
+    until = _lease_end(row, tx.now, lease_seconds)
+    return graph.change(tx, row, {"lease_until": until, "due_at": until})
+
+
+def release(
+    tx: Transaction,
+    workspace_id: str,
+    task_id: str,
+    *,
+    agent_id: str,
+    session_id: str,
+    fence: int | None = None,
+    blocked_reason: str = "",
+    sequence: int = -1,
+) -> Row:
+    """Give a task back to its lane, or park it as blocked with a reason. No attempt is spent. Refusals as `held`."""
+    row = held(tx, workspace_id, task_id, agent_id, session_id, fence)
+    changes = back_to_todo(row)
+    if blocked_reason:
+        changes |= {"status": BLOCKED, "blocked_reason": blocked_reason, "record_sequence": sequence}
+    return graph.change(tx, row, changes)
+
+
+def held_by(tx: Transaction, workspace_id: str, agent_id: str, sessions: Collection[str], limit: int) -> list[Row]:
+    """The tasks that sessions of one agent hold now, oldest claim first."""
+    return tx.rows(
+        select(TASK)
+        .where(
+            TASK.c.workspace_id == workspace_id,
+            TASK.c.holder_id == agent_id,
+            TASK.c.status == DOING,
+            TASK.c.holder_session.in_(tuple(sessions)),
+            TASK.c.due_at > tx.now,
+        )
+        .order_by(TASK.c.claimed_at, TASK.c.id)
+        .limit(limit)
+    )
+
+
+def free(tx: Transaction, workspace_id: str, agent_id: str, sessions: Collection[str], limit: int = 1000) -> list[Row]:
+    """End every claim of sessions that fell silent, as if their leases had lapsed. The tasks as they are now."""
+    rows = held_by(tx, workspace_id, agent_id, sessions, limit)
+    return [graph.change(tx, row, lapsed(row, tx.now)) for row in rows]

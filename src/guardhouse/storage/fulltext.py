@@ -1,0 +1,202 @@
+"""Full text on both databases: one tokenisation of our own, and the one place that knows FTS5 and tsvector.
+
+A searchable table has a column `terms`: tokens made here, separated by single spaces, a token as often
+as it weighs. Both databases index exactly these tokens and interpret nothing in them, so that the same
+query finds the same rows on both: SQLite through an FTS5 table `<table>_text` that triggers keep,
+PostgreSQL through a GIN index over the expression `TSVECTOR`. Tokens are ASCII; a word that is not is
+spelled as `u:` and the hexadecimal of its UTF-8 form. Marks (`mark("tag", "api")`) are tokens that no
+word can make, for exact matches.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection, Mapping
+
+from sqlalchemy import Connection, Executable, Table, bindparam, func, select, text
+from sqlalchemy.dialects import postgresql, sqlite
+
+from guardhouse.storage.store import Transaction
+
+TSVECTOR = "array_to_tsvector(string_to_array(terms, ' '))"
+"""The indexed expression on PostgreSQL; the migration and every query MUST write it the same way."""
+
+_CAMEL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_WORD = re.compile(r"[^\W_]+")
+_IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
+_MARK = re.compile(r"[^a-z0-9_.-]")
+_LONGEST = 60
+_STOP = frozenset(
+    [
+        "a",
+        "an",
+        "and",
+        "are",
+        "as",
+        "at",
+        "be",
+        "been",
+        "but",
+        "by",
+        "did",
+        "do",
+        "does",
+        "for",
+        "from",
+        "had",
+        "has",
+        "have",
+        "how",
+        "i",
+        "if",
+        "in",
+        "into",
+        "is",
+        "it",
+        "its",
+        "of",
+        "on",
+        "or",
+        "our",
+        "so",
+        "that",
+        "the",
+        "their",
+        "them",
+        "then",
+        "there",
+        "these",
+        "they",
+        "this",
+        "to",
+        "was",
+        "we",
+        "were",
+        "what",
+        "when",
+        "where",
+        "which",
+        "while",
+        "who",
+        "why",
+        "will",
+        "with",
+        "you",
+        "your",
+    ]
+)
+
+
+def tokens(prose: str) -> list[str]:
+    """The tokens of a text in order: folded, `camelCase` and `snake_case` taken apart, plurals made singular."""
+    found: list[str] = []
+    for word in _WORD.findall(_CAMEL.sub(" ", unicodedata.normalize("NFKC", prose))):
+        folded = unicodedata.normalize("NFKC", word.casefold())
+        if folded.isascii():
+            if folded not in _STOP:
+                found.append(_singular(folded)[:_LONGEST])
+        else:
+            found.extend(_spelled(part) for part in _pieces(folded))
+    return found
+
+
+def _pieces(word: str) -> list[str]:
+    """Scripts without spaces are cut into overlapping pairs; other words stay whole."""
+    if not _IDEOGRAPHS.fullmatch(word) or len(word) < 3:
+        return [word]
+    return [word[start : start + 2] for start in range(len(word) - 1)]
+
+
+def _spelled(word: str) -> str:
+    return "u:" + word.encode().hex()[:_LONGEST]
+
+
+def _singular(word: str) -> str:
+    if len(word) > 4 and word.endswith("ies"):
+        return word[:-3] + "y"
+    if len(word) > 4 and word.endswith(("sses", "shes", "ches", "xes")):
+        return word[:-2]
+    if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
+        return word[:-1]
+    return word
+
+
+def mark(kind: str, value: str) -> str:
+    """A token that stands for an exact value: `tag:api-v2`."""
+    folded = value.casefold()
+    return f"{kind}:{folded if not _MARK.search(folded) else 'x' + folded.encode().hex()}"
+
+
+def matching(
+    connection: Connection,
+    table: Table,
+    workspace_id: str,
+    *,
+    every: Collection[str],
+    some: Collection[str] = (),
+    limit: int,
+) -> list[str]:
+    """Ids of the newest rows that hold every token of `every` and at least one of `some`, newest first.
+
+    `table` has `workspace_id`, `id`, `number` (its order of arrival in the workspace) and `terms`, which
+    include `mark("ws", workspace_id)`.
+    """
+    if connection.dialect.name == "postgresql":
+        query = " & ".join(f"'{token}'" for token in (mark("ws", workspace_id), *every))
+        if some:
+            query += " & (" + " | ".join(f"'{token}'" for token in some) + ")"
+        statement: Executable = (
+            select(table.c.id)
+            .where(table.c.workspace_id == workspace_id, text(f"{TSVECTOR} @@ CAST(:query AS tsquery)"))
+            .order_by(table.c.number.desc())
+            .limit(limit)
+        )
+    else:
+        query = " AND ".join(f'"{token}"' for token in (mark("ws", workspace_id), *every))
+        if some:
+            query += " AND (" + " OR ".join(f'"{token}"' for token in some) + ")"
+        name = f"{table.name}_text"
+        statement = text(
+            f"SELECT id FROM {name} WHERE {name} MATCH :query ORDER BY rowid DESC LIMIT {int(limit)}"  # noqa: S608  # a table's own name and a number; the query is bound
+        )
+    return list(connection.execute(statement, {"query": query}).scalars())
+
+
+def count_terms(tx: Transaction, counts: Table, workspace_id: str, terms: Mapping[str, int]) -> None:
+    """Add to the number of rows that hold each term. `counts` has (`workspace_id`, `term`) and `documents`."""
+    rows = [
+        {"workspace_id": workspace_id, "term": term, "documents": documents}
+        for term, documents in sorted(terms.items())
+    ]
+    dialect = postgresql if tx.dialect == "postgresql" else sqlite
+    for start in range(0, len(rows), 500):
+        adding = dialect.insert(counts).values(rows[start : start + 500])
+        tx.execute(
+            adding.on_conflict_do_update(
+                index_elements=["workspace_id", "term"],
+                set_={"documents": counts.c.documents + adding.excluded.documents},
+            )
+        )
+
+
+def counted_terms(connection: Connection, counts: Table, workspace_id: str, terms: Collection[str]) -> dict[str, int]:
+    """In how many rows each term stands; terms that stand in none are left out."""
+    rows = connection.execute(
+        select(counts.c.term, counts.c.documents).where(
+            counts.c.workspace_id == workspace_id,
+            counts.c.term.in_(bindparam("terms", expanding=True)),
+            counts.c.documents > 0,
+        ),
+        {"terms": sorted(terms)},
+    )
+    return {row.term: row.documents for row in rows}
+
+
+def newest(connection: Connection, table: Table, workspace_id: str) -> int:
+    """The highest `number` given in a workspace, or 0."""
+    return int(
+        connection.execute(
+            select(func.coalesce(func.max(table.c.number), 0)).where(table.c.workspace_id == workspace_id)
+        ).scalar_one()
+    )
