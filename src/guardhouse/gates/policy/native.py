@@ -146,6 +146,6 @@ def compile_rules(files: Mapping[str, bytes], groups: Mapping[str, frozenset[str
             agents_only = {"trust_at_least", "trust_at_most", "profiles"} & parts[0].keys()
             if (agents_only or parts[1].get("trust_reaches_rule")) and parts[0].get("kind") != "agent":
                 problems.add(lines, path, "trust and profiles are an agent's", "add `kind: agent`")
-            rules.append(Rule(name, str(effect), actions, *parts, advice=str(given.get("advice", ""))))
+            rules.append(Rule(name, str(effect), actions, parts[0], parts[1], parts[2], str(given.get("advice", ""))))
     problems.stop()
     return Native(tuple(rules), groups)
