@@ -1,0 +1,104 @@
+"""The whole way: a request over a socket through the gateway into the ledger, on each database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.surfaces.doors import Listening, listening, parse, request
+from tests.world import World, world
+
+
+@pytest.fixture
+def home(store: Any, clock: Any, ids: Any) -> Iterator[World]:
+    with world(store, clock, ids) as made:
+        yield made
+
+
+@pytest.fixture
+def door(home: World, tmp_path: Path) -> Iterator[Listening]:
+    with listening(home.gateway, tmp_path / "home") as made:
+        yield made
+
+
+def test_a_call_is_answered_with_the_decision_that_its_entry_records(home: World, door: Listening) -> None:
+    agent = home.agent("worker")
+    answer = door.post("check_guardrails", b'{"operation_text": "ls"}', agent.token, **{"X-Request-Id": "mine"})
+    assert answer.status == 200, answer.body
+    entry = home.entry(answer.json["decision_id"])
+    assert (entry["surface"], entry["request"], entry["outcome"]) == ("http", "mine", "performed")
+    assert answer.headers["guardhouse-decision"] == entry["id"]
+
+
+@pytest.mark.parametrize(
+    ("operation", "body", "kind", "status", "code"),
+    [
+        ("acquire_lock", b"\xff\xfe", "application/json", 422, "validation"),
+        ("acquire_lock", b'{"key": "a", "key": "b"}', "application/json", 422, "validation"),
+        ("acquire_lock", b'{"key": "a\\u0000"}', "application/json", 422, "validation"),
+        ("acquire_lock", b'{"key": "\\ud800"}', "application/json", 422, "validation"),
+        ("acquire_lock", b'{"key": 99999999999999999999999}', "application/json", 422, "validation"),
+        ("acquire_lock", b'{"key": ' + b"[" * 50_000, "application/json", 422, "validation"),
+        ("acquire_lock", b"key=a", "application/x-www-form-urlencoded", 415, "unsupported_media_type"),
+        ("acquire_lock", b"x" * 5_000_000, "application/json", 413, "payload_too_large"),
+        ("no_such_thing", b"{}", "application/json", 404, "unknown_operation"),
+        ("../../etc/passwd%00", b"{}", "application/json", 404, "unknown_operation"),
+    ],
+)
+def test_hostile_calls_of_a_known_principal_leave_their_entry(
+    home: World, door: Listening, operation: str, body: bytes, kind: str, status: int, code: str
+) -> None:
+    agent = home.agent("worker")
+    before = home.count()
+    answer = door.post(operation, body, agent.token, **{"Content-Type": kind})
+    assert (answer.status, answer.code) == (status, code), answer.body
+    assert home.count() == before + 1
+    assert home.entry(answer.json["error"]["decision_id"])["outcome"] == code
+
+
+def test_strangers_and_pages_leave_no_entry(home: World, door: Listening) -> None:
+    before = home.count()
+    assert door.post("check_locks", b"{}", "gdh_agent_nobody_00000000000000000000000000000000").status == 401
+    for path in ("/healthz", "/readyz", "/metrics", "/openapi.json"):
+        assert door.get(path).status == 200
+    assert parse(door.raw(request("GET", "/v1/check_locks", b""))).status == 405
+    assert home.count() == before
+
+
+def test_the_same_key_repeats_the_first_outcome(home: World, door: Listening) -> None:
+    agent = home.agent("worker")
+    first = door.post("acquire_lock", b'{"key": "res:a"}', agent.token, **{"Idempotency-Key": "k"})
+    again = door.post("acquire_lock", b'{"key": "res:a"}', agent.token, **{"Idempotency-Key": "k"})
+    assert (first.status, again.status) == (200, 200), (first.body, again.body)
+    assert again.headers["guardhouse-repeats"] == first.json["decision_id"]
+    other = door.post("acquire_lock", b'{"key": "res:b"}', agent.token, **{"Idempotency-Key": "k"})
+    assert other.code == "idempotency_conflict"
+
+
+def test_entries_and_suppressed_calls_equal_calls_over_quota(home: World, door: Listening) -> None:
+    agent = home.agent("eager", profile="limited")
+    before = home.count()
+    with ThreadPoolExecutor(16) as pool:
+        answers = list(pool.map(lambda _: door.post("check_locks", b"{}", agent.token), range(300)))
+    entries = home.entries()[before:]
+    reported = sum(entry.get("suppressed", 0) for entry in entries)
+    assert len(entries) + reported + door.door.silences.pending == len(answers)
+    statuses = {answer.status for answer in answers}
+    assert statuses == {200, 429}
+    assert len(entries) < len(answers)
+
+
+def test_racers_over_the_wire_have_one_winner(home: World, door: Listening) -> None:
+    agents = [home.agent(f"racer-{number}") for number in range(8)]
+    body = json.dumps({"key": "res:prize"}).encode()
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda agent: door.post("acquire_lock", body, agent.token), agents))
+    assert sorted(answer.status for answer in answers) == [200] + [409] * 7
+    lost = next(answer for answer in answers if answer.status == 409)
+    assert lost.code == "held"
+    assert int(lost.headers["retry-after"]) >= 1
