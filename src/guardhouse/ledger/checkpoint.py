@@ -1,0 +1,133 @@
+"""Checkpoints: signed statements of tree size and root, in the table and in a file outside the database.
+
+The form is C2SP's (c2sp.org/tlog-checkpoint): origin, size and base64 root, a line each, as a signed
+note. The origin of a workspace's ledger is `guardhouse/` and the workspace's id.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from sqlalchemy import Connection, func, insert, select
+
+from guardhouse.ledger.keys import Signer, Verifier, open_note
+from guardhouse.ledger.tables import CHECKPOINT, HEAD
+from guardhouse.ledger.tree import Frontier
+from guardhouse.model.instants import Micros
+from guardhouse.storage.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """What a checkpoint says."""
+
+    origin: str
+    size: int
+    root: bytes
+
+    @property
+    def text(self) -> str:
+        """The signed text."""
+        return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
+
+
+def origin_of(workspace_id: str) -> str:
+    """The name of a workspace's ledger."""
+    return f"guardhouse/{workspace_id}"
+
+
+def parse(note: str, verifiers: tuple[Verifier, ...]) -> Statement:
+    """The statement in a checkpoint that a known key signed; ValueError otherwise."""
+    return parse_text(open_note(note, verifiers))
+
+
+def parse_text(text: str) -> Statement:
+    """The statement in a checkpoint's text, signatures aside; ValueError when it is not one."""
+    lines = text.split("\n")
+    if len(lines) < 4 or not lines[1].isdigit() or (lines[1] != "0" and lines[1].startswith("0")):
+        raise ValueError("not a checkpoint")
+    root = base64.b64decode(lines[2], validate=True)
+    if len(root) != 32:
+        raise ValueError("the root of this checkpoint is not a SHA-256 value")
+    return Statement(lines[0], int(lines[1]), root)
+
+
+def split_log(data: str) -> list[str]:
+    """The notes of an outside file, in order. Each ends with an empty line of its own."""
+    notes, current = [], ""
+    for line in data.splitlines(keepends=True):
+        if line == "\n" and current.rstrip("\n").rsplit("\n", 1)[-1].startswith("\u2014"):
+            notes.append(current)
+            current = ""
+        else:
+            current += line
+    if current.strip():
+        notes.append(current)
+    return notes
+
+
+class Checkpointer:
+    """Writes checkpoints for every workspace with new entries. `folder` lies outside the database."""
+
+    def __init__(self, signer: Signer, folder: Path) -> None:
+        self.signer = signer
+        self.folder = folder
+
+    def run(self, store: Store, now: Micros) -> int:
+        """One round over all workspaces; how many checkpoints were written.
+
+        The file comes first: a checkpoint that only the database knows protects nothing.
+        """
+        with store.reading() as connection:
+            due = self._due(connection)
+        for workspace_id, statement, note in due:
+            self._append(workspace_id, note)
+            with store.writing(workspace_id) as tx:
+                exists = select(CHECKPOINT.c.tree_size).where(
+                    CHECKPOINT.c.workspace_id == workspace_id, CHECKPOINT.c.tree_size == statement.size
+                )
+                if tx.row(exists) is None:
+                    values = {"workspace_id": workspace_id, "tree_size": statement.size, "at": now, "note": note}
+                    tx.execute(insert(CHECKPOINT), values)
+        return len(due)
+
+    def _due(self, connection: Connection) -> list[tuple[str, Statement, str]]:
+        last = (
+            select(CHECKPOINT.c.workspace_id, func.max(CHECKPOINT.c.tree_size).label("size"))
+            .group_by(CHECKPOINT.c.workspace_id)
+            .subquery()
+        )
+        heads = (
+            select(HEAD.c.workspace_id, HEAD.c.tree_size, HEAD.c.frontier)
+            .outerjoin(last, last.c.workspace_id == HEAD.c.workspace_id)
+            .where(HEAD.c.tree_size > func.coalesce(last.c.size, 0))
+        )
+        due = []
+        for row in connection.execute(heads):
+            root = Frontier.decode(row.tree_size, bytes(row.frontier)).root
+            statement = Statement(origin_of(row.workspace_id), row.tree_size, root)
+            due.append((row.workspace_id, statement, self.signer.signed_note(statement.text)))
+        return due
+
+    def _append(self, workspace_id: str, note: str) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = self.folder / f"{workspace_id}.log"
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        try:
+            os.write(handle, (note + "\n").encode())
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def latest(connection: Connection, workspace_id: str, at_least: int = 0) -> str | None:
+    """The smallest stored checkpoint of at least a size, else None; size 0 asks for the newest."""
+    query = select(CHECKPOINT.c.note).where(CHECKPOINT.c.workspace_id == workspace_id)
+    if at_least:
+        query = query.where(CHECKPOINT.c.tree_size >= at_least).order_by(CHECKPOINT.c.tree_size)
+    else:
+        query = query.order_by(CHECKPOINT.c.tree_size.desc())
+    return connection.execute(query.limit(1)).scalar()
