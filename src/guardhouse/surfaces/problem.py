@@ -67,7 +67,7 @@ TABLE: Mapping[str, Row] = {
             "handle_taken name_taken slug_taken last_operator not_observed not_paused not_suspended "
             "too_many_pending already_exists already_registered payload_erased limit_reached "
             "nothing_to_roll_back heartbeat_required already_ended open_children too_many_children already_open "
-            "deadline_passed assigned_to_other too_many_needs",
+            "deadline_passed assigned_to_other too_many_needs not_silent",
         ),
         (_BUSY, "held already_claimed agent_paused workspace_paused workspace_not_active keys_paused locks_paused"),
         (_USAGE, "validation cycle mode_too_long invalid_bundle invalid_policy prefix_required"),
