@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import hashlib
 import os
 import stat
@@ -140,10 +141,9 @@ def load(path: Path, *, create: bool = True) -> Signer:
     if not path.exists():
         if not create:
             raise SettingsFault(f"there is no signing key at `{path}`")
-        try:
+        # Another process of this deployment may be first; then its key is the key.
+        with contextlib.suppress(FileExistsError):
             _write(path, (Ed25519PrivateKey.generate(),), new=True)
-        except FileExistsError:
-            pass  # another process of this deployment was first; its key is the key
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
         raise SettingsFault(f"others may read the signing key; run `chmod 600 {path}`")
     keys = []
