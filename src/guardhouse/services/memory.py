@@ -147,7 +147,7 @@ def remember(
         return known | again, False
     weighed = _weighed(summary, details, labels, outcome, lessons, event_type)
     memory_id = ids.new("memory")
-    marks = [fulltext.mark("ws", workspace_id), fulltext.mark("id", memory_id)]
+    marks = fulltext.marks_of(workspace_id, memory_id)
     marks += _marks(labels, event_type, outcome, agent_id, repository)
     row: Row = {
         "workspace_id": workspace_id,
@@ -172,6 +172,7 @@ def remember(
         "forgotten_by": "",
     }
     tx.execute(MEMORY.insert().values(**row))
+    fulltext.index(tx, MEMORY, workspace_id, memory_id, row["terms"])
     _add_source(tx, workspace_id, row["id"], sequence)
     fulltext.count_terms(tx, MEMORY_TERM, workspace_id, {_ALL: 1, _WORDS: weighed.total(), **dict.fromkeys(weighed, 1)})
     return row, True
@@ -347,7 +348,8 @@ def forget(tx: Transaction, workspace_id: str, memory_id: str, *, by: str, own_o
 
 
 def _withdraw(tx: Transaction, row: Row) -> None:
-    """Take a memory's terms out of the counts."""
+    """Take a memory out of the index and the counts; the caller blanks its terms."""
+    fulltext.unindex(tx, MEMORY, row["workspace_id"], row["id"])
     held = {term for term in row["terms"].split() if ":" not in term or term.startswith("u:")}
     fulltext.count_terms(
         tx, MEMORY_TERM, row["workspace_id"], {_ALL: -1, _WORDS: -row["length"], **dict.fromkeys(held, -1)}

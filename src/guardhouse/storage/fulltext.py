@@ -2,8 +2,8 @@
 
 A searchable table has a column `terms`: tokens made here, separated by single spaces, a token as often
 as it weighs. Both databases index exactly these tokens and interpret nothing in them, so that the same
-query finds the same rows on both: SQLite through an FTS5 table `<table>_text` that triggers keep,
-PostgreSQL through a GIN index over the expression `TSVECTOR`. Tokens are ASCII; a word that is not is
+query finds the same rows on both: SQLite through an FTS5 table `<table>_text` that `index` and `unindex`
+keep (a trigger may not, since the store trusts no schema), PostgreSQL through a GIN index over the expression `TSVECTOR`. Tokens are ASCII; a word that is not is
 spelled as `u:` and the hexadecimal of its UTF-8 form. Marks (`mark("tag", "api")`) are tokens that no
 word can make, for exact matches.
 """
@@ -89,7 +89,7 @@ _STOP = frozenset(
 
 
 def tokens(prose: str) -> list[str]:
-    """The tokens of a text in order: folded, `camelCase` and `snake_case` taken apart, plurals made singular."""
+    """The tokens of a text in order: folded, `camelCase` and `snake_case` taken apart, plurals and singulars made one."""
     found: list[str] = []
     for word in _WORD.findall(_CAMEL.sub(" ", unicodedata.normalize("NFKC", prose))):
         folded = unicodedata.normalize("NFKC", word.casefold())
@@ -113,8 +113,13 @@ def _spelled(word: str) -> str:
 
 
 def _singular(word: str) -> str:
+    """One form for singular and plural: `policy` and `policies`, `cookie` and `cookies`. Not always a word."""
     if len(word) > 4 and word.endswith("ies"):
-        return word[:-3] + "y"
+        return word[:-2]
+    if len(word) > 4 and word.endswith("ie"):
+        return word[:-1]
+    if len(word) > 3 and word.endswith("y") and word[-2] not in "aeiou":
+        return word[:-1] + "i"
     if len(word) > 4 and word.endswith(("sses", "shes", "ches", "xes")):
         return word[:-2]
     if len(word) > 3 and word.endswith("s") and not word.endswith(("ss", "us", "is")):
@@ -126,6 +131,30 @@ def mark(kind: str, value: str) -> str:
     """A token that stands for an exact value: `tag:api-v2`."""
     folded = value.casefold()
     return f"{kind}:{folded if not _MARK.search(folded) else 'x' + folded.encode().hex()}"
+
+
+def marks_of(workspace_id: str, row_id: str) -> list[str]:
+    """The two marks that every row's terms begin with: where it lies and which it is."""
+    return [mark("ws", workspace_id), mark("id", row_id)]
+
+
+def index(tx: Transaction, table: Table, workspace_id: str, row_id: str, terms: str) -> None:
+    """Let a row that was just inserted be found. PostgreSQL does so by itself."""
+    if tx.dialect == "sqlite":
+        tx.execute(
+            text(f"INSERT INTO {table.name}_text (workspace_id, id, terms) VALUES (:workspace, :id, :terms)"),  # noqa: S608  # a table's own name
+            {"workspace": workspace_id, "id": row_id, "terms": terms},
+        )
+
+
+def unindex(tx: Transaction, table: Table, workspace_id: str, row_id: str) -> None:
+    """Let a row be found no longer; the caller blanks its `terms`."""
+    if tx.dialect == "sqlite":
+        name = f"{table.name}_text"
+        tx.execute(
+            text(f"DELETE FROM {name} WHERE rowid IN (SELECT rowid FROM {name} WHERE {name} MATCH :query)"),  # noqa: S608  # a table's own name
+            {"query": " AND ".join(f'"{token}"' for token in marks_of(workspace_id, row_id))},
+        )
 
 
 def matching(
@@ -140,7 +169,7 @@ def matching(
     """Ids of the newest rows that hold every token of `every` and at least one of `some`, newest first.
 
     `table` has `workspace_id`, `id`, `number` (its order of arrival in the workspace) and `terms`, which
-    include `mark("ws", workspace_id)`.
+    begin with `marks_of(workspace_id, id)`.
     """
     if connection.dialect.name == "postgresql":
         query = " & ".join(f"'{token}'" for token in (mark("ws", workspace_id), *every))

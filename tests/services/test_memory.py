@@ -1,0 +1,222 @@
+"""Memory: found by words, tags and outcome, weakened by age, the same on both databases."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import select
+
+from guardhouse.errors import Refusal
+from guardhouse.services import memory
+from guardhouse.storage import fulltext
+from guardhouse.storage.opening import open_store
+from tests.conftest import START, CountingIds, FakeClock
+from tests.services.workshop import WORKSPACE, Workshop
+
+CASES = json.loads((Path(__file__).parents[1] / "cases" / "recall.json").read_text())
+DAY = 86_400
+
+
+@pytest.fixture
+def shop(store: Any, clock: Any, ids: Any) -> Workshop:
+    return Workshop(store, clock, ids)
+
+
+def remember(shop: Workshop, summary: str, **options: Any) -> str:
+    options.setdefault("agent_id", "agt_anna")
+    options.setdefault("event_type", "error")
+    row, _new = shop.make(memory.remember, summary=summary, **options)
+    return str(row["id"])
+
+
+def recall(shop: Workshop, query: str = "", **options: Any) -> memory.Recollection:
+    with shop.store.reading() as connection:
+        return memory.recall(connection, WORKSPACE, shop.clock.at, query=query, **options)
+
+
+def ids(recollection: memory.Recollection) -> list[str]:
+    return [one.row["id"] for one in recollection.found]
+
+
+def test_trivially_nothing(shop: Workshop) -> None:
+    assert recall(shop, "anything").found == ()
+    assert recall(shop).found == ()
+
+
+def test_c43_c44_found_by_words_of_every_field(shop: Workshop) -> None:
+    one = remember(
+        shop,
+        "Login times out",
+        details="the session cookie arrives late",
+        lessons=["wait for the redirect"],
+        tags=["auth-v2"],
+        outcome="failure",
+    )
+    other = remember(shop, "Deploy went well", outcome="success", event_type="deploy", tags=["infra"])
+    for query in ("login", "COOKIES", "redirects", "auth", "time out", "failure", "loginTimes"):
+        assert ids(recall(shop, query)) == [one], query
+    assert ids(recall(shop, tags=["Auth-V2"])) == [one]
+    assert ids(recall(shop, tags=["auth-v2", "infra"])) == []
+    assert ids(recall(shop, event_type="deploy")) == [other]
+    assert ids(recall(shop, outcome="success")) == [other]
+    assert ids(recall(shop, "login deploy", outcome="success")) == [other]
+    assert ids(recall(shop, agent_id="agt_bert")) == []
+    assert recall(shop, "zebra").found == ()
+
+
+def test_c06_relevance_decays_with_age(shop: Workshop) -> None:
+    old = remember(shop, "cache invalidation is hard")
+    shop.clock.advance(10 * DAY)
+    new = remember(shop, "cache invalidation is harder", agent_id="agt_bert")
+    found = recall(shop, "cache invalidation").found
+    assert [one.row["id"] for one in found] == [new, old]
+    before = found[1].score
+    shop.clock.advance(10 * DAY)
+    after = recall(shop, "cache invalidation").found[1].score
+    assert after == pytest.approx(before * 0.36788, rel=1e-3)
+
+
+def test_c43_the_same_by_the_same_agent_within_a_day_is_one_memory(shop: Workshop) -> None:
+    one = remember(shop, "Disk  full on build host", tags=["b", "a"], sequence=3)
+    shop.clock.advance(DAY - 1)
+    assert remember(shop, "disk full on BUILD host", tags=["a", "b"], sequence=4) == one
+    assert recall(shop, "disk").found[0].row["seen"] == 2
+    assert remember(shop, "disk full on build host", tags=["a", "b"], agent_id="agt_bert") != one
+    shop.clock.advance(DAY)
+    assert remember(shop, "disk full on build host", tags=["a", "b"]) != one
+
+
+def test_c44_limits_say_whether_there_is_more(shop: Workshop) -> None:
+    for number in range(7):
+        remember(shop, f"network partition number {number}")
+    some = recall(shop, "partition", limit=5)
+    assert (len(some.found), some.more, some.complete) == (5, True, True)
+    every = recall(shop, "partition", limit=7)
+    assert (len(every.found), every.more) == (7, False)
+
+
+def test_c44_more_candidates_than_are_weighed_is_said(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "MOST_CANDIDATES", 5)
+    for number in range(12):
+        remember(shop, f"common words and unique{number}x")
+    found = recall(shop, "common", limit=50)
+    assert (len(found.found), found.more, found.complete) == (5, True, False)
+    rare = recall(shop, "common unique0x", limit=50)
+    assert rare.found[0].row["summary"].endswith("unique0x")
+
+
+def test_forgetting_takes_it_out_and_names_what_to_erase(shop: Workshop) -> None:
+    one = remember(shop, "the zebra project", sequence=3)
+    remember(shop, "the zebra project", sequence=8)
+    with pytest.raises(Refusal) as excinfo:
+        shop.do(memory.forget, one, by="agt_bert", own_only=True)
+    assert excinfo.value.code == "not_author"
+    assert shop.do(memory.forget, one, by="agt_anna", own_only=True) == [3, 8]
+    assert shop.do(memory.forget, one, by="agt_anna", own_only=True) == [3, 8]
+    assert recall(shop, "zebra").found == ()
+    assert shop.do(memory.erase, 8) == [one]
+    with shop.tx() as tx:
+        row = tx.row(select(memory.MEMORY).where(memory.MEMORY.c.id == one))
+        counts = tx.rows(select(memory.MEMORY_TERM).where(memory.MEMORY_TERM.c.documents != 0))
+    assert row is not None
+    assert (row["summary"], row["terms"], row["content_digest"]) == ("", "", "")
+    assert counts == []
+
+
+def test_erasing_what_was_not_forgotten_forgets_it(shop: Workshop) -> None:
+    one = remember(shop, "the zebra project", sequence=3)
+    assert shop.do(memory.erase, 3) == [one]
+    assert recall(shop, "zebra").found == ()
+
+
+def test_only_what_the_entry_permits_is_seen(shop: Workshop) -> None:
+    one = remember(shop, "the zebra project", sequence=3)
+    remember(shop, "the zebra farm", sequence=5)
+    assert ids(recall(shop, "zebra", below=4)) == [one]
+
+
+def test_workspaces_do_not_see_each_other(shop: Workshop) -> None:
+    remember(shop, "the zebra project")
+    with shop.store.reading() as connection:
+        assert memory.recall(connection, "wsp_0other", shop.clock.at, query="zebra").found == ()
+
+
+@pytest.mark.parametrize(
+    ("prose", "tokens"),
+    [
+        ("", []),
+        ("the and of", []),
+        ("acquire_lock HTTPServer parseURL v2", ["acquire", "lock", "http", "server", "parse", "url", "v2"]),
+        (
+            "policies policy cookies cookie classes boxes status tests days",
+            ["polici", "polici", "cooki", "cooki", "class", "box", "status", "test", "day"],
+        ),
+        ("\uff26\uff35\uff2c\uff2c width", ["full", "width"]),
+        ("数据库锁", ["u:" + part.encode().hex() for part in ("数据", "据库", "库锁")]),
+        ("'; DROP TABLE memory --", ["drop", "table", "memori"]),
+        ("naïve", ["u:" + "naïve".encode().hex()]),
+    ],
+)
+def test_tokens_are_one_thing_everywhere(prose: str, tokens: list[str]) -> None:
+    assert fulltext.tokens(prose) == tokens
+
+
+@pytest.mark.parametrize(
+    "query", ["'", '"', "a OR b", "NEAR(x)", "x*", "& | !", "\\", "tag:api", "😀", "数据库", "x" * 900]
+)
+def test_no_query_is_syntax(shop: Workshop, query: str) -> None:
+    remember(shop, "数据库锁 is a b x near tag api")
+    recall(shop, query)
+
+
+def _filled(new_database: Callable[[str], str], dialect: str) -> Workshop:
+    clock = FakeClock()
+    shop = Workshop(open_store(new_database(dialect), clock), clock, CountingIds())
+    with shop.tx() as tx:
+        for sequence, case in enumerate(CASES["memories"]):
+            tx.now = START - case["days_ago"] * DAY * 1_000_000
+            memory.remember(
+                tx,
+                shop.ids,
+                WORKSPACE,
+                agent_id=case["agent"],
+                event_type=case["event_type"],
+                summary=case["summary"],
+                details=case["details"],
+                tags=[*case["tags"], case["key"].replace("/", ".")],
+                outcome=case["outcome"],
+                lessons=case["lessons"],
+                sequence=sequence,
+            )
+    return shop
+
+
+def test_c06_recall_ranks_the_same_on_both_databases_and_as_people_judged(
+    new_database: Callable[[str], str],
+) -> None:
+    """200 memories, 40 queries: equal ranks and scores; the judged topic is always first, the judged best among the first four."""
+    assert (len(CASES["memories"]), len(CASES["queries"])) == (200, 40)
+    keys = {f"{case['key'].replace('/', '.')}": case["key"] for case in CASES["memories"]}
+    ranked: dict[str, list[list[tuple[str, int]]]] = {}
+    for dialect in ("sqlite", "postgresql"):
+        shop = _filled(new_database, dialect)
+        ranked[dialect] = [
+            [
+                (next(keys[tag] for tag in memory.tags_of(one.row) if tag in keys), one.score)
+                for one in recall(shop, case["query"], limit=10).found
+            ]
+            for case in CASES["queries"]
+        ]
+        shop.store.close()
+    assert ranked["sqlite"] == ranked["postgresql"]
+    firsts = 0
+    for case, found in zip(CASES["queries"], ranked["sqlite"], strict=True):
+        order = [key for key, _score in found]
+        assert case["best"] in order[:4], (case, order)
+        assert order[0].startswith(case["topic"] + "/"), (case, order)
+        firsts += order[0] == case["best"]
+    assert firsts >= 25
