@@ -1,0 +1,96 @@
+"""What people and programs see: JSON on request, else Rich tables; colours only on a terminal."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from rich.console import Console
+
+VERDICT_STYLE = {"allow": "green", "warn": "yellow", "ask": "bold yellow", "block": "bold red"}
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A console that colours only a terminal and wraps nothing when a program reads."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, soft_wrap=not stream.isatty(), emoji=False)
+
+
+def plain(value: Any) -> str:
+    """A value as one line of text. Control characters are made visible: names and reasons come from agents."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (list, tuple)):
+        return ", ".join(plain(item) for item in value)
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return "".join(character if character.isprintable() else ascii(character)[1:-1] for character in text)
+
+
+def print_json(value: Any) -> None:
+    """One JSON value on standard output, indented, in the order given."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False, default=str) + "\n")
+
+
+def say(text: str, style: str = "", *, stderr: bool = False) -> None:
+    """A line of our own words, with nothing in it read as markup."""
+    from rich.text import Text
+
+    console(stderr=stderr).print(Text(text, style=style))
+
+
+def table(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty: str) -> None:
+    """Rows as a table, or the sentence `empty` when there are none."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    listed = list(rows)
+    if not listed:
+        say(empty)
+        return
+    shown = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    for column in columns:
+        shown.add_column(column.replace("_", " "), overflow="fold")
+    for row in listed:
+        shown.add_row(*(Text(plain(row.get(column))) for column in columns))
+    console().print(shown)
+
+
+def record(title: str, value: Mapping[str, Any], *, skip: Sequence[str] = ()) -> None:
+    """One value, a field a line; empty fields are left out."""
+    from rich.text import Text
+
+    width = max((len(name) for name in value if name not in skip), default=0)
+    if title:
+        say(title, "bold")
+    screen = console()
+    for name, item in value.items():
+        if name in skip or item in (None, "", [], ()):
+            continue
+        screen.print(Text(f"  {name.replace('_', ' '):<{width}}  ", style="dim") + Text(plain(item)))
+
+
+@contextmanager
+def working(words: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
+    """Show progress on a terminal's standard error while something takes long; yields `advance(steps)`."""
+    screen = console(stderr=True)
+    if not screen.is_terminal:
+        yield lambda _steps: None
+        return
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    counted = [BarColumn(), MofNCompleteColumn()] if total is not None else []
+    bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), *counted, TimeElapsedColumn(), console=screen)
+    with bar:
+        task = bar.add_task(words, total=total)
+        yield lambda steps: bar.advance(task, steps)
