@@ -97,9 +97,12 @@ class Gateway:
     def _prepare(self, raw: RawCall) -> Prepared:
         token_hash = _hash(raw.token)
         located = self._locate(token_hash)
-        return prepare(
-            raw, token_hash, located, self.catalog, self._bundle(located.workspace_id), self.ids.new("decision")
-        )
+        bundle = self._bundle(located.workspace_id)
+        prepared = prepare(raw, token_hash, located, self.catalog, bundle, self.ids.new("decision"))
+        gathered = getattr(prepared.evidence, "bundle", None)
+        if isinstance(gathered, Bundle):
+            self.bundles.put(gathered)  # should the train activate it, its next call is judged by it
+        return prepared
 
     def _locate(self, token_hash: str) -> Located:
         """Where a token leads. A hint, kept in memory; the train reads who it is under the lock."""

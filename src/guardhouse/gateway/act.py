@@ -70,7 +70,7 @@ def perform(view: View, prepared: Prepared, facts: Facts, decision: Decision, id
     )
     approved = decision.step("approval")
     if approved is not None and approved.code == "approved" and facts.approval is not None:
-        approvals.spend(view.tx, view.workspace_id, facts.approval.id, prepared.call.id)
+        approvals.spend(view.tx, view.workspace_id, facts.approval.id, prepared.call.id, view.now)
         context.objects.append(f"approval:{facts.approval.id}")
     answer = operation.handler(context, ask)
     result = {} if answer is None else answer.model_dump(mode="json")
@@ -94,12 +94,13 @@ def park(view: View, prepared: Prepared, facts: Facts, decision: Decision, ids: 
         rules=decision.rules,
         message=decision.message,
     )
+    approval_id = opened.row["id"]
     return Acted(
         "approval_pending",
         message=decision.message,
-        error={"approval_id": opened.id, "retry_after_seconds": _ASK_AGAIN_SECONDS, "rule_ids": list(decision.rules)},
-        objects=[f"approval:{opened.id}"],
-        notices=[approvals.notice_of(opened.row)] if opened.new else [],
+        error={"approval_id": approval_id, "retry_after_seconds": _ASK_AGAIN_SECONDS, "rule_ids": list(decision.rules)},
+        objects=[f"approval:{approval_id}"],
+        notices=[approvals.notice(opened.row)] if opened.new else [],
     )
 
 

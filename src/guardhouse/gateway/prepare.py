@@ -39,6 +39,7 @@ _FAULTS = {
     "validation": "the body does not fit the operation",
     "unknown_operation": "no operation has this name",
     "unsupported_media_type": "the body is not sent as JSON",
+    "invalid_bundle": "the bundle has faults, so nothing of it was loaded",
     "payload_too_large": "the body is larger than this gateway takes",
 }
 """What the ledger says of a fault: words of ours only, since a caller's may be secret or personal."""
@@ -94,7 +95,7 @@ def prepare(
     read = _Read()
     fault: InvalidInput | None = None
     try:
-        read = _read(raw, operation, home)
+        read = _read(raw, operation, home, person=located.principal_kind == "person")
     except InvalidInput as error:
         fault = error
     except GuardhouseError as error:
@@ -155,8 +156,8 @@ class _Read:
     evidence: Any = None
 
 
-def _read(raw: RawCall, operation: Operation | None, home: Home) -> _Read:
-    """Understand the body, or raise InvalidInput saying what to mend."""
+def _read(raw: RawCall, operation: Operation | None, home: Home, *, person: bool) -> _Read:
+    """Understand the body, or raise InvalidInput saying what to mend. Nothing is gathered for whom no gate will let through."""
     if operation is None:
         raise InvalidInput("no such operation; the documentation lists them all", code="unknown_operation")
     if raw.oversized:
@@ -167,7 +168,8 @@ def _read(raw: RawCall, operation: Operation | None, home: Home) -> _Read:
     ask = _validate(operation, body)
     plain = ask.model_dump(mode="json")
     _encode(plain)
-    evidence = operation.gather(ask) if operation.gather is not None else None
+    gathers = operation.gather is not None and (person or not operation.people_only)
+    evidence = operation.gather(ask) if gathers and operation.gather is not None else None
     return _Read(ask, plain, operation.resource(ask, home), claims, evidence)
 
 

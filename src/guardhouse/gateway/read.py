@@ -84,17 +84,15 @@ class StandingCache:
         """The standing at `version`, with at least these principals; raises LawMissing when its bundle must be compiled first."""
         standing_now = self._kept.get(workspace_id)
         if standing_now is None or standing_now.version != version:
-            found_workspace = standing.read_workspace(tx.connection, workspace_id)
-            if found_workspace is None:
-                raise LookupError(f"workspace {workspace_id} has a head but no row")
-            facts = found_workspace.facts
+            facts, key = standing.read_workspace(tx.connection, workspace_id)
             digest, _law = versions.active(tx.connection, workspace_id)
             bundle = self.bundles.known(digest)
             if bundle is None:
                 raise LawMissing(workspace_id, digest)
+            self.bundles.put(bundle, workspace_id)
             names = standing.read_repositories(tx.connection, workspace_id)
             body = canonical.encode(facts.to_json())
-            standing_now = Standing(version, facts, found_workspace.key, bundle, names, canonical.digest(body), body)
+            standing_now = Standing(version, facts, key, bundle, names, canonical.digest(body), body)
             self._kept[workspace_id] = standing_now
         missing = [token for token in dict.fromkeys(token_hashes) if token not in standing_now.principals]
         if missing:
@@ -183,14 +181,13 @@ class View:
         """The approval presented or found for a call, and how many questions its caller has open."""
         call = prepared.call
         question = approvals.question_digest(
-            self.standing.key, facts.principal.id, call.operation, call.resource, call.digest
+            self.standing.key, facts.principal.id, call.operation, call.resource.to_json(), call.digest
         )
         presented = call.approval_id
-        connection = self.tx.connection
-        rows = approvals.read_for(connection, self.workspace_id, (presented,) if presented else (), (question,))
+        rows = approvals.read_for(self.tx, self.workspace_id, (presented,) if presented else (), (question,))
         chosen = approvals.choose(rows, presented, question)
-        fact = approvals.fact_of(chosen, question, bool(presented)) if chosen is not None else None
-        counts = approvals.pending_counts(connection, self.workspace_id, (facts.principal.id,), self.now)
+        fact = approvals.fact_of(chosen, question, presented) if chosen is not None else None
+        counts = approvals.pending_counts(self.tx, self.workspace_id, (facts.principal.id,), self.now)
         return fact, counts.get(facts.principal.id, 0)
 
     def count(self, principal: Principal) -> None:

@@ -31,7 +31,7 @@ class _KindSet:
         """The rules that match somewhere, in the order of the packs."""
         if not self.rules:
             return []
-        return [self.rules[number] for number in sorted(self._set.Match(text))]
+        return [self.rules[number] for number in sorted(self._set.Match(text) or ())]
 
 
 class PatternPacks:
@@ -94,7 +94,7 @@ class PatternPacks:
         return "".join(made)
 
     def _secret_spans(self, text: str) -> list[tuple[int, int, str]]:
-        found = []
+        found: list[tuple[int, int, str]] = []
         for made in self._secrets.hits(text):
             found.extend((*match.span(), made.rule.id) for match in made.pattern.finditer(text))
         return sorted(found)

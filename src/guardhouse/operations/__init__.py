@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 from guardhouse.catalog import Catalog
-from guardhouse.operations import agents, approvals, checks, control, locks, modes, people, tokens
+from guardhouse.operations import (
+    agents,
+    approvals,
+    audit,
+    checks,
+    control,
+    locks,
+    modes,
+    outcomes,
+    people,
+    policy,
+    tokens,
+    workspaces,
+)
 
 CATALOG = Catalog.of(
     locks.OPERATIONS,
     checks.OPERATIONS,
+    outcomes.OPERATIONS,
     agents.OPERATIONS,
     people.OPERATIONS,
     tokens.OPERATIONS,
     control.OPERATIONS,
     modes.OPERATIONS,
     approvals.OPERATIONS,
+    workspaces.OPERATIONS,
+    policy.OPERATIONS,
+    audit.OPERATIONS,
 )

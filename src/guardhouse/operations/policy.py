@@ -12,7 +12,7 @@ from guardhouse.bundle import Bundle, child, versions
 from guardhouse.bundle.load import ActionDecl, load_files
 from guardhouse.bundle.tables import ACTIVATION
 from guardhouse.catalog import Answer, Ask, Context, Home, Reader, operation
-from guardhouse.errors import FieldFault, InvalidInput, LawFault, Refusal
+from guardhouse.errors import FieldFault, InvalidInput, LawFault, LawProblem, Refusal
 from guardhouse.model.call import Category, Resource
 from guardhouse.operations.fields import Limit, instant
 
@@ -57,6 +57,11 @@ class ActivationAnswer(Answer):
     changed: bool = Field(description="false when it was active already, and nothing was written")
 
 
+def _refuse(problems: tuple[LawProblem, ...]) -> None:
+    if problems:
+        raise LawFault(problems)
+
+
 def _gather(ask: ActivatePolicyAsk) -> PreparedLaw | None:
     """Parse and validate uploaded files in a child process first, since hostile text can end a parser.
 
@@ -70,7 +75,7 @@ def _gather(ask: ActivatePolicyAsk) -> PreparedLaw | None:
     actions = {declared.name: ActionDecl(declared.category, declared.people_only) for declared in CATALOG}
     files = {path: text.encode() for path, text in ask.files.items()}
     try:
-        child.parse_untrusted(files, actions)
+        _refuse(child.parse_untrusted(files))
         return PreparedLaw(load_files(files, actions))
     except LawFault as fault:
         problems = tuple(
