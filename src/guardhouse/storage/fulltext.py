@@ -199,14 +199,13 @@ def count_terms(tx: Transaction, counts: Table, workspace_id: str, terms: Mappin
         for term, documents in sorted(terms.items())
     ]
     dialect = postgresql if tx.dialect == "postgresql" else sqlite
-    for start in range(0, len(rows), 500):
-        adding = dialect.insert(counts).values(rows[start : start + 500])
-        tx.execute(
-            adding.on_conflict_do_update(
-                index_elements=["workspace_id", "term"],
-                set_={"documents": counts.c.documents + adding.excluded.documents},
-            )
-        )
+    adding = dialect.insert(counts)
+    adding = adding.on_conflict_do_update(
+        index_elements=["workspace_id", "term"],
+        set_={"documents": counts.c.documents + adding.excluded.documents},
+    )
+    if rows:
+        tx.execute(adding, rows)
 
 
 def counted_terms(connection: Connection, counts: Table, workspace_id: str, terms: Collection[str]) -> dict[str, int]:
