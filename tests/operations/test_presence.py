@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from guardhouse.errors import Refusal
-from guardhouse.operations import presence, queue
+from guardhouse.operations import backlog, presence, queue
 from guardhouse.services import keys, locks
 from tests.operations.workbench import Workbench, agent
 from tests.services.workshop import WORKSPACE
@@ -55,8 +55,8 @@ def test_c05_what_a_silent_agent_holds_is_freed_and_its_live_session_keeps_its_o
         False,
     )
     assert {item.split(":")[0] for item in bench.objects} == {"session", "lock", "task"}
-    assert bench.call(queue.get_task, BERT, task_id=tasks[0])["status"] == "todo"
-    assert bench.call(queue.get_task, BERT, task_id=tasks[1])["status"] == "doing"
+    assert bench.call(backlog.get_task, BERT, task_id=tasks[0])["status"] == "todo"
+    assert bench.call(backlog.get_task, BERT, task_id=tasks[1])["status"] == "doing"
     with pytest.raises(Refusal) as excinfo:
         bench.call(queue.complete_work, ANNA, task_id=tasks[0], fence=held["fence"], summary="late")
     assert excinfo.value.code == "stale_fence"

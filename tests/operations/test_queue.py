@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from guardhouse.catalog import Catalog
 from guardhouse.errors import Refusal
 from guardhouse.model.ids import Ids
-from guardhouse.operations import handoffs, memory, playbooks, presence, queue
+from guardhouse.operations import backlog, handoffs, memory, playbooks, presence, queue
 from guardhouse.services import keys, locks
 from tests.operations.workbench import Workbench, agent, person
 from tests.services.workshop import WORKSPACE
@@ -31,7 +31,12 @@ def refused(bench: Workbench, operation: Any, who: Any, **body: Any) -> Refusal:
 
 def test_c30_the_names_and_aliases_are_free_of_clashes() -> None:
     catalog = Catalog.of(
-        queue.OPERATIONS, handoffs.OPERATIONS, memory.OPERATIONS, presence.OPERATIONS, playbooks.OPERATIONS
+        queue.OPERATIONS,
+        backlog.OPERATIONS,
+        handoffs.OPERATIONS,
+        memory.OPERATIONS,
+        presence.OPERATIONS,
+        playbooks.OPERATIONS,
     )
     for alias, name in (
         ("create_task", "submit_work"),
@@ -42,7 +47,19 @@ def test_c30_the_names_and_aliases_are_free_of_clashes() -> None:
         found = catalog.find(alias)
         assert found is not None
         assert found.name == name
-    for name in ["get_work", "get_task", "complete_work", "submit_work", "write_handoff", "read_handoff", "discover_agents", "register_session", "heartbeat", "remember", "recall"]:
+    for name in [
+        "get_work",
+        "get_task",
+        "complete_work",
+        "submit_work",
+        "write_handoff",
+        "read_handoff",
+        "discover_agents",
+        "register_session",
+        "heartbeat",
+        "remember",
+        "recall",
+    ]:
         assert catalog.find(name) is not None
 
 
@@ -70,7 +87,7 @@ def test_c34_c35_c36_c37_submit_get_complete(bench: Workbench) -> None:
         artifacts=["file:src/a.py", "msg:01KV#42"],
     )
     assert (ended["status"], ended["now_ready"], ended["repeated"]) == ("done", [waits["task_id"]], False)
-    shown = bench.call(queue.get_task, LEAD, task_id=got["task_id"])
+    shown = bench.call(backlog.get_task, LEAD, task_id=got["task_id"])
     assert (shown["summary"], shown["artifacts"]) == ("fixed", ["file:src/a.py", "msg:01KV#42"])
 
 
@@ -155,17 +172,17 @@ def test_c51_a_paused_feature_is_neither_claimed_nor_completed(bench: Workbench)
 def test_a03_a04_a05_views_name_holder_and_blockers(bench: Workbench) -> None:
     one = bench.call(queue.submit_work, LEAD, title="one")["task_id"]
     two = bench.call(queue.submit_work, LEAD, title="two", needs=[one])["task_id"]
-    assert [item["task_id"] for item in bench.call(queue.list_work, ANNA)["tasks"]] == [one]
+    assert [item["task_id"] for item in bench.call(backlog.list_work, ANNA)["tasks"]] == [one]
     bench.call(queue.claim_task, ANNA, task_id=one)
-    active = bench.call(queue.list_work, BERT, view="active")["tasks"][0]
+    active = bench.call(backlog.list_work, BERT, view="active")["tasks"][0]
     assert (active["holder_agent_id"], bool(active["claimed_at"])) == (ANNA.id, True)
-    blocked = bench.call(queue.list_work, BERT, view="blocked")["tasks"][0]
+    blocked = bench.call(backlog.list_work, BERT, view="blocked")["tasks"][0]
     assert (blocked["task_id"], blocked["blockers"][0]["task_id"]) == (two, one)
-    assert refused(bench, queue.add_dependency, LEAD, task_id=one, needs_task_id=two).code in (
+    assert refused(bench, backlog.add_dependency, LEAD, task_id=one, needs_task_id=two).code in (
         "cycle",
         "already_claimed",
     )
-    assert bench.call(queue.remove_dependency, LEAD, task_id=two, needs_task_id=one)["ready"]
+    assert bench.call(backlog.remove_dependency, LEAD, task_id=two, needs_task_id=one)["ready"]
 
 
 def test_c05_a_silent_agent_must_heartbeat_before_it_claims(bench: Workbench) -> None:

@@ -1,163 +1,38 @@
-"""Operations on work: submit, claim, renew, release, complete, cancel, list."""
+"""Operations on work: submit, claim, renew, release, complete, cancel. `backlog` holds the rest."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
 
-from guardhouse.catalog import Answer, Ask, Context, Home, operation
+from guardhouse.catalog import Answer, Ask, Context, operation
 from guardhouse.errors import Refusal
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
 from guardhouse.model.canonical import decode, encode
 from guardhouse.model.instants import from_rfc3339
-from guardhouse.operations.fields import AgentId, Limit, Reason, Repository, instant
+from guardhouse.operations.fields import AgentId, Reason, Repository, instant
+from guardhouse.operations.tasks import (
+    LINE,
+    Artifact,
+    Detail,
+    FeatureName,
+    FenceNumber,
+    Label,
+    LeaseSeconds,
+    Priority,
+    TaskAnswer,
+    TaskId,
+    TaskType,
+    Title,
+    named,
+    texts_of,
+    whole,
+)
 from guardhouse.services import keys, locks, presence, queue
 
 _INPUT_BYTES = 65_536
-_LINE = r"^[^\r\n]*$"
-
-TaskId = Annotated[str, Field(pattern=r"^tsk_[0-9a-z]{1,60}$", description="a task's id, as `submit_work` answered it")]
-Title = Annotated[
-    str, Field(min_length=1, max_length=300, pattern=_LINE, description="what is to be done, in one line")
-]
-Detail = Annotated[str, Field(max_length=100_000, description="everything a worker needs to know")]
-TaskType = Literal["task", "bug", "feature", "epic", "chore"]
-Priority = Annotated[int, Field(ge=0, le=4, description="0 critical, 1 high, 2 normal, 3 low, 4 backlog")]
-FeatureName = Annotated[
-    str, Field(max_length=100, pattern=r"^([A-Za-z0-9][A-Za-z0-9._-]*)?$", description="the feature that it belongs to")
-]
-Label = Annotated[str, Field(min_length=1, max_length=60, pattern=r"^[^\x00-\x1f\x7f]+$")]
-LeaseSeconds = Annotated[
-    int, Field(ge=10, le=86_400, description="how long a claim lasts unless renewed; then the task reopens")
-]
-FenceNumber = Annotated[
-    int | None,
-    Field(ge=1, description="the fence that your claim was given; a claim that is over is refused as `stale_fence`"),
-]
-Artifact = Annotated[
-    str,
-    Field(
-        max_length=500,
-        pattern=r"^(file:[^\x00-\x1f\x7f]+|msg:[A-Za-z0-9_.-]+(#[0-9]+)?)$",
-        description="`file:<path>` or `msg:<id>#<n>`",
-    ),
-]
-
-
-class TaskItem(Answer):
-    task_id: str
-    type: str
-    title: str
-    status: str = Field(description="`todo`, `doing`, `blocked` (parked), `done`, `failed` or `cancelled`")
-    ready: bool = Field(description="whether it can be claimed now")
-    waiting_on: int = Field(description="how many tasks it needs that are not done")
-    priority: int
-    raw_priority: int = Field(description="the 1-10 priority it was submitted with, or 0")
-    labels: tuple[str, ...]
-    parent_task_id: str
-    feature: str
-    repository: str
-    assignee_agent_id: str = Field(description="whose lane it lies in; empty: anybody's")
-    holder_agent_id: str
-    holder_session_id: str
-    claimed_at: str
-    lease_until: str
-    fence: int
-    attempts: int = Field(description="how many claims ended without success")
-    max_attempts: int
-    deadline: str
-    created_by: str
-    created_at: str
-    ended_at: str
-    error_code: str
-
-
-class NeedItem(Answer):
-    task_id: str
-    title: str
-    status: str
-
-
-class TaskAnswer(TaskItem):
-    detail: str
-    definition_of_done: str
-    input: Any
-    lease_seconds: int
-    blocked_reason: str
-    needs: tuple[NeedItem, ...]
-    children: tuple[NeedItem, ...]
-    more_children: bool
-    summary: str
-    result: str
-    artifacts: tuple[str, ...]
-    next: str
-
-
-_CHILDREN_SHOWN = 50
-
-
-def _item(row: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "task_id": row["id"],
-        "type": row["type"],
-        "title": row["title"],
-        "status": row["status"],
-        "ready": row["status"] == "todo" and not row["waiting_on"],
-        "waiting_on": row["waiting_on"],
-        "priority": row["priority"],
-        "raw_priority": row["raw_priority"],
-        "labels": tuple(decode(row["labels_json"])),
-        "parent_task_id": row["parent_id"],
-        "feature": row["feature"],
-        "repository": row["repository"],
-        "assignee_agent_id": row["assignee_id"],
-        "holder_agent_id": row["holder_id"],
-        "holder_session_id": row["holder_session"],
-        "claimed_at": instant(row["claimed_at"]),
-        "lease_until": instant(row["lease_until"]),
-        "fence": row["fence"],
-        "attempts": row["attempts"],
-        "max_attempts": row["max_attempts"],
-        "deadline": instant(row["deadline"]),
-        "created_by": row["created_by"],
-        "created_at": instant(row["created_at"]),
-        "ended_at": instant(row["ended_at"]),
-        "error_code": row["error_code"],
-    }
-
-
-def _needs(rows: Sequence[dict[str, Any]]) -> tuple[NeedItem, ...]:
-    return tuple(NeedItem(task_id=row["id"], title=row["title"], status=row["status"]) for row in rows)
-
-
-def _whole(ctx: Context, row: dict[str, Any]) -> TaskAnswer:
-    children = queue.children_of(ctx.tx, ctx.workspace_id, row["id"], _CHILDREN_SHOWN + 1)
-    return TaskAnswer(
-        **_item(row),
-        detail=row["detail"],
-        definition_of_done=row["definition_of_done"],
-        input=decode(row["input_json"]),
-        lease_seconds=row["lease_seconds"],
-        blocked_reason=row["blocked_reason"],
-        needs=_needs(queue.needs_of(ctx.tx, ctx.workspace_id, row["id"])),
-        children=_needs(children[:_CHILDREN_SHOWN]),
-        more_children=len(children) > _CHILDREN_SHOWN,
-        summary=row["summary"],
-        result=row["result"],
-        artifacts=tuple(decode(row["artifacts_json"])),
-        next=row["next_step"],
-    )
-
-
-def _named(ask: Any, _home: Home) -> Resource:
-    return Resource("Task", ask.task_id)
-
-
-def _texts(**fields: tuple[str, str]) -> tuple[Examined, ...]:
-    return tuple(Examined(name, words, kind) for name, (words, kind) in fields.items() if words)
 
 
 def _present(ctx: Context) -> None:
@@ -232,7 +107,7 @@ class SubmitWorkAsk(Ask):
 
 
 def _submitted_texts(ask: SubmitWorkAsk) -> tuple[Examined, ...]:
-    return _texts(
+    return texts_of(
         title=(ask.title, "prose"),
         detail=(ask.detail, "auto"),
         definition_of_done=(ask.definition_of_done, "prose"),
@@ -282,7 +157,7 @@ def submit_work(ctx: Context, ask: SubmitWorkAsk) -> TaskAnswer:
         sequence=ctx.sequence,
     )
     ctx.objects.append(f"task:{row['id']}")
-    return _whole(ctx, row)
+    return whole(ctx, row)
 
 
 class GetWorkAsk(Ask):
@@ -331,7 +206,7 @@ def get_work(ctx: Context, ask: GetWorkAsk) -> GetWorkAnswer:
     if row is None:
         return GetWorkAnswer(task=None, retry_after_seconds=_ASK_AGAIN_SECONDS)
     ctx.objects.append(f"task:{row['id']}")
-    return GetWorkAnswer(task=_whole(ctx, row), retry_after_seconds=0)
+    return GetWorkAnswer(task=whole(ctx, row), retry_after_seconds=0)
 
 
 class ClaimTaskAsk(Ask):
@@ -341,7 +216,7 @@ class ClaimTaskAsk(Ask):
     ] = None
 
 
-@operation("claim_task", Category.WRITE, ask=ClaimTaskAsk, answer=TaskAnswer, resource=_named, writes=True)
+@operation("claim_task", Category.WRITE, ask=ClaimTaskAsk, answer=TaskAnswer, resource=named, writes=True)
 def claim_task(ctx: Context, ask: ClaimTaskAsk) -> TaskAnswer:
     """Claim one task by its id. If your claim loses (`already_claimed`), another owns it: stop.
 
@@ -359,17 +234,7 @@ def claim_task(ctx: Context, ask: ClaimTaskAsk) -> TaskAnswer:
         lease_seconds=ask.lease_seconds or 0,
     )
     ctx.objects.append(f"task:{row['id']}")
-    return _whole(ctx, row)
-
-
-class TaskAsk(Ask):
-    task_id: TaskId
-
-
-@operation("get_task", Category.READ, ask=TaskAsk, answer=TaskAnswer, resource=_named, aliases=("task_status",))
-def get_task(ctx: Context, ask: TaskAsk) -> TaskAnswer:
-    """Show one task as it stands now: its state, who holds it until when, what it needs, its result."""
-    return _whole(ctx, queue.get(ctx.tx, ctx.workspace_id, ask.task_id))
+    return whole(ctx, row)
 
 
 class RenewLeaseAsk(Ask):
@@ -387,7 +252,7 @@ class LeaseAnswer(Answer):
     lease_until: str
 
 
-@operation("renew_lease", Category.WRITE, ask=RenewLeaseAsk, answer=LeaseAnswer, resource=_named, writes=True)
+@operation("renew_lease", Category.WRITE, ask=RenewLeaseAsk, answer=LeaseAnswer, resource=named, writes=True)
 def renew_lease(ctx: Context, ask: RenewLeaseAsk) -> LeaseAnswer:
     """Keep a task while you work on it. A lease never runs past the task's deadline.
 
@@ -425,10 +290,10 @@ class ReleaseTaskAsk(Ask):
     Category.WRITE,
     ask=ReleaseTaskAsk,
     answer=LeaseAnswer,
-    resource=_named,
+    resource=named,
     writes=True,
     aliases=("release_work",),
-    texts=lambda ask: _texts(blocked_reason=(ask.blocked_reason, "prose")),
+    texts=lambda ask: texts_of(blocked_reason=(ask.blocked_reason, "prose")),
 )
 def release_task(ctx: Context, ask: ReleaseTaskAsk) -> LeaseAnswer:
     """Give a task back to its lane, so that another can take it; no attempt is spent.
@@ -451,13 +316,11 @@ def release_task(ctx: Context, ask: ReleaseTaskAsk) -> LeaseAnswer:
 class CompleteWorkAsk(Ask):
     task_id: TaskId
     success: bool = Field(True, description="false: it failed")
-    summary: Annotated[
-        str, Field(min_length=1, max_length=500, pattern=_LINE, description="what happened, in one line")
-    ]
+    summary: Annotated[str, Field(min_length=1, max_length=500, pattern=LINE, description="what happened, in one line")]
     fence: FenceNumber = None
     result: Annotated[str, Field(max_length=100_000, description="what came out, where a line is not enough")] = ""
     artifacts: Annotated[tuple[Artifact, ...], Field(max_length=50)] = ()
-    next: Annotated[str, Field(max_length=500, pattern=_LINE, description="what should come next, in one line")] = ""
+    next: Annotated[str, Field(max_length=500, pattern=LINE, description="what should come next, in one line")] = ""
     error_code: Annotated[str, Field(max_length=60, pattern=r"^([a-z][a-z0-9_]*)?$")] = ""
     retry: bool = Field(False, description="after a failure, offer it again while it has attempts left")
 
@@ -499,7 +362,7 @@ def _ended(ctx: Context, ending: queue.Ending) -> EndedAnswer:
 
 
 def _record_texts(ask: CompleteWorkAsk) -> tuple[Examined, ...]:
-    return _texts(
+    return texts_of(
         summary=(ask.summary, "prose"),
         result=(ask.result, "auto"),
         artifacts=("\n".join(ask.artifacts), "prose"),
@@ -512,7 +375,7 @@ def _record_texts(ask: CompleteWorkAsk) -> tuple[Examined, ...]:
     Category.WRITE,
     ask=CompleteWorkAsk,
     answer=EndedAnswer,
-    resource=_named,
+    resource=named,
     writes=True,
     aliases=("complete_task", "finish_work"),
     texts=_record_texts,
@@ -557,10 +420,10 @@ class CancelWorkAsk(Ask):
     Category.WRITE,
     ask=CancelWorkAsk,
     answer=EndedAnswer,
-    resource=_named,
+    resource=named,
     writes=True,
     aliases=("cancel_task",),
-    texts=lambda ask: _texts(reason=(ask.reason, "prose")),
+    texts=lambda ask: texts_of(reason=(ask.reason, "prose")),
 )
 def cancel_work(ctx: Context, ask: CancelWorkAsk) -> EndedAnswer:
     """Cancel a task and its open children, whoever works on them: status `cancelled`, `cancelled_by_orchestrator`.
@@ -583,141 +446,12 @@ def cancel_work(ctx: Context, ask: CancelWorkAsk) -> EndedAnswer:
 _ORCHESTRATOR_TRUST = 3
 
 
-@operation(
-    "reopen_task",
-    Category.WRITE,
-    ask=TaskAsk,
-    answer=TaskAnswer,
-    resource=_named,
-    writes=True,
-    aliases=("unblock_task",),
-)
-def reopen_task(ctx: Context, ask: TaskAsk) -> TaskAnswer:
-    """Put an ended or parked task back into its lane with fresh attempts; what needs it waits again.
-
-    Refusals: `already_claimed`, `already_open`, `deadline_passed`, `not_found`.
-    """
-    row = queue.reopen(ctx.tx, ctx.workspace_id, ask.task_id)
-    ctx.objects.append(f"task:{row['id']}")
-    return _whole(ctx, row)
-
-
-class DependencyAsk(Ask):
-    task_id: TaskId
-    needs_task_id: Annotated[TaskId, Field(description="the task that must be done before `task_id`")]
-
-
-class DependencyAnswer(Answer):
-    task_id: str
-    ready: bool
-    waiting_on: int
-    needs: tuple[NeedItem, ...]
-
-
-def _dependency(ctx: Context, row: dict[str, Any]) -> DependencyAnswer:
-    ctx.objects.append(f"task:{row['id']}")
-    return DependencyAnswer(
-        task_id=row["id"],
-        ready=row["status"] == "todo" and not row["waiting_on"],
-        waiting_on=row["waiting_on"],
-        needs=_needs(queue.needs_of(ctx.tx, ctx.workspace_id, row["id"])),
-    )
-
-
-@operation(
-    "add_dependency",
-    Category.WRITE,
-    ask=DependencyAsk,
-    answer=DependencyAnswer,
-    resource=_named,
-    writes=True,
-    aliases=("dep_add",),
-)
-def add_dependency(ctx: Context, ask: DependencyAsk) -> DependencyAnswer:
-    """Make a task wait until another is done. Refusals: `cycle` with the path, `already_claimed`, `already_ended`."""
-    return _dependency(ctx, queue.add_need(ctx.tx, ctx.workspace_id, ask.task_id, ask.needs_task_id))
-
-
-@operation(
-    "remove_dependency",
-    Category.WRITE,
-    ask=DependencyAsk,
-    answer=DependencyAnswer,
-    resource=_named,
-    writes=True,
-    aliases=("dep_remove",),
-)
-def remove_dependency(ctx: Context, ask: DependencyAsk) -> DependencyAnswer:
-    """Let a task no longer wait for another, for instance one that failed for good."""
-    row, _removed = queue.remove_need(ctx.tx, ctx.workspace_id, ask.task_id, ask.needs_task_id)
-    return _dependency(ctx, row)
-
-
-class ListWorkAsk(Ask):
-    view: Literal["ready", "active", "blocked"] = "ready"
-    types: Annotated[tuple[TaskType, ...], Field(max_length=5)] = ()
-    repository: Repository = ""
-    assignee_agent_id: AgentId | None = None
-    parent_task_id: TaskId | None = None
-    limit: Limit = 50
-    after: Annotated[str, Field(pattern=r"^(tsk_[0-9a-z]{1,60})?$", description="`next` of the page before")] = ""
-
-
-class ListedTask(TaskItem):
-    blockers: tuple[NeedItem, ...] = Field(description="what a blocked task still waits for; at most 16 are named")
-    blocked_reason: str
-
-
-class ListWorkAnswer(Answer):
-    tasks: tuple[ListedTask, ...]
-    more: bool = Field(description="whether there are others behind the last")
-    next: str
-
-
-@operation(
-    "list_work",
-    Category.READ,
-    ask=ListWorkAsk,
-    answer=ListWorkAnswer,
-    resource=lambda ask, _home: Resource("Task", "all", ask.repository),
-    aliases=("list_tasks",),
-)
-def list_work(ctx: Context, ask: ListWorkAsk) -> ListWorkAnswer:
-    """List work: `ready` to be claimed, `active` with who holds it, or `blocked` with what it waits for.
-
-    Ready and blocked work comes most urgent first, active work by the age of the claim.
-    """
-    rows, more = queue.listed(
-        ctx.tx,
-        ctx.workspace_id,
-        ask.view,
-        ask.limit,
-        after=ask.after,
-        types=ask.types,
-        repository=ask.repository,
-        assignee_id=ask.assignee_agent_id or "",
-        parent_id=ask.parent_task_id or "",
-    )
-    tasks = []
-    for row in rows:
-        waits = queue.blockers_of(ctx.tx, ctx.workspace_id, row["id"]) if row["waiting_on"] else []
-        tasks.append(
-            ListedTask(**_item(row), blockers=_needs(waits[: queue.MOST_NAMED]), blocked_reason=row["blocked_reason"])
-        )
-    return ListWorkAnswer(tasks=tuple(tasks), more=more, next=rows[-1]["id"] if more else "")
-
-
 OPERATIONS = (
     submit_work,
     get_work,
     claim_task,
-    get_task,
     renew_lease,
     release_task,
     complete_work,
     cancel_work,
-    reopen_task,
-    add_dependency,
-    remove_dependency,
-    list_work,
 )
