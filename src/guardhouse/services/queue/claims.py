@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, select
+from sqlalchemy import ColumnElement, bindparam, select
 
 from guardhouse.errors import Refusal
 from guardhouse.model.instants import SECOND, Micros
@@ -33,14 +33,23 @@ _CLAIMABLE_UNASKED = tuple(kind for kind in TYPES if kind != "epic")
 """What `claim_next` hands out: an epic is claimed only by name, since its work is its children."""
 
 
+_DUE = (
+    select(TASK)
+    .where(TASK.c.workspace_id == bindparam("workspace"), TASK.c.due_at > 0, TASK.c.due_at <= bindparam("now"))
+    .order_by(TASK.c.due_at, TASK.c.id)
+    .limit(_SETTLED_AT_ONCE)
+)
+_TAKE = TASK.update().where(
+    TASK.c.workspace_id == bindparam("workspace"),
+    TASK.c.id == bindparam("task"),
+    TASK.c.status == TODO,
+    TASK.c.fence == bindparam("before"),
+)
+
+
 def settle(tx: Transaction, workspace_id: str) -> list[Row]:
     """Write down what the clock has changed: lapsed leases, passed deadlines. The tasks that changed, as they are now."""
-    due = tx.rows(
-        select(TASK)
-        .where(TASK.c.workspace_id == workspace_id, TASK.c.due_at > 0, TASK.c.due_at <= tx.now)
-        .order_by(TASK.c.due_at, TASK.c.id)
-        .limit(_SETTLED_AT_ONCE)
-    )
+    due = tx.rows(_DUE, {"workspace": workspace_id, "now": tx.now})
     return [graph.change(tx, row, changes_due(row, tx.now)) for row in due]
 
 
@@ -123,16 +132,8 @@ def _take(tx: Transaction, row: Row, agent_id: str, session_id: str, lease_secon
         "fence": row["fence"] + 1,
         "blocked_reason": "",
     }
-    changed = tx.execute(
-        TASK.update()
-        .where(
-            TASK.c.workspace_id == row["workspace_id"],
-            TASK.c.id == row["id"],
-            TASK.c.status == TODO,
-            TASK.c.fence == row["fence"],
-        )
-        .values(**taken)
-    )
+    given = {"workspace": row["workspace_id"], "task": row["id"], "before": row["fence"]}
+    changed = tx.execute(_TAKE, {**taken, **given})
     if changed.rowcount != 1:
         raise Refusal("already_claimed", f"task `{row['id']}` was claimed by another just now", retry_after_seconds=1)
     return {**row, **taken}
@@ -155,8 +156,13 @@ def held(tx: Transaction, workspace_id: str, task_id: str, agent_id: str, sessio
     `stale_fence`: the claim that `fence` belongs to is over. `lease_expired`: the lease lapsed and the
     task is open to others. `not_holder`: another holds it, or nobody.
     """
-    stored = graph.find(tx, workspace_id, task_id)
-    row = as_of(stored, tx.now)
+    return held_now(graph.find(tx, workspace_id, task_id), tx.now, agent_id, session_id, fence)
+
+
+def held_now(stored: Row, now: Micros, agent_id: str, session_id: str, fence: int | None) -> Row:
+    """The same of a row that was just read."""
+    task_id = stored["id"]
+    row = as_of(stored, now)
     mine = (agent_id, session_id)
     if fence is not None and fence != row["fence"]:
         raise Refusal(

@@ -70,7 +70,7 @@ def complete(
     again = _ended_before(row, agent_id, session_id, status, fence)
     if again is not None:
         return again
-    row = claims.held(tx, workspace_id, task_id, agent_id, session_id, fence)
+    row = claims.held_now(row, tx.now, agent_id, session_id, fence)
     record = {
         "summary": summary,
         "result": result,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import ColumnElement, func, literal, select
+from sqlalchemy import ColumnElement, bindparam, func, literal, select
 
 from guardhouse.errors import Refusal
 from guardhouse.services.queue.states import DOING, DONE, ENDED, OPEN, TODO, Row, as_of
@@ -24,9 +24,31 @@ MOST_NAMED = 16
 """The most blockers that an answer names; beyond it says how many more there are."""
 
 
+_FIND = select(TASK).where(TASK.c.workspace_id == bindparam("workspace"), TASK.c.id == bindparam("task"))
+_CHANGE = TASK.update().where(TASK.c.workspace_id == bindparam("workspace"), TASK.c.id == bindparam("task"))
+_WAITED_FOR = (
+    select(TASK_EDGE.c.waiter_id)
+    .distinct()
+    .where(
+        TASK_EDGE.c.workspace_id == bindparam("workspace"),
+        TASK_EDGE.c.awaited_id.in_(bindparam("tasks", expanding=True)),
+        TASK_EDGE.c.kind == NEED,
+    )
+)
+_A_CHILD = (
+    select(TASK_EDGE.c.awaited_id)
+    .where(
+        TASK_EDGE.c.workspace_id == bindparam("workspace"),
+        TASK_EDGE.c.waiter_id == bindparam("task"),
+        TASK_EDGE.c.kind == CHILD,
+    )
+    .limit(1)
+)
+
+
 def find(tx: Transaction, workspace_id: str, task_id: str) -> Row:
     """The stored row of a task; Refusal `not_found`."""
-    row = tx.row(select(TASK).where(TASK.c.workspace_id == workspace_id, TASK.c.id == task_id))
+    row = tx.row(_FIND, {"workspace": workspace_id, "task": task_id})
     if row is None:
         raise Refusal("not_found", f"there is no task `{task_id}`")
     return row
@@ -35,9 +57,7 @@ def find(tx: Transaction, workspace_id: str, task_id: str) -> Row:
 def change(tx: Transaction, row: Row, changes: Row) -> Row:
     """Write columns of one task and give the row as it is then."""
     if changes:
-        tx.execute(
-            TASK.update().where(TASK.c.workspace_id == row["workspace_id"], TASK.c.id == row["id"]).values(**changes)
-        )
+        tx.execute(_CHANGE, {**changes, "workspace": row["workspace_id"], "task": row["id"]})
     return {**row, **changes}
 
 
@@ -135,11 +155,7 @@ def recount(tx: Transaction, workspace_id: str, task_ids: Iterable[str]) -> None
 
 def dependants(tx: Transaction, workspace_id: str, task_ids: Sequence[str]) -> list[str]:
     """The tasks that need any of these."""
-    rows = tx.execute(
-        select(TASK_EDGE.c.waiter_id)
-        .distinct()
-        .where(TASK_EDGE.c.workspace_id == workspace_id, TASK_EDGE.c.awaited_id.in_(task_ids), TASK_EDGE.c.kind == NEED)
-    )
+    rows = tx.execute(_WAITED_FOR, {"workspace": workspace_id, "tasks": list(task_ids)})
     return [waiter for (waiter,) in rows]
 
 
@@ -164,6 +180,8 @@ def settle_dependants(tx: Transaction, workspace_id: str, task_ids: Sequence[str
 
 def open_descendants(tx: Transaction, workspace_id: str, task_id: str, limit: int = MOST_CLOSED) -> list[Row]:
     """Children, their children and so on that have not ended, at most `limit + 1` of them, by id."""
+    if tx.execute(_A_CHILD, {"workspace": workspace_id, "task": task_id}).first() is None:
+        return []
     reached = select(literal(task_id).label("id")).cte("family", recursive=True)
     reached = reached.union(
         select(TASK_EDGE.c.awaited_id).where(
