@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from guardhouse.bundle import versions
+from pydantic import ValidationError
+from sqlalchemy import func, select
+
+from guardhouse.bundle import load, versions
 from guardhouse.bundle.load import ActionDecl
+from guardhouse.errors import SettingsFault
 from guardhouse.gateway import Gateway
+from guardhouse.governance import approvals, workspaces
 from guardhouse.ledger import checkpoint, keys
+from guardhouse.ledger.tables import CHECKPOINT, HEAD
 from guardhouse.model.ids import Ids, RandomIds
 from guardhouse.model.instants import Clock, Micros
 from guardhouse.operations import CATALOG
 from guardhouse.settings import Settings
-from guardhouse.storage.migrate import migrate
+from guardhouse.storage import migrate as migrations
 from guardhouse.storage.opening import open_store
+from guardhouse.surfaces.cli.composition import Founded
+from guardhouse.surfaces.endpoint import Endpoint
+from guardhouse.surfaces.metrics import Metrics
+from guardhouse.surfaces.notify import Notifier
+from guardhouse.surfaces.serve import check_exposure
+from guardhouse.surfaces.serve import serve as serve_http
 
 _log = logging.getLogger("guardhouse.app")
 
@@ -58,11 +71,6 @@ class Guardhouse:
         self._stop = threading.Event()
         self._background: threading.Thread | None = None
 
-    @staticmethod
-    def migrate(settings: Settings) -> None:
-        """Bring the database to this version's schema. Needs the owner role on PostgreSQL."""
-        migrate(settings.migration_url or settings.resolved_database_url)
-
     def start(self) -> None:
         """Begin the background work: a checkpoint at least every second with new entries, and tidying."""
         self._background = threading.Thread(target=self._work, name="background", daemon=True)
@@ -80,6 +88,35 @@ class Guardhouse:
         except Exception:  # noqa: BLE001  # whatever fails here must not end the thread that would try again
             _log.exception("background work failed and will be tried again")
 
+    def ready(self) -> dict[str, str]:
+        """How the ground stands, for `readyz`: `gateway`, `database` and `migrations` decide, the rest is told."""
+        states = {"gateway": "ok", "queued": str(self.gateway.waiting)}
+        try:
+            with self.store.reading(5.0) as connection:
+                states["database"] = "ok"
+                at = migrations.current(connection)
+                states["migrations"] = (
+                    "ok" if at == migrations.newest() else f"at {at or 'none'}; run `guardhouse migrate`"
+                )
+                states["ledger"] = migrations.ledger_protection(connection)
+                entries = connection.execute(select(func.coalesce(func.sum(HEAD.c.tree_size), 0))).scalar_one()
+                signed = (
+                    select(func.max(CHECKPOINT.c.tree_size).label("size"))
+                    .group_by(CHECKPOINT.c.workspace_id)
+                    .subquery()
+                )
+                covered = connection.execute(select(func.coalesce(func.sum(signed.c.size), 0))).scalar_one()
+                states["checkpoint_lag"] = str(int(entries) - int(covered))
+            states |= self.store.durability()
+        except Exception as error:  # noqa: BLE001  # whatever fails, the ground does not stand
+            states["database"] = f"unreachable: {type(error).__name__}"
+        return states
+
+    def approval_state(self, workspace_id: str, approval_id: str) -> str:
+        """How a question stands now, read beside the corridor; leaves no entry."""
+        with self.store.reading(5.0) as connection:
+            return approvals.watched(connection, workspace_id, approval_id, self.clock())
+
     def close(self) -> None:
         """Carry what waits, write a last checkpoint, and close everything."""
         self._stop.set()
@@ -94,3 +131,78 @@ class Guardhouse:
 
     def __exit__(self, *_: Any) -> None:
         self.close()
+
+
+def read_settings(**changes: Any) -> Settings:
+    """The settings from the environment, with a command's own changes; SettingsFault names the variable at fault."""
+    try:
+        return Settings(**changes)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = "GUARDHOUSE_" + "_".join(str(part) for part in first["loc"]).upper()
+        raise SettingsFault(f"{name}: {first['msg'].lower()}") from error
+
+
+def migrate(settings: Settings, service_role: str = "") -> str:
+    """Bring the database to this version's schema, as its owner; give a PostgreSQL service role its rights."""
+    owner = settings.migration_url or settings.resolved_database_url
+    revision = migrations.migrate(owner)
+    if service_role:
+        migrations.grant_service(owner, service_role)
+    return revision
+
+
+def found(settings: Settings, slug: str, person: str) -> Founded:
+    """The workspace `slug` with its first person and the home's policies; what stands already is left as it is."""
+    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+    policies = settings.home / "policies"
+    load.write_site_skeleton(policies)
+    keys.load(settings.resolved_signing_key_file)
+    store = open_store(settings.resolved_database_url, wall_clock, settings.postgres_pool)
+    try:
+        with store.writing("") as tx:
+            standing = workspaces.by_slug(tx, slug)
+            if standing is not None:
+                return Founded(standing, slug, "", "", "", policies, new=False)
+            bundle = load.load_directory(policies, actions())
+            made = workspaces.found(tx, RandomIds(wall_clock), slug, person)
+            versions.store(tx, made.workspace_id, bundle)
+            versions.activate(tx, made.workspace_id, bundle.digest, bundle.law, made.person_id, "", "the first law")
+            return Founded(made.workspace_id, slug, made.person_id, person, made.token.text, policies, new=True)
+    finally:
+        store.close()
+
+
+def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
+    """Serve until told to end. Checks the exposure and the schema before anything answers."""
+    logging.basicConfig(
+        level=settings.log_level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
+    )
+    check_exposure(settings)
+    # The loop and the corridor hand the interpreter to each other many times a millisecond; the default
+    # interval of 5 ms would make each wait for the other.
+    sys.setswitchinterval(0.0005)
+    with Guardhouse(settings) as house:
+        state = house.ready()
+        if state.get("migrations", "ok") != "ok" or state.get("database") != "ok":
+            raise SettingsFault(
+                f"the database is not ready: {state.get('database')}, migrations {state.get('migrations')}"
+            )
+        metrics = Metrics(house.catalog)
+        house.gateway.on_train(metrics.train)
+        metrics.gauge("waiting_calls", "Calls queued for a train.", lambda: house.gateway.waiting)
+        notifier = Notifier(settings.notify_command, settings.notify_url)
+        house.gateway.on_notice(notifier.tell)
+        house.start()
+        try:
+            serve_http(
+                house.gateway,
+                settings,
+                announce=announce,
+                ready=house.ready,
+                watch=house.approval_state,
+                metrics=metrics,
+            )
+        finally:
+            house.gateway.close()
+            notifier.close()

@@ -1,0 +1,103 @@
+"""`guardhouse check`: what the guardrails say of a command."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+import typer
+
+from guardhouse.surfaces.cli import exits, render
+from guardhouse.surfaces.cli.door import running
+from guardhouse.surfaces.cli.output import Approval, Json, composition_of, finish
+from guardhouse.surfaces.cli.output import call as carry
+
+_PREVIEW = "preview, not recorded: no gateway is running; `guardhouse serve` starts one"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("check")(check)
+
+
+def check(
+    context: typer.Context,
+    text: Annotated[str, typer.Argument(help="The command or statement to examine; it is not run.")],
+    kind: Annotated[str, typer.Option(help="shell, sql, file or auto.")] = "auto",
+    cwd: Annotated[str, typer.Option(help="The directory the command would run in.")] = "",
+    approval: Approval = "",
+    json: Json = False,
+) -> None:
+    """Ask what a command would be told. Exit 0 for allow or warn, 10 for ask, 20 for block, 64 for usage.
+
+    Example: guardhouse check "git push --force"
+    """
+    if not text.strip():
+        raise typer.BadParameter("there is nothing to examine")
+    if kind not in ("shell", "sql", "file", "auto"):
+        raise typer.BadParameter("`--kind` is shell, sql, file or auto")
+    if os.environ.get("GUARDHOUSE_URL") or running() is not None:
+        body: dict[str, Any] = {"operation_text": text, "kind": kind}
+        if cwd:
+            body["cwd"] = cwd
+        reply = carry(context, "check_guardrails", body, approval_id=approval)
+        if not reply.performed:
+            finish(reply, json)
+        answer: Mapping[str, Any] = reply.result
+    else:
+        answer = _preview(context, text, kind, cwd)
+    if json:
+        render.print_json(answer)
+    else:
+        _show(answer)
+    raise typer.Exit(exits.of_verdict(str(answer["verdict"])))
+
+
+def _preview(context: typer.Context, text: str, kind: str, cwd: str) -> dict[str, Any]:
+    """What the shipped packs find, for nobody in particular: no trust lifts a rule here."""
+    from guardhouse.guardrails.text import Examined
+
+    packs = composition_of(context).load_bundle(None).packs
+    texts = (Examined("operation_text", text, kind, cwd),)
+    explained = packs.explain(texts, packs.examine(texts))
+    verdicts = {"block": "block", "approval_required": "ask", "warn": "warn"}
+    found = [verdicts[one.severity] for one in explained if one.severity in verdicts]
+    verdict = next((name for name in ("block", "ask", "warn") if name in found), "allow")
+    return {
+        "verdict": verdict,
+        "safe": verdict in ("allow", "warn"),
+        "recorded": False,
+        "note": _PREVIEW,
+        "violations": [
+            {
+                "rule_id": one.rule,
+                "category": one.category,
+                "severity": one.severity,
+                "matched_text": one.matched_text,
+                "start": one.start,
+                "end": one.end,
+                "reason": one.reason,
+                "alternative": one.alternative,
+            }
+            for one in explained
+        ],
+    }
+
+
+def _show(answer: Mapping[str, Any]) -> None:
+    verdict = str(answer["verdict"])
+    render.say(verdict, render.VERDICT_STYLE.get(verdict, "bold red"))
+    for violation in answer["violations"]:
+        render.say(f"  {violation['rule_id']} ({violation['severity']}): {render.plain(violation['reason'])}")
+        render.say(f"    matched: {render.plain(violation['matched_text'])}", "dim")
+        if violation.get("alternative"):
+            render.say(f"    instead: {render.plain(violation['alternative'])}", "green")
+    if answer.get("approval_id"):
+        render.say(f"  a person can allow it: guardhouse approvals grant {answer['approval_id']}")
+    if answer.get("enforced") is False:
+        render.say("  observed only: nothing is enforced here", "yellow")
+    if answer.get("note"):
+        render.say(str(answer["note"]), "yellow", stderr=True)
+    elif answer.get("decision_id"):
+        render.say(f"  decision: {answer['decision_id']}", "dim")

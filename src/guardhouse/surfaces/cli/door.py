@@ -1,0 +1,175 @@
+"""How the command line reaches a gateway: the one at GUARDHOUSE_URL, the one of this home, or one in this process."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import ssl
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+from guardhouse.errors import GuardhouseError, NotPerformed, SettingsFault
+from guardhouse.surfaces import endpoint, problem
+from guardhouse.surfaces.cli import operator
+from guardhouse.surfaces.cli.composition import Composition
+
+_SECONDS = 330.0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """The answer to one call, whichever way it went."""
+
+    code: str
+    result: Mapping[str, Any]
+    error: Mapping[str, Any] = field(default_factory=dict)
+    message: str = ""
+    decision_id: str = ""
+
+    @property
+    def performed(self) -> bool:
+        """Whether the effect happened."""
+        return self.code == "performed"
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What `--json` prints: the result, or the error envelope."""
+        return dict(self.result) if self.performed else dict(self.error)
+
+
+class Door(Protocol):
+    """Carries calls. `where` says in words which gateway it is; `recorded` is true of every one."""
+
+    where: str
+
+    def call(
+        self, operation: str, body: Mapping[str, Any], *, approval_id: str = "", idempotency_key: str = ""
+    ) -> Reply: ...
+
+
+class HttpDoor:
+    """A gateway over HTTP, on one kept connection."""
+
+    def __init__(self, address: str, token: str, *, ours: bool) -> None:
+        parts = urlsplit(address if "://" in address else f"http://{address}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise SettingsFault("GUARDHOUSE_URL is not an address such as `http://127.0.0.1:8420`")
+        self.where = f"the gateway at {address}"
+        self._token = token
+        host, port = parts.hostname, parts.port
+        self._line: http.client.HTTPConnection
+        if parts.scheme == "https":
+            context = ssl.create_default_context()
+            if ours:
+                # endpoint.json proved the server; its certificate need not name the loopback address.
+                context.check_hostname = False
+                context.verify_mode = ssl.CERT_NONE
+            self._line = http.client.HTTPSConnection(host, port, timeout=_SECONDS, context=context)
+        else:
+            self._line = http.client.HTTPConnection(host, port, timeout=_SECONDS)
+
+    def call(
+        self, operation: str, body: Mapping[str, Any], *, approval_id: str = "", idempotency_key: str = ""
+    ) -> Reply:
+        """POST one call."""
+        headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
+        if approval_id:
+            headers["Guardhouse-Approval"] = approval_id
+        if idempotency_key:
+            headers["Idempotency-Key"] = idempotency_key
+        try:
+            self._line.request("POST", f"/v1/{operation}", json.dumps(body), headers)
+            answer = self._line.getresponse()
+            status, data = answer.status, answer.read()
+            value = json.loads(data)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            self._line.close()
+            raise NotPerformed(f"{self.where} does not answer; is it running? `guardhouse status` tells") from error
+        if status == 200:
+            return Reply("performed", value, decision_id=str(value.get("decision_id", "")))
+        told = value.get("error", {})
+        return Reply(
+            str(told.get("code", "internal_error")),
+            {},
+            value,
+            str(told.get("message", "")),
+            str(told.get("decision_id", "")),
+        )
+
+    def close(self) -> None:
+        """End the connection."""
+        self._line.close()
+
+
+class LocalDoor:
+    """A gateway in this process, over the local database."""
+
+    where = "the local database"
+
+    def __init__(self, gateway: Any, token: str) -> None:
+        self._gateway = gateway
+        self._token = token
+
+    def call(
+        self, operation: str, body: Mapping[str, Any], *, approval_id: str = "", idempotency_key: str = ""
+    ) -> Reply:
+        """Carry one call through the gateway in this process."""
+        from guardhouse.model.call import RawCall
+
+        request = f"cli-{uuid.uuid4().hex[:16]}"
+        raw = RawCall(
+            operation,
+            json.dumps(body).encode(),
+            self._token,
+            "cli",
+            request_id=request,
+            idempotency_key=idempotency_key or None,
+            approval_id=approval_id or None,
+        )
+        try:
+            outcome = self._gateway.handle(raw)
+        except GuardhouseError as error:
+            return Reply(error.code, {}, problem.of_error(error, request), error.message)
+        if outcome.performed:
+            result = {"decision_id": outcome.decision_id, **(outcome.result or {})}
+            return Reply("performed", result, decision_id=outcome.decision_id)
+        envelope = problem.of_outcome(outcome, request)
+        return Reply(outcome.code, {}, envelope, str(envelope["detail"]), outcome.decision_id)
+
+
+def running() -> endpoint.Endpoint | None:
+    """The gateway that serves this home, if it runs and proves itself."""
+    return endpoint.find_endpoint(operator.home())
+
+
+@contextmanager
+def open_door(composition: Composition, token: str = "") -> Iterator[Door]:
+    """The nearest gateway. A token is read only when it is known to whom it will be sent."""
+    named = os.environ.get("GUARDHOUSE_URL", "")
+    if named:
+        line = HttpDoor(named, token or operator.token(), ours=False)
+        try:
+            yield line
+        finally:
+            line.close()
+        return
+    found = running()
+    if found is not None:
+        line = HttpDoor(found.address, token or operator.token(), ours=True)
+        try:
+            yield line
+        finally:
+            line.close()
+        return
+    settings = composition.settings()
+    if settings.resolved_database_url.startswith("sqlite") and not (
+        settings.database_url or (settings.home / "guardhouse.db").exists()
+    ):
+        raise SettingsFault(f"there is no gateway running and no database in `{settings.home}`: run `guardhouse init`")
+    with composition.open(settings) as opened:
+        yield LocalDoor(opened.gateway, token or operator.token())

@@ -1,0 +1,111 @@
+"""The command: every noun in one place, faults turned into one line and a status."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+from click.exceptions import Abort, ClickException
+from click.exceptions import Exit as ClickExit
+
+from guardhouse import __version__
+from guardhouse.errors import GuardhouseError, InvalidInput, LawFault
+from guardhouse.surfaces import problem
+from guardhouse.surfaces.cli import exits, render
+from guardhouse.surfaces.cli.composition import Composition
+
+_EPILOG = """
+[bold]First steps[/bold]
+
+guardhouse init                                          a workspace, and your operator token
+
+guardhouse serve                                         the gateway on http://127.0.0.1:8420
+
+guardhouse agents add builder --trust 2                  an agent, and its token
+
+guardhouse check "git push --force"                      what a guardrail says (exit 0, 10 ask, 20 block)
+
+Exit statuses: 0 performed, 1 fault found, 64 usage, 69 unavailable, 70 internal, 75 pending, 77 refused.
+"""
+
+app = typer.Typer(
+    name="guardhouse",
+    help="The gate that every coordination call of an AI-agent fleet passes.",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_enable=False,
+    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+COMMANDS = (
+    "init",
+    "serve",
+    "status",
+    "check",
+    "call",
+    "agents",
+    "ledger",
+    "migrate",
+)
+"""One module a noun, in the order that `--help` shows; each has `register(app)`."""
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        sys.stdout.write(f"guardhouse {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """The gate that every coordination call of an AI-agent fleet passes."""
+    del version
+
+
+def _register() -> None:
+    for name in COMMANDS:
+        importlib.import_module(f"guardhouse.surfaces.cli.{name}").register(app)
+
+
+def main(composition: Composition, arguments: Sequence[str] | None = None) -> int:
+    """Run one command line; its exit status."""
+    _register()
+    command = typer.main.get_command(app)
+    try:
+        done = command.main(
+            args=list(arguments) if arguments is not None else None,
+            prog_name="guardhouse",
+            standalone_mode=False,
+            obj=composition,
+        )
+    except ClickExit as ended:
+        return int(ended.exit_code)
+    except ClickException as error:
+        error.show()
+        return exits.USAGE
+    except (Abort, KeyboardInterrupt):
+        render.say("stopped", stderr=True)
+        return 130
+    except LawFault as fault:
+        for found in fault.problems:
+            render.say(str(found), "red", stderr=True)
+        render.say(f"{len(fault.problems)} faults: nothing was loaded", "bold red", stderr=True)
+        return exits.FAULT
+    except InvalidInput as error:
+        render.say(f"guardhouse: {error.message}", "bold red", stderr=True)
+        return exits.USAGE
+    except GuardhouseError as error:
+        render.say(f"guardhouse: {error.message}", "bold red", stderr=True)
+        return problem.exit_code(error.code)
+    except BrokenPipeError:
+        return exits.OK
+    return done if isinstance(done, int) else exits.OK

@@ -1,0 +1,71 @@
+"""Ending a command: print what came back, for people or programs, and leave with the right status."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any
+
+import typer
+
+from guardhouse.surfaces import problem
+from guardhouse.surfaces.cli import exits, render
+from guardhouse.surfaces.cli.composition import Composition
+from guardhouse.surfaces.cli.door import Reply, open_door
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON for programs instead of tables for people.")]
+Approval = Annotated[str, typer.Option("--approval", help="The id of an approval that a person granted for this call.")]
+IdempotencyKey = Annotated[
+    str, typer.Option("--idempotency-key", help="The same key within 24 hours answers with the first outcome.")
+]
+
+
+def composition_of(context: typer.Context) -> Composition:
+    """The composition that `main` put into the context."""
+    found: Composition = context.find_root().obj
+    return found
+
+
+def call(
+    context: typer.Context,
+    operation: str,
+    body: Mapping[str, Any],
+    *,
+    approval_id: str = "",
+    idempotency_key: str = "",
+) -> Reply:
+    """Carry one call through the nearest gateway."""
+    sent = {key: value for key, value in body.items() if value is not None}
+    with open_door(composition_of(context)) as door:
+        return door.call(operation, sent, approval_id=approval_id, idempotency_key=idempotency_key)
+
+
+def finish(reply: Reply, json: bool, show: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+    """Print a reply and exit: what was performed by `show` (default: a field a line), anything else as an error."""
+    if json:
+        render.print_json(reply.body)
+    elif reply.performed:
+        if show is None:
+            render.record("", reply.result, skip=("decision_id",))
+        else:
+            show(reply.result)
+    else:
+        explain(reply)
+    raise typer.Exit(exits.OK if reply.performed else problem.exit_code(reply.code))
+
+
+def explain(reply: Reply) -> None:
+    """Say on standard error what stopped a call, and what can be done."""
+    told = reply.error.get("error", {})
+    render.say(f"{reply.code}: {reply.message}", "bold red", stderr=True)
+    for fault in told.get("fields", ()):
+        render.say(f"  {render.plain(fault.get('field'))}: {render.plain(fault.get('problem'))}", stderr=True)
+    if told.get("rule_ids"):
+        render.say(f"  rules: {render.plain(told['rule_ids'])}", stderr=True)
+    for line in told.get("advice", ()):
+        render.say(f"  advice: {render.plain(line)}", stderr=True)
+    if told.get("approval_id"):
+        render.say(f"  a person can answer with: guardhouse approvals grant {told['approval_id']}", stderr=True)
+    if told.get("retry_after_seconds"):
+        render.say(f"  try again in {told['retry_after_seconds']} s", stderr=True)
+    if reply.decision_id:
+        render.say(f"  decision: {reply.decision_id}", "dim", stderr=True)
