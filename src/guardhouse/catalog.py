@@ -93,6 +93,9 @@ class Reader:
 Handler = Callable[[Context, Any], Any]
 """Performs the effect inside the transaction and returns the output model, or raises `Refusal`."""
 
+Gather = Callable[[Any, Bundle], Any]
+"""Makes evidence before the train, without any lock: (ask, the law to prepare under) -> `Context.evidence`."""
+
 Fetch = Callable[[Reader, Any], Any]
 """Reads the answer after the commit, at the permitted tree size, and returns the output model."""
 
@@ -131,7 +134,7 @@ class Operation:
     destinations: Callable[[Any], tuple[tuple[str, str], ...]] | None
     secrets: tuple[str, ...]
     secret_outputs: tuple[str, ...]
-    gather: Callable[[Any], Any] | None
+    gather: Gather | None
     fetch: Fetch | None
     measures: Mapping[str, Measure]
 
@@ -151,7 +154,7 @@ def operation(
     destinations: Callable[[Any], tuple[tuple[str, str], ...]] | None = None,
     secrets: tuple[str, ...] = (),
     secret_outputs: tuple[str, ...] = (),
-    gather: Callable[[Any], Any] | None = None,
+    gather: Gather | None = None,
     fetch: Fetch | None = None,
     measures: Mapping[str, Measure] | None = None,
 ) -> Callable[[Handler], Operation]:

@@ -95,7 +95,7 @@ def prepare(
     read = _Read()
     fault: InvalidInput | None = None
     try:
-        read = _read(raw, operation, home, person=located.principal_kind == "person")
+        read = _read(raw, operation, home, bundle, person=located.principal_kind == "person")
     except InvalidInput as error:
         fault = error
     except GuardhouseError as error:
@@ -156,7 +156,7 @@ class _Read:
     evidence: Any = None
 
 
-def _read(raw: RawCall, operation: Operation | None, home: Home, *, person: bool) -> _Read:
+def _read(raw: RawCall, operation: Operation | None, home: Home, bundle: Bundle, *, person: bool) -> _Read:
     """Understand the body, or raise InvalidInput saying what to mend. Nothing is gathered for whom no gate will let through."""
     if operation is None:
         raise InvalidInput("no such operation; the documentation lists them all", code="unknown_operation")
@@ -169,7 +169,7 @@ def _read(raw: RawCall, operation: Operation | None, home: Home, *, person: bool
     plain = ask.model_dump(mode="json")
     _encode(plain)
     gathers = operation.gather is not None and (person or not operation.people_only)
-    evidence = operation.gather(ask) if gathers and operation.gather is not None else None
+    evidence = operation.gather(ask, bundle) if gathers and operation.gather is not None else None
     return _Read(ask, plain, operation.resource(ask, home), claims, evidence)
 
 

@@ -230,6 +230,53 @@ def read_principals(connection: Connection, workspace_id: str, token_hashes: Ite
     return {token_hash: principal for token_hash, principal in made if principal is not None}
 
 
+_LINK = select(
+    AGENT.c.role,
+    AGENT.c.profile,
+    AGENT.c.owner,
+    AGENT.c.id.label("link_id"),
+    AGENT.c.delegated_by.label("link_above"),
+    AGENT.c.trust.label("link_trust"),
+    AGENT.c.retired_at.label("link_retired_at"),
+    exists()
+    .where(
+        CONTROL_ORDER.c.workspace_id == AGENT.c.workspace_id,
+        CONTROL_ORDER.c.subject_kind == "agent",
+        CONTROL_ORDER.c.subject_id == AGENT.c.id,
+        CONTROL_ORDER.c.state.in_(("suspended", "stopped")),
+        CONTROL_ORDER.c.ended_at == 0,
+    )
+    .label("link_barred"),
+).where(AGENT.c.workspace_id == bindparam("workspace"), AGENT.c.id == bindparam("agent"))
+
+
+def read_agent(connection: Connection, workspace_id: str, agent_id: str) -> Principal | None:
+    """An agent's standing by its id, as no token shows it: without session, or None when there is none."""
+    links: list[Mapping[str, Any]] = []
+    above = agent_id
+    while above and len(links) <= MAX_DELEGATION + 1:
+        link = connection.execute(_LINK, {"workspace": workspace_id, "agent": above}).mappings().first()
+        if link is None:
+            break
+        links.append(link)  # type: ignore[arg-type]  # RowMapping is a Mapping by str
+        above = link["link_above"]
+    if not links:
+        return None
+    first = links[0]
+    delegation, effective = _chain(links)
+    return Principal(
+        "agent",
+        agent_id,
+        role=first["role"],
+        trust=first["link_trust"],
+        effective_trust=effective,
+        profile=first["profile"],
+        owner=first["owner"],
+        delegation=delegation,
+        disabled=bool(first["link_retired_at"]),
+    )
+
+
 def _principal(links: Sequence[Mapping[str, Any]]) -> Principal | None:
     first = links[0]
     if first["session_principal"] != first["principal_id"]:

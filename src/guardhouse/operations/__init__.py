@@ -14,6 +14,7 @@ from guardhouse.operations import (
     outcomes,
     people,
     policy,
+    profile,
     tokens,
     workspaces,
 )
@@ -21,6 +22,7 @@ from guardhouse.operations import (
 CATALOG = Catalog.of(
     locks.OPERATIONS,
     checks.OPERATIONS,
+    profile.OPERATIONS,
     outcomes.OPERATIONS,
     agents.OPERATIONS,
     people.OPERATIONS,

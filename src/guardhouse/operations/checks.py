@@ -7,10 +7,13 @@ from urllib.parse import urlsplit
 
 from pydantic import Field
 
-from guardhouse.catalog import Answer, Ask, Context, Operation, operation
+from guardhouse.bundle import Bundle, child
+from guardhouse.catalog import Answer, Ask, Context, Home, Operation, operation
+from guardhouse.errors import Refusal
+from guardhouse.gates.policy.cedar import SCHEMA_FILE
 from guardhouse.governance import approvals
 from guardhouse.guardrails.text import Examined
-from guardhouse.model.call import Category
+from guardhouse.model.call import Category, Resource
 from guardhouse.model.decision import Verdict
 from guardhouse.operations.fields import workspace_resource
 
@@ -42,6 +45,10 @@ class CheckGuardrailsAnswer(Answer):
     violations: tuple[Violation, ...] = Field(description="every rule that matched, in order of the text")
     approval_required: bool = Field(description="whether a person must say yes first")
     approval_id: str = Field(description="the question that waits for a person; empty when none is asked")
+    approval_state: str = Field(
+        description="how that question stands: `pending`, `granted` (check again and present the id) or `refused`; "
+        "`too_many_pending` when it cannot be asked yet; empty when none is needed"
+    )
     enforced: bool = Field(description="false in observe mode: the verdict is told and does not bind")
 
 
@@ -49,21 +56,17 @@ def _examined(ask: CheckGuardrailsAsk) -> tuple[Examined, ...]:
     return (Examined("operation_text", ask.operation_text, ask.kind, ask.cwd, ask.tool, ask.file_paths),)
 
 
-def _granted(ctx: Context) -> bool:
-    """Whether the call presents a grant for this very question; the grant is spent when it does."""
-    fact = ctx.facts.approval
-    if fact is None or not fact.presented or not fact.bound or fact.state != "granted":
-        return False
-    if fact.law != ctx.facts.law or fact.grant_until <= ctx.now:
-        return False
-    step = ctx.decision.step("approval")
-    if step is None or step.code != "approved":
-        approvals.spend(ctx.tx, ctx.workspace_id, fact.id, ctx.call.id, ctx.now)
-        ctx.objects.append(f"approval:{fact.id}")
-    return True
+def _ask_people(ctx: Context) -> tuple[str, str]:
+    """The question that waits for a person and how it stands; nothing of both when too many wait already."""
+    try:
+        return _question(ctx)
+    except Refusal as refusal:
+        if refusal.code != "too_many_pending":
+            raise
+        return "", refusal.code
 
 
-def _ask_people(ctx: Context) -> str:
+def _question(ctx: Context) -> tuple[str, str]:
     opened = approvals.open_question(
         ctx.tx,
         ctx.ids,
@@ -83,7 +86,7 @@ def _ask_people(ctx: Context) -> str:
     ctx.objects.append(f"approval:{approval_id}")
     if opened.new:
         ctx.after_commit.append(approvals.notice(opened.row))
-    return approval_id
+    return approval_id, approvals.state_of(opened.row, ctx.now, ctx.facts.law)
 
 
 @operation(
@@ -103,18 +106,15 @@ def check_guardrails(ctx: Context, _ask: CheckGuardrailsAsk) -> CheckGuardrailsA
     by that. In observe mode nobody is asked.
     """
     verdict = ctx.decision.verdict or Verdict.ALLOW
-    approval_id = ""
+    approval_id = approval_state = ""
     if verdict is Verdict.ASK and ctx.decision.enforced:
-        if _granted(ctx):
-            verdict = Verdict.ALLOW
-        else:
-            approval_id = _ask_people(ctx)
+        approval_id, approval_state = _ask_people(ctx)
     violations = tuple(
         Violation(
             rule_id=found.rule,
             category=found.category,
             severity=found.severity,
-            matched_text=ctx.bundle.packs.redact(found.matched_text),
+            matched_text=found.matched_text,
             start=found.start,
             end=found.end,
             reason=found.reason,
@@ -128,6 +128,7 @@ def check_guardrails(ctx: Context, _ask: CheckGuardrailsAsk) -> CheckGuardrailsA
         violations=violations,
         approval_required=verdict is Verdict.ASK,
         approval_id=approval_id,
+        approval_state=approval_state,
         enforced=ctx.decision.enforced,
     )
 
@@ -168,4 +169,63 @@ def check_network(ctx: Context, _ask: CheckNetworkAsk) -> CheckNetworkAnswer:
     return CheckNetworkAnswer(effect=found.effect, code=found.code, rule=found.rule)
 
 
-OPERATIONS: tuple[Operation, ...] = (check_guardrails, check_network)
+_UPLOADED = "cedar/policy.cedar"
+
+
+class ValidateCedarPolicyAsk(Ask):
+    policy_text: Annotated[
+        str, Field(min_length=1, max_length=1_000_000, description="one or more policies in Cedar's own language")
+    ]
+    check_schema: bool = Field(True, description="hold it against the active schema too; false only reads it")
+
+
+class PolicyProblem(Answer):
+    line: int = Field(description="the line, from 1; 0 when it is not known")
+    message: str = Field(description="what is wrong")
+    remedy: str = Field(description="what to do; empty when nothing better than the message is known")
+
+
+class ValidateCedarPolicyAnswer(Answer):
+    valid: bool = Field(description="whether it could stand in a bundle as it is")
+    problems: tuple[PolicyProblem, ...] = Field(description="every fault, in order of the text")
+    bundle: str = Field(description="the digest of the bundle whose schema it was held against; empty for none")
+
+
+def _parsed(ask: ValidateCedarPolicyAsk, active: Bundle) -> ValidateCedarPolicyAnswer:
+    """Read the text in a child process, since hostile text can end the parser; evidence for the handler."""
+    files = {_UPLOADED: ask.policy_text.encode()}
+    if ask.check_schema:
+        files[SCHEMA_FILE] = active.files[SCHEMA_FILE]
+    found = child.parse_untrusted(files, typed=ask.check_schema)
+    problems = (PolicyProblem(line=item.line, message=item.message, remedy=item.remedy) for item in found)
+    return ValidateCedarPolicyAnswer(
+        valid=not found,
+        problems=tuple(sorted(problems, key=lambda item: (item.line, item.message))),
+        bundle=active.digest if ask.check_schema else "",
+    )
+
+
+def _law(ask: ValidateCedarPolicyAsk, _home: Home) -> Resource:
+    del ask
+    return Resource("Policy", "bundle")
+
+
+@operation(
+    "validate_cedar_policy",
+    Category.READ,
+    ask=ValidateCedarPolicyAsk,
+    answer=ValidateCedarPolicyAnswer,
+    resource=_law,
+    examines=True,
+    gather=_parsed,
+)
+def validate_cedar_policy(ctx: Context, _ask: ValidateCedarPolicyAsk) -> ValidateCedarPolicyAnswer:
+    """Check the text of Cedar policies: that it can be read, has its `@id`s and fits the active schema.
+
+    Nothing is activated. A text with faults is a good question: the answer lists every fault with its line.
+    """
+    answer: ValidateCedarPolicyAnswer = ctx.evidence
+    return answer
+
+
+OPERATIONS: tuple[Operation, ...] = (check_guardrails, check_network, validate_cedar_policy)

@@ -62,7 +62,7 @@ def _refuse(problems: tuple[LawProblem, ...]) -> None:
         raise LawFault(problems)
 
 
-def _gather(ask: ActivatePolicyAsk) -> PreparedLaw | None:
+def _gather(ask: ActivatePolicyAsk, _active: Bundle) -> PreparedLaw | None:
     """Parse and validate uploaded files in a child process first, since hostile text can end a parser.
 
     InvalidInput with a field for each fault: file, line, what is wrong and what to do.

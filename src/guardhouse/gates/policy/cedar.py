@@ -93,8 +93,10 @@ def _json(entity: Entity) -> dict[str, Any]:
     }
 
 
-def compile_policies(files: Mapping[str, bytes]) -> Cedar:
+def compile_policies(files: Mapping[str, bytes], *, typed: bool = True) -> Cedar:
     """Compile `cedar/*.cedar` against `schema.cedarschema`; LawFault listing every problem.
+
+    `typed=False` only reads the policies, without holding them against the schema; it never decides.
 
     The text MUST be trusted or have been parsed in a child process before: the scan stops the known
     killers of the parser, not unknown ones.
@@ -125,7 +127,7 @@ def compile_policies(files: Mapping[str, bytes]) -> Cedar:
             problems.append(LawProblem(file, 0, _first_line(error)))
             continue
         problems.extend(_take(file, text, read, static, notes))
-        if schema is not None:
+        if typed and schema is not None:
             names = {key: item.get("annotations", {}).get("id", "") for key, item in read["staticPolicies"].items()}
             for wrong in cedarpy.validate_policies(text, schema_text).errors:
                 name = names.get(wrong.policy_id, "") or ""
