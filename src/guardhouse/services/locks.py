@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Index, Text, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Index, Text, and_, bindparam, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
@@ -75,6 +75,37 @@ Index(
 )
 
 Row = dict[str, Any]
+
+
+# Statements of the acquire and release path, built once: building one costs more than running it.
+_OPEN = select(LOCK).where(
+    LOCK.c.workspace_id == bindparam("workspace"), LOCK.c.key == bindparam("the_key"), LOCK.c.ended_at == 0
+)
+_CHANGING = ("expires_at", "ended_at", "end_reason", "reason", "metadata_json", "sequence")
+_CHANGE = (
+    update(LOCK)
+    .where(LOCK.c.workspace_id == bindparam("workspace"), LOCK.c.id == bindparam("the_id"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGING})
+)
+_DIALECTS: dict[str, Any] = {"sqlite": sqlite, "postgresql": postgresql}
+_TAKE = {name: kind.insert(LOCK).on_conflict_do_nothing().returning(LOCK.c.id) for name, kind in _DIALECTS.items()}
+_RISE = {
+    name: kind.insert(FENCE)
+    .on_conflict_do_update(index_elements=("workspace_id", "key"), set_={"value": FENCE.c.value + 1})
+    .returning(FENCE.c.value)
+    for name, kind in _DIALECTS.items()
+}
+_COUNT = (
+    select(func.count())
+    .select_from(LOCK)
+    .where(
+        LOCK.c.workspace_id == bindparam("workspace"),
+        LOCK.c.agent_id == bindparam("agent"),
+        LOCK.c.ended_at == 0,
+        LOCK.c.expires_at > bindparam("now"),
+        LOCK.c.key != bindparam("but"),
+    )
+)
 
 
 class Holder(NamedTuple):
@@ -143,9 +174,7 @@ def acquire(
         "metadata_json": metadata_json,
         "sequence": sequence,
     }
-    kind = postgresql if tx.dialect == "postgresql" else sqlite
-    taken = kind.insert(LOCK).values(row).on_conflict_do_nothing().returning(LOCK.c.id)
-    if tx.execute(taken).first() is None:
+    if tx.execute(_TAKE[tx.dialect], row).first() is None:
         winner = _open(tx, workspace_id, key.text)
         if winner is None:
             raise Refusal("held", f"`{key.text}` changes hands this moment", retry_after_seconds=1)
@@ -254,18 +283,15 @@ def count(
     but: str = "",
 ) -> int:
     """How many live locks an agent holds; `but` is a key that does not count, since taking it again adds nothing."""
-    found = (
-        select(func.count())
-        .select_from(LOCK)
-        .where(LOCK.c.workspace_id == workspace_id, LOCK.c.agent_id == agent_id, *_live(now))
-    )
+    found = _COUNT
     if session_id:
-        found = found.where(LOCK.c.session_id == session_id)
+        found = found.where(LOCK.c.session_id == bindparam("session"))
     if namespace:
-        found = found.where(LOCK.c.namespace == namespace)
-    if but:
-        found = found.where(LOCK.c.key != but)
-    return int(tx.execute(found).scalar_one())
+        found = found.where(LOCK.c.namespace == bindparam("namespace"))
+    values = {"workspace": workspace_id, "agent": agent_id, "now": now, "but": but}
+    values |= {"session": session_id} if session_id else {}
+    values |= {"namespace": namespace} if namespace else {}
+    return int(tx.execute(found, values).scalar_one())
 
 
 def release_all(
@@ -302,7 +328,7 @@ def _under(prefix: str) -> ColumnElement[bool]:
 
 
 def _open(tx: Transaction, workspace_id: str, key: str) -> Row | None:
-    return tx.row(select(LOCK).where(LOCK.c.workspace_id == workspace_id, LOCK.c.key == key, LOCK.c.ended_at == 0))
+    return tx.row(_OPEN, {"workspace": workspace_id, "the_key": key})
 
 
 def _last(tx: Transaction, workspace_id: str, key: str, holder: Holder) -> Row | None:
@@ -342,8 +368,12 @@ def _check_fence(row: Row, fence: int | None) -> None:
 
 
 def _change(tx: Transaction, row: Row, values: Row) -> Row:
-    tx.execute(update(LOCK).where(LOCK.c.workspace_id == row["workspace_id"], LOCK.c.id == row["id"]).values(**values))
-    return row | values
+    changed = row | values
+    tx.execute(
+        _CHANGE,
+        {f"new_{name}": changed[name] for name in _CHANGING} | {"workspace": row["workspace_id"], "the_id": row["id"]},
+    )
+    return changed
 
 
 def _end(tx: Transaction, workspace_id: str, lock_ids: Sequence[str], reason: str) -> None:
@@ -356,9 +386,4 @@ def _end(tx: Transaction, workspace_id: str, lock_ids: Sequence[str], reason: st
 
 
 def _next_fence(tx: Transaction, workspace_id: str, key: str) -> int:
-    kind = postgresql if tx.dialect == "postgresql" else sqlite
-    first = kind.insert(FENCE).values(workspace_id=workspace_id, key=key, value=1)
-    risen = first.on_conflict_do_update(
-        index_elements=("workspace_id", "key"), set_={"value": FENCE.c.value + 1}
-    ).returning(FENCE.c.value)
-    return int(tx.execute(risen).scalar_one())
+    return int(tx.execute(_RISE[tx.dialect], {"workspace_id": workspace_id, "key": key, "value": 1}).scalar_one())
