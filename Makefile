@@ -1,0 +1,65 @@
+# What a person does here. Everything runs in .venv, made from requirements.lock by its hashes.
+#
+#   make run                       a gateway on this machine, with a sample agent; Ctrl-C ends it
+#   make demo [COMMANDS=file]      a small fleet against a gateway of its own, told step by step
+#   make test [ARGS=...]           every test, on SQLite and on a real PostgreSQL
+#   make check                     style, types, imports
+#   make bench [ARGS=...]          the numbers of docs/operating.md
+#   make docs                      renew what is generated from the source
+#
+# PYTHON names another interpreter than python3 (3.11 or later); GUARDHOUSE_HOME another home than .guardhouse.
+
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+COMMANDS ?=
+BIN := $(VENV)/bin
+
+# The stamp's name holds the lock's hash: another lock is another stamp, whatever the files' times say.
+LOCK := $(shell $(PYTHON) -c "import hashlib; print(hashlib.sha256(open('requirements.lock', 'rb').read()).hexdigest()[:16])")
+LOCKED := $(VENV)/.locked-$(LOCK)
+PROJECT := $(VENV)/.project-$(LOCK)
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test check bench docs install clean
+
+help:
+	@sed -n '3,11s/^# *//p' Makefile
+
+$(LOCKED): requirements.lock
+	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Guardhouse needs Python 3.11 or later; $(PYTHON) is ' + sys.version.split()[0] + '. Name another with PYTHON=')"
+	@echo "preparing $(VENV) from requirements.lock (once, and again when the lock changes)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@rm -f $(VENV)/.locked-* $(VENV)/.project-*
+	@touch $@
+
+$(PROJECT): $(LOCKED) pyproject.toml
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+install: $(PROJECT)
+
+run: $(PROJECT)
+	@BIN=$(abspath $(BIN)) GUARDHOUSE_HOME="$${GUARDHOUSE_HOME:-$(CURDIR)/.guardhouse}" sh scripts/run.sh
+
+demo: $(PROJECT)
+	@$(BIN)/guardhouse demo $(if $(COMMANDS),--commands $(COMMANDS)) $(ARGS)
+
+test: $(PROJECT)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+check: $(PROJECT)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: $(PROJECT)
+	$(BIN)/python -m tests.bench.bench_gateway $(ARGS)
+
+docs: $(PROJECT)
+	$(BIN)/python -m guardhouse.surfaces.cli.docs docs
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
