@@ -21,8 +21,12 @@ from guardhouse.model.instants import Micros
 from guardhouse.storage.migrate import migrate
 from guardhouse.storage.opening import open_store
 
-START: Micros = 1_790_000_000_000_000
-"""The instant at which every test's clock starts: 2026-09-21T14:13:20Z."""
+START: Micros = 2_050_000_000_000_000
+"""The instant at which every test's clock starts: 2034-12-17T12:26:40Z.
+
+Ahead of the real time, so that a database's own clock never overtakes it: a ledger's time is the later
+of that clock and of its head.
+"""
 
 
 class FakeClock:

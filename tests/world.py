@@ -8,13 +8,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 
 from guardhouse.app import actions
 from guardhouse.bundle import Bundle, load, versions
 from guardhouse.gateway import Gateway
 from guardhouse.governance import agents, people, tokens, workspaces
-from guardhouse.ledger.tables import ENTRY
+from guardhouse.ledger.tables import ENTRY, HEAD
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
 from guardhouse.operations import CATALOG
@@ -51,6 +51,12 @@ class World:
         self.operator = operator
         self.notices: list[tuple[str, Mapping[str, Any]]] = []
         gateway.on_notice(lambda kind, notice: self.notices.append((kind, notice)))
+
+    def later(self, seconds: float) -> None:
+        """Let time pass, also for a database that believes its own clock: its head has seen a later call."""
+        self.clock.advance(seconds)
+        with self.store.writing(self.workspace_id) as tx:
+            tx.execute(update(HEAD).where(HEAD.c.workspace_id == self.workspace_id).values(last_at=self.clock()))
 
     def agent(self, handle: str, trust: int = 2, role: str = "developer", **options: Any) -> Member:
         """Register an agent straight in the tables and give its token."""

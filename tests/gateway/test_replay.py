@@ -14,15 +14,15 @@ def _busy_day(home: World) -> None:
         for text in ("ls", "git push --force origin main", "rm -rf /", "kubectl delete namespace prod"):
             home.call(agent, "check_guardrails", {"operation_text": text})
         home.call(agent, "acquire_lock", {"key": "res:shared"})
-        home.call(agent, "check_network", {"url": "https://github.com/x"})
-        home.call(agent, "check_network", {"url": "http://198.51.100.7/"})
+        home.call(agent, "check_network", {"destination": "https://github.com/x"})
+        home.call(agent, "check_network", {"destination": "http://198.51.100.7/"})
         home.call(agent, "revoke_locks", {"prefix": "res:shared"})
         home.call(agent, "acquire_lock", {"key": 3})
         home.call(agent, "nothing", {})
         home.call(agent, "check_locks", {}, approval_id="apr_00000000000000000000000000")
     home.done(home.operator, "pause_agent", {"agent_id": agents[2].id, "reason": "lunch", "seconds": 600})
     home.call(agents[2], "acquire_lock", {"key": "res:paused"})
-    home.clock.advance(601)
+    home.later(601)
     home.call(agents[2], "acquire_lock", {"key": "res:unpaused"})
     home.done(
         home.operator,

@@ -85,7 +85,7 @@ def test_an_observe_mode_set_here_binds_there_and_ends_by_itself(home: World) ->
         assert observed.performed
         entry = home.entry(observed.decision_id)
         assert (entry["would"], entry["enforced"], entry["mode"]) == ("deny", False, "observe")
-        home.clock.advance(3601)
+        home.later(3601)
         assert not other.call(agent, "acquire_lock", {"key": "res:two"}).performed
 
 
