@@ -1,7 +1,11 @@
 """Tables: every room's, written out, so that this step stays what it was when the models move on.
 
-On PostgreSQL the entries and payloads lie in segments, range partitions by sequence: sixteen of a million
-each and one for what comes after. Segments are added and detached by the owner's commands only.
+On PostgreSQL the entries and payloads lie in segments, range partitions by sequence: eight of 2^20 each, so
+that each is a complete subtree of the Merkle tree, and one for what comes after. Segments are added and
+detached by the owner's commands only.
+
+On SQLite the narrow protected tables have no rowid, so that no row can be replaced through it. The wide ones
+keep theirs, since a row of more than a quarter page would take a page of its own; there a trigger refuses.
 """
 
 from __future__ import annotations
@@ -14,8 +18,8 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
-SEGMENT = 1_000_000
-SEGMENTS = 16
+SEGMENT = 1 << 20
+SEGMENTS = 8
 
 
 def _segments() -> None:
@@ -38,6 +42,7 @@ def upgrade() -> None:
         sa.Column("decision_id", sa.String(200), nullable=False),
         sa.Column("note", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("workspace_id", "number"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "agent",
@@ -100,6 +105,7 @@ def upgrade() -> None:
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.Column("note", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("workspace_id", "tree_size"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "content",
@@ -157,6 +163,7 @@ def upgrade() -> None:
         sa.Column("rule", sa.String(200), nullable=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("workspace_id", "rule", "sequence"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "erasure",
@@ -165,6 +172,7 @@ def upgrade() -> None:
         sa.Column("by_sequence", sa.BigInteger, nullable=False),
         sa.Column("at", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("workspace_id", "sequence"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "fence",
@@ -274,6 +282,7 @@ def upgrade() -> None:
         sa.Column("location", sa.Text, nullable=False),
         sa.Column("detail", sa.Text, nullable=False),
         sa.PrimaryKeyConstraint("workspace_id", "first_sequence"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "session",
@@ -295,6 +304,7 @@ def upgrade() -> None:
         sa.Column("position", sa.BigInteger, nullable=False),
         sa.Column("hash", sa.LargeBinary, nullable=False),
         sa.PrimaryKeyConstraint("workspace_id", "level", "position"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "token",
@@ -334,6 +344,7 @@ def upgrade() -> None:
         sa.Column("standing_version", sa.BigInteger, nullable=False),
         sa.Column("schema_version", sa.Integer, nullable=False),
         sa.PrimaryKeyConstraint("workspace_id"),
+        sqlite_with_rowid=False,
     )
     if op.get_bind().dialect.name == "postgresql":
         _segments()

@@ -1,8 +1,6 @@
 """Entries: append a train's decisions inside its transaction, and read them back. Nothing here changes one.
 
-Appending is on the path of every call, so the statements are written out: one multi-row INSERT a
-table, in a few fixed sizes that both drivers keep prepared. An executemany would hand the
-interpreter's lock away once a row.
+Appending is on the path of every call: a train costs about one statement a table (`rows`).
 """
 
 from __future__ import annotations
@@ -10,11 +8,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, extract, func, select
+from sqlalchemy import Connection, bindparam, extract, func, select
 
+from guardhouse.ledger import rows
 from guardhouse.ledger.tables import CONTENT, ENTRY, ENTRY_RULE, HEAD, PAYLOAD, TILE
 from guardhouse.ledger.tree import Frontier, leaf_hash
 from guardhouse.model import canonical
@@ -23,8 +21,6 @@ from guardhouse.storage.store import Transaction
 
 TILE_HEIGHT = 8
 """A tile's hash stands for 256 leaves, the next level's for 256 of those."""
-
-_CHUNKS = (64, 16, 4, 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +133,11 @@ def append(tx: Transaction, head: Head, drafts: Sequence[Draft], known: KnownCon
     """
     workspace = head.workspace_id
     leaves: list[bytes] = []
-    rows: list[tuple[Any, ...]] = []
-    payloads: list[tuple[Any, ...]] = []
-    rules: list[tuple[Any, ...]] = []
-    contents: list[tuple[Any, ...]] = []
-    tiles: list[tuple[Any, ...]] = []
+    entries: list[rows.Row] = []
+    payloads: list[rows.Row] = []
+    rules: list[rows.Row] = []
+    contents: list[rows.Row] = []
+    tiles: list[rows.Row] = []
     for offset, draft in enumerate(drafts):
         sequence = head.tree_size + offset
         if draft.body["sequence"] != sequence:
@@ -149,7 +145,7 @@ def append(tx: Transaction, head: Head, drafts: Sequence[Draft], known: KnownCon
         data = draft.encoded or canonical.encode(draft.body)
         leaf = leaf_hash(data)
         leaves.append(leaf)
-        rows.append(_entry_row(workspace, draft.body, data, leaf))
+        entries.append(_entry_row(workspace, draft.body, data, leaf))
         if draft.payload is not None:
             payloads.append((workspace, sequence, draft.salt, draft.payload))
         rules.extend((workspace, rule, sequence) for rule in draft.rules)
@@ -163,11 +159,11 @@ def append(tx: Transaction, head: Head, drafts: Sequence[Draft], known: KnownCon
 
     frontier = head.frontier.extended(leaves, completed)
     last_at = max(head.last_at, from_rfc3339(drafts[-1].body["at"])) if drafts else head.last_at
-    _insert(tx, CONTENT, contents, ignore_existing=True)
-    _insert(tx, ENTRY, rows)
-    _insert(tx, PAYLOAD, payloads)
-    _insert(tx, ENTRY_RULE, rules)
-    _insert(tx, TILE, tiles)
+    rows.insert(tx, CONTENT, contents, ignore_existing=True)
+    rows.insert(tx, ENTRY, entries)
+    rows.insert(tx, PAYLOAD, payloads)
+    rows.insert(tx, ENTRY_RULE, rules)
+    rows.insert(tx, TILE, tiles)
     tx.execute(
         _MOVE_HEAD,
         {"workspace": workspace, "size": frontier.size, "hashes": frontier.encode(), "at": last_at},
@@ -219,24 +215,6 @@ _COLUMNS = tuple(column.name for column in ENTRY.columns)
 def _entry_row(workspace: str, body: Mapping[str, Any], data: bytes, leaf: bytes) -> tuple[Any, ...]:
     values = columns_of(workspace, body) | {"leaf_hash": leaf, "body": data}
     return tuple(values[name] for name in _COLUMNS)
-
-
-@cache
-def _insert_text(dialect: str, table: Table, rows: int, ignore_existing: bool) -> str:
-    mark = "%s" if dialect == "postgresql" else "?"
-    names = ", ".join(column.name for column in table.columns)
-    one = "(" + ", ".join([mark] * len(table.columns)) + ")"
-    ending = " ON CONFLICT DO NOTHING" if ignore_existing else ""
-    return f"INSERT INTO {table.name} ({names}) VALUES {', '.join([one] * rows)}{ending}"  # noqa: S608  # names are ours, values are bound
-
-
-def _insert(tx: Transaction, table: Table, rows: Sequence[tuple[Any, ...]], *, ignore_existing: bool = False) -> None:
-    done = 0
-    for size in _CHUNKS:
-        while len(rows) - done >= size:
-            values = tuple(value for row in rows[done : done + size] for value in row)
-            tx.connection.exec_driver_sql(_insert_text(tx.dialect, table, size, ignore_existing), values)
-            done += size
 
 
 @dataclass(frozen=True, slots=True)

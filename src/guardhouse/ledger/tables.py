@@ -7,6 +7,9 @@ from sqlmodel import SQLModel
 
 from guardhouse.storage.columns import counter, identifier, instant, json_text, raw, small, table_of, text
 
+NARROW = {"sqlite_with_rowid": False}
+"""For protected tables of short rows: without a rowid, `INSERT OR REPLACE` through one cannot reach an old row."""
+
 
 class WorkspaceHead(SQLModel, table=True):
     """The one row a train locks: where the tree stands, and which version of the standing binds.
@@ -22,6 +25,7 @@ class WorkspaceHead(SQLModel, table=True):
     last_at: int = instant(default=0)
     standing_version: int = counter(default=0)
     schema_version: int = small(default=1)
+    __table_args__ = NARROW
 
 
 class Entry(SQLModel, table=True):
@@ -62,6 +66,7 @@ class EntryRule(SQLModel, table=True):
     workspace_id: str = identifier(key=True)
     rule: str = identifier(key=True)
     sequence: int = counter(key=True)
+    __table_args__ = NARROW
 
 
 class Payload(SQLModel, table=True):
@@ -82,6 +87,7 @@ class Erasure(SQLModel, table=True):
     sequence: int = counter(key=True)
     by_sequence: int = counter()
     at: int = instant()
+    __table_args__ = NARROW
 
 
 class Content(SQLModel, table=True):
@@ -101,6 +107,7 @@ class Tile(SQLModel, table=True):
     level: int = counter(key=True)
     position: int = counter(key=True)
     hash: bytes = raw()
+    __table_args__ = NARROW
 
 
 class Checkpoint(SQLModel, table=True):
@@ -111,6 +118,7 @@ class Checkpoint(SQLModel, table=True):
     tree_size: int = counter(key=True)
     at: int = instant()
     note: str = text()
+    __table_args__ = NARROW
 
 
 class SealedSegment(SQLModel, table=True):
@@ -124,6 +132,7 @@ class SealedSegment(SQLModel, table=True):
     checkpoint: str = text()
     location: str = text()
     detail: str = json_text(default="{}")
+    __table_args__ = NARROW
 
 
 HEAD = table_of(WorkspaceHead)
