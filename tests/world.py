@@ -24,9 +24,13 @@ _SHIPPED: list[Bundle] = []
 
 
 def shipped_bundle() -> Bundle:
-    """The shipped law, compiled once a test process."""
+    """The shipped law with one more profile, `limited` to 40 calls an hour; compiled once a test process."""
     if not _SHIPPED:
-        _SHIPPED.append(load.load_directory(load.shipped_directory(), actions()))
+        files = dict(load.read_directory(load.shipped_directory()))
+        files["profiles.yaml"] += (
+            b"  limited:\n    description: for tests of quotas\n    limits: {calls_per_hour: 40}\n"
+        )
+        _SHIPPED.append(load.load_files(files, actions()))
     return _SHIPPED[0]
 
 

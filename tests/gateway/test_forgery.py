@@ -61,7 +61,7 @@ def test_trust_zero_is_denied_everything(home: World) -> None:
 
 def test_a_token_of_another_workspace_leads_nowhere_here(home: World) -> None:
     made = home.done(home.operator, "create_workspace", {"slug": "other", "person_name": "second"})
-    outcome = home.call(made["operator_token"], "query_audit", {})
+    outcome = home.call(made["token"], "query_audit", {})
     assert outcome.workspace_id != home.workspace_id
 
 

@@ -27,7 +27,7 @@ def _busy_day(home: World) -> None:
     home.done(
         home.operator,
         "set_mode",
-        {"scope_kind": "workspace", "scope_id": home.workspace_id, "seconds": 60, "reason": "see"},
+        {"scope": "workspace", "seconds": 60, "reason": "see"},
     )
     home.call(agents[1], "acquire_lock", {"key": "res:observed"})
 

@@ -79,7 +79,7 @@ def test_an_observe_mode_set_here_binds_there_and_ends_by_itself(home: World) ->
         home.done(
             home.operator,
             "set_mode",
-            {"scope_kind": "agent", "scope_id": agent.id, "seconds": 3600, "reason": "try the law"},
+            {"scope": "agent", "id": agent.id, "seconds": 3600, "reason": "try the law"},
         )
         observed = other.call(agent, "acquire_lock", {"key": "res:one"})
         assert observed.performed

@@ -104,12 +104,17 @@ def _binding(
     if gate is guardrails:
         return _ask(gate, call, _enforced(facts, observed, packs), bundle, so_far)
     if gate is approval:
+        # Where nothing that binds is held, an approval that does not fit is only noted.
+        if observed and not any(item.effect is Effect.HOLD for item in so_far):
+            return allow(gate.NAME, "observed")
         return _ask(gate, call, facts, bundle, so_far)
     return allow(gate.NAME, "observed") if observed else step
 
 
 def _presented(step: Step, call: Call, facts: Facts, bundle: Bundle) -> Step:
     """An examination asks nobody; it may only use up a grant whose id the caller presents."""
+    if step.effect is Effect.DENY and step.code == "approval_mismatch":
+        return allow(approval.NAME, step.code, step.message, warn=True)
     if facts.approval is None or not facts.approval.presented:
         return step
     if guardrails.judge(call, facts, bundle.rules[guardrails.NAME]).verdict is not Verdict.ASK:

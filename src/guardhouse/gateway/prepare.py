@@ -133,7 +133,7 @@ def prepare(
         evidence=read.evidence,
         fields=fault.fields if fault else (),
         explanation=fault.message if fault else "",
-        request_id=raw.request_id,
+        request_id=bundle.packs.redact(raw.request_id),
         size=len(raw.body),
     )
     if operation is not None and ask is not None and plain is not None:

@@ -137,7 +137,8 @@ def answer(
     )
 
 
-def first_outcome_body(prepared: Prepared, result: dict[str, Any]) -> bytes:
-    """The stored form of a performed outcome; what is given once is cut from it."""
+def first_outcome_body(view: View, prepared: Prepared, result: dict[str, Any]) -> bytes:
+    """The stored form of a performed outcome; what is given once is cut from it, and every caught secret."""
     secret = prepared.operation.secret_outputs if prepared.operation else ()
-    return canonical.encode({key: value for key, value in result.items() if key not in secret})
+    kept = {key: value for key, value in result.items() if key not in secret}
+    return canonical.encode(view.standing.bundle.packs.redact(kept))

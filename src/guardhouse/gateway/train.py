@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -196,7 +196,6 @@ class _Carriage:
         self._view = view
         self._calls = calls
         self._drafts: list[entries.Draft] = []
-        self._firsts: list[dict[str, Any]] = []
 
     def carry(self, prepared: Prepared, ids: Ids, *, alone: bool) -> Carried:
         """Read, decide, act and draft the entry of one call."""
@@ -255,7 +254,7 @@ class _Carriage:
         return act.attempt(self._view, prepared, facts, decision, ids, sequence, alone=alone)
 
     def _keep_first(self, prepared: Prepared, facts: Facts, result: dict[str, Any], sequence: int) -> None:
-        body = record.first_outcome_body(prepared, result)
+        body = record.first_outcome_body(self._view, prepared, result)
         self._view.remember_first(prepared, facts.principal, body)
         self._firsts.append(
             {
@@ -267,7 +266,7 @@ class _Carriage:
                 "sequence": sequence,
                 "at": self._view.now,
                 "body": body,
-            }
+            },
         )
 
     def record(self, tx: Transaction, contents: entries.KnownContents) -> None:
@@ -278,21 +277,18 @@ class _Carriage:
         spent = self._view.spent()
         if spent:
             quotas.write(tx, self._view.workspace_id, spent, self._view.now)
-        if self._firsts:
-            _store_firsts(tx, self._firsts)
 
 
-def _store_firsts(tx: Transaction, rows: Iterable[dict[str, Any]]) -> None:
-    """Keep first outcomes; one older than a day under the same key gives way."""
-    for row in rows:
-        tx.execute(
-            FIRST_OUTCOME.delete().where(
-                FIRST_OUTCOME.c.workspace_id == row["workspace_id"],
-                FIRST_OUTCOME.c.session_id == row["session_id"],
-                FIRST_OUTCOME.c.key == row["key"],
-            )
+def _store_first(tx: Transaction, row: dict[str, Any]) -> None:
+    """Keep a first outcome; one older than a day under the same key gives way."""
+    tx.execute(
+        FIRST_OUTCOME.delete().where(
+            FIRST_OUTCOME.c.workspace_id == row["workspace_id"],
+            FIRST_OUTCOME.c.session_id == row["session_id"],
+            FIRST_OUTCOME.c.key == row["key"],
         )
-        tx.execute(FIRST_OUTCOME.insert(), row)
+    )
+    tx.execute(FIRST_OUTCOME.insert(), row)
 
 
 def _nobody() -> Unauthenticated:

@@ -101,7 +101,10 @@ def _item(row: locks.Row) -> LockItem:
 
 
 def _words(ask: AcquireLockAsk | RevokeLocksAsk) -> tuple[Examined, ...]:
-    return (Examined("reason", ask.reason, "prose"),) if ask.reason else ()
+    given = [("reason", ask.reason), ("key", getattr(ask, "key", ""))]
+    if getattr(ask, "metadata", None):
+        given.append(("metadata", encode(getattr(ask, "metadata", {})).decode()))
+    return tuple(Examined(field, text, "prose") for field, text in given if text)
 
 
 def _held_locks(tx: Transaction, workspace_id: str, principal: Principal, ask: AcquireLockAsk) -> int:
