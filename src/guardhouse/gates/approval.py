@@ -12,6 +12,7 @@ from guardhouse.model.instants import DAY
 
 NAME = "approval"
 MAX_PENDING = 20
+_MISMATCH = "the approval presented is for another call, resource or agent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +28,10 @@ def parse(files: Mapping[str, bytes]) -> Rules:
 
 def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:
     """Allow what a bound, fresh grant covers; hold what is asked; deny what was refused or does not fit."""
-    del call, rules
+    del rules
+    found = facts.approval
+    if call.approval_id and (found is None or not found.bound):
+        return deny(NAME, "approval_mismatch", _MISMATCH)
     if not any(step.effect is Effect.HOLD for step in so_far):
         return allow(NAME, "not_needed")
     return judge(facts)
@@ -40,7 +44,7 @@ def judge(facts: Facts) -> Step:
         return _ask(facts)
     if not found.bound:
         if found.presented:
-            return deny(NAME, "approval_mismatch", "the approval presented is for another call, resource or agent")
+            return deny(NAME, "approval_mismatch", _MISMATCH)
         return _ask(facts)
     if found.state == "refused":
         if now < found.decided_at + DAY:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from guardhouse.gates.policy import PolicyRules
+from guardhouse.gates.policy.ruling import Answer, Ruling
 from guardhouse.guardrails.text import Packs
 from guardhouse.model.call import Call
 from guardhouse.model.decision import Effect, Step, Verdict, allow, deny, hold
@@ -24,11 +25,15 @@ class Rules:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the findings come to: the verdict, those that bind, and those this principal may override."""
+    """What the findings come to: the verdict, those that bind, those this principal may override.
+
+    `diverged`: the shadow engine's answers that differ, with the rules behind them.
+    """
 
     verdict: Verdict
     binding: tuple[Finding, ...]
     overridden: tuple[Finding, ...]
+    diverged: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 def join(packs: Packs, policy: PolicyRules) -> Rules:
@@ -44,16 +49,16 @@ def judge(call: Call, facts: Facts, rules: Rules) -> Judged:
     """Weigh every finding; one that would ask or block is put to the policy engine unless it protects Guardhouse."""
     binding: list[Finding] = []
     overridden: list[Finding] = []
-    answers: dict[tuple[str, int, tuple[str, ...]], bool] = {}
+    answers: dict[tuple[str, str, int, tuple[str, ...]], Ruling] = {}
     for finding in facts.findings:
         verdict = _VERDICTS.get(finding.severity, Verdict.BLOCK)
         if _RANK[verdict] < 2 or finding.protects:
             binding.append(finding)
             continue
-        key = (finding.rule, finding.min_trust, finding.path_classes)
+        key = (finding.rule, finding.severity, finding.min_trust, finding.path_classes)
         if key not in answers:
-            answers[key] = rules.policy.may_override(call, facts, finding)
-        (overridden if answers[key] else binding).append(finding)
+            answers[key] = rules.policy.override(call, facts, finding)
+        (overridden if answers[key].answer is Answer.ALLOW else binding).append(finding)
     worst = max(
         (_VERDICTS.get(finding.severity, Verdict.BLOCK) for finding in binding),
         key=_RANK.__getitem__,
@@ -61,7 +66,8 @@ def judge(call: Call, facts: Facts, rules: Rules) -> Judged:
     )
     if overridden and worst is Verdict.ALLOW:
         worst = Verdict.WARN
-    return Judged(worst, tuple(binding), tuple(overridden))
+    diverged = sorted({(item.divergence, item.shadow_rules) for item in answers.values() if item.divergence})
+    return Judged(worst, tuple(binding), tuple(overridden), tuple(diverged))
 
 
 def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:
@@ -73,7 +79,17 @@ def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> S
 
 
 def step_of(judged: Judged, *, examines: bool) -> Step:
-    """The step that a judgement comes to."""
+    """The step that a judgement comes to; where the shadow engine disagrees, it says so and warns."""
+    step = _step(judged, examines=examines)
+    if not judged.diverged:
+        return step
+    answers = ", ".join(sorted({f"`{answer}`" for answer, _ in judged.diverged}))
+    note = f"{step.message}; the native rules say {answers} to an override".removeprefix("; ")
+    ids = tuple(sorted({*step.rules, *(rule for _, rules in judged.diverged for rule in rules)}))
+    return replace(step, warn=True, rules=ids, message=note)
+
+
+def _step(judged: Judged, *, examines: bool) -> Step:
     heavy = tuple(sorted({finding.rule for finding in judged.binding if finding.severity != "log"}))
     every = tuple(sorted({finding.rule for finding in (*judged.binding, *judged.overridden)}))
     if examines:

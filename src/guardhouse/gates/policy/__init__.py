@@ -44,11 +44,10 @@ class PolicyRules:
             return ruling
         return replace(ruling, divergence=str(other.answer), shadow_rules=other.rules)
 
-    def may_override(self, call: Call, facts: Facts, finding: Finding) -> bool:
+    def override(self, call: Call, facts: Facts, finding: Finding) -> Ruling:
         """Whether the policies let this principal do what a guardrail caught. Never asked for a protecting rule."""
         who = principal_of(facts, self.ceilings)
-        ruling = self.authorize(who, OVERRIDE, rule_of(finding, facts), context_of(call, facts))
-        return ruling.answer is Answer.ALLOW
+        return self.authorize(who, OVERRIDE, rule_of(finding, facts), context_of(call, facts))
 
 
 Rules = PolicyRules
@@ -61,7 +60,7 @@ def parse(
     ceilings: Mapping[str, int] | None = None,
 ) -> PolicyRules:
     """Compile both engines (a fault in either loads nothing) and choose the one that decides."""
-    decides: Engine = cedar.compile_policies(files)
+    decides: Engine = cedar.compile_policies(files, groups)
     rules: Engine = native.compile_rules(files, groups or {})
     if engine == "native":
         return PolicyRules(rules, None, ceilings or {})

@@ -12,6 +12,7 @@ import cedarpy
 from guardhouse.errors import LawFault, LawProblem
 from guardhouse.gates.policy.ruling import Answer, Entity, Ruling
 from guardhouse.gates.reading import DEPTH, text_of
+from guardhouse.model.canonical import encode
 
 SCHEMA_FILE = "schema.cedarschema"
 _ID = re.compile(r'@id\(\s*"((?:[^"\\]|\\.)*)"\s*\)')
@@ -45,14 +46,67 @@ def scan(file: str, text: str) -> None:
         depth = max(0, depth)
 
 
-class Cedar:
-    """One compiled policy set, its schema, what each annotation says, and the set without liftable forbids."""
+_KEPT_ENTITIES = 1_024
 
-    def __init__(self, policies: Any, permits: Any, schema: Any, annotations: Mapping[str, Mapping[str, str]]) -> None:
-        self._policies = policies
-        self._permits = permits
+
+class Cedar:
+    """All policies by id, their schema, and what each annotation says.
+
+    Each question is put only to the policies whose scope can apply to its action and to the types of its
+    principal and resource. This changes no answer: a policy whose scope does not match is neither
+    satisfied nor evaluated, so it can neither decide nor fail.
+    """
+
+    def __init__(
+        self,
+        policies: Mapping[str, Any],
+        schema: Any,
+        annotations: Mapping[str, Mapping[str, str]],
+        groups: Mapping[str, frozenset[str]] | None = None,
+    ) -> None:
+        self.policies = policies
         self._schema = schema
         self._annotations = annotations
+        self._groups = groups
+        self._slices: dict[tuple[str, str, str], tuple[Any, Any]] = {}
+        self._sets: dict[frozenset[str], Any] = {}
+        self._entities: dict[bytes, Any] = {}
+
+    def _slice(self, principal: str, action: str, resource: str) -> tuple[Any, Any]:
+        """The policies that can apply, and those of them that no approval lifts."""
+        key = (principal, action, resource)
+        found = self._slices.get(key)
+        if found is None:
+            names = None if self._groups is None else self._groups.get(action)
+            chosen = frozenset(
+                name
+                for name, item in self.policies.items()
+                if names is None
+                or (
+                    _acts(item["action"], names)
+                    and _is(item["principal"], principal)
+                    and _is(item["resource"], resource)
+                )
+            )
+            firm = frozenset(name for name in chosen if self._annotations[name].get("effect") != "approval")
+            found = self._slices[key] = (self._compiled(chosen), self._compiled(firm))
+        return found
+
+    def _compiled(self, names: frozenset[str]) -> Any:
+        if names not in self._sets:
+            self._sets[names] = _set({name: self.policies[name] for name in sorted(names)})
+        return self._sets[names]
+
+    def _parsed(self, given: list[dict[str, Any]]) -> Any:
+        """Entities by their JSON, kept: parsing them with the schema costs more than evaluating the policies."""
+        key = encode(given)
+        entities = self._entities.get(key)
+        if entities is None:
+            entities = cedarpy.Entities.from_json_str(key.decode(), self._schema)
+            if len(self._entities) >= _KEPT_ENTITIES:
+                self._entities.clear()
+            self._entities[key] = entities
+        return entities
 
     def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling:
         """Ask Cedar; deny on any evaluation error and on anything but a plain Allow."""
@@ -66,8 +120,9 @@ class Cedar:
             "context": context,
         }
         try:
-            entities = cedarpy.Entities.from_json_str(json.dumps(given), self._schema)
-            result = cedarpy.is_authorized(request, self._policies, entities, schema=self._schema)
+            policies, firm = self._slice(principal.type, action, resource.type)
+            entities = self._parsed(given)
+            result = cedarpy.is_authorized(request, policies, entities, schema=self._schema)
             reasons = tuple(sorted(result.diagnostics.reasons))
             errors = tuple(sorted(str(error) for error in result.diagnostics.errors))
             if errors or result.decision is cedarpy.Decision.NoDecision:
@@ -78,7 +133,7 @@ class Cedar:
             advice = tuple(note["advice"] for note in notes if "advice" in note)
             lifted = bool(reasons) and all(note.get("effect") == "approval" for note in notes)
             if lifted:
-                again = cedarpy.is_authorized(request, self._permits, entities, schema=self._schema)
+                again = cedarpy.is_authorized(request, firm, entities, schema=self._schema)
                 lifted = again.decision is cedarpy.Decision.Allow and not again.diagnostics.errors
             return Ruling(Answer.HOLD if lifted else Answer.DENY, reasons, advice=advice)
         except Exception as error:  # noqa: BLE001  # whatever the engine raises is a no
@@ -93,8 +148,29 @@ def _json(entity: Entity) -> dict[str, Any]:
     }
 
 
-def compile_policies(files: Mapping[str, bytes], *, typed: bool = True) -> Cedar:
+def _acts(scope: Mapping[str, Any], names: frozenset[str]) -> bool:
+    """Whether an action scope can match; a form not known here is taken as one that can."""
+    if scope.get("op") not in ("==", "in"):
+        return True
+    entities = scope["entities"] if "entities" in scope else [scope["entity"]]
+    return any(entity.get("id") in names for entity in entities)
+
+
+def _is(scope: Mapping[str, Any], kind: str) -> bool:
+    """Whether a principal or resource scope can match an entity of this type."""
+    if scope.get("op") == "is":
+        return bool(scope["entity_type"] == kind)
+    if scope.get("op") == "==":
+        return bool(scope["entity"].get("type") == kind)
+    return True
+
+
+def compile_policies(
+    files: Mapping[str, bytes], groups: Mapping[str, frozenset[str]] | None = None, *, typed: bool = True
+) -> Cedar:
     """Compile `cedar/*.cedar` against `schema.cedarschema`; LawFault listing every problem.
+
+    `groups`: each action's own name and its groups, so that a question is put only to policies that can apply.
 
     `typed=False` only reads the policies, without holding them against the schema; it never decides.
 
@@ -134,8 +210,11 @@ def compile_policies(files: Mapping[str, bytes], *, typed: bool = True) -> Cedar
                 problems.append(LawProblem(file, _line(text, name), wrong.error))
     if problems:
         raise LawFault(problems)
-    permits = {name: item for name, item in static.items() if notes[name].get("effect") != "approval"}
-    return Cedar(_set(static), _set(permits), schema, notes)
+    try:
+        _set(static)
+    except ValueError as error:
+        raise LawFault([LawProblem("cedar", 0, _first_line(error))]) from error
+    return Cedar(static, schema, notes, groups)
 
 
 def _take(

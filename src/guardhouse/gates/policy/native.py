@@ -115,7 +115,11 @@ def compile_rules(files: Mapping[str, bytes], groups: Mapping[str, frozenset[str
             continue
         value, lines = read_yaml(file, files[file])
         top = problems.keys(value, lines, (), ("rules",))
-        for index, item in enumerate(top.get("rules") or ()):
+        items = top.get("rules") or []
+        if not isinstance(items, list):
+            problems.add(lines, ("rules",), "a list of rules is needed here", "begin each with `- id:`")
+            items = []
+        for index, item in enumerate(items):
             path = ("rules", index)
             given = problems.keys(item, lines, path, _KEYS)
             name, effect = given.get("id"), given.get("effect")
