@@ -254,9 +254,11 @@ class _Carriage:
         return act.attempt(self._view, prepared, facts, decision, ids, sequence, alone=alone)
 
     def _keep_first(self, prepared: Prepared, facts: Facts, result: dict[str, Any], sequence: int) -> None:
+        """Written at once, so that `get_outcome` in the same train finds it."""
         body = record.first_outcome_body(self._view, prepared, result)
         self._view.remember_first(prepared, facts.principal, body)
-        self._firsts.append(
+        _store_first(
+            self._view.tx,
             {
                 "workspace_id": self._view.workspace_id,
                 "session_id": facts.principal.session_id,
