@@ -78,7 +78,7 @@ def test_a_gate_that_raises_has_refused_in_every_mode(gate, observed):
     assert decision.step(gate).code == "gate_error"
 
 
-# Prepare: faults and repeats
+# Faults and repeats
 
 
 def test_a_fault_is_judged_after_identity_and_control():

@@ -8,47 +8,83 @@ import resource
 import subprocess
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 
-from guardhouse.bundle.load import MAX_BYTES
+from guardhouse.bundle.load import MAX_BYTES, MAX_FILES, ActionDecl, load_files
 from guardhouse.errors import LawFault, LawProblem
 from guardhouse.gates.policy import cedar
-
-_SECONDS = 10
-_MEMORY = 1_500_000_000
-_UNTYPED = "untyped"
+from guardhouse.model.call import Category
 
 
-def parse_untrusted(files: Mapping[str, bytes], *, typed: bool = True) -> tuple[LawProblem, ...]:
-    """Every problem of a schema and Cedar files; a child that crashes, hangs or runs out of memory is one too.
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the child may use: seconds by the clock and of processor time, and bytes of address space."""
 
-    `typed`: check the policies against the schema; without it, only that they can be read.
+    seconds: int = 10
+    memory: int = 1_500_000_000
+
+
+_LIMITS = Limits()
+
+
+def parse_untrusted(
+    files: Mapping[str, bytes],
+    *,
+    typed: bool = True,
+    actions: Mapping[str, ActionDecl] | None = None,
+    limits: Limits = _LIMITS,
+) -> tuple[LawProblem, ...]:
+    """Every problem of a caller's files; a child that crashes, hangs or runs out of memory is one too. Never raises.
+
+    With `actions` the files are a whole bundle and are loaded as one. Without, they are Cedar policies and
+    a schema; `typed=False` only asks whether they can be read.
     """
-    if sum(len(data) for data in files.values()) > MAX_BYTES:
-        return (LawProblem("policies", 0, f"larger than {MAX_BYTES} bytes"),)
-    given = json.dumps({name: base64.b64encode(data).decode() for name, data in files.items()}).encode()
+    if sum(len(data) for data in files.values()) > MAX_BYTES or len(files) > MAX_FILES:
+        return (LawProblem("policies", 0, f"larger than {MAX_BYTES} bytes or {MAX_FILES} files", "split it"),)
+    asked = {
+        "files": {name: base64.b64encode(data).decode() for name, data in files.items()},
+        "typed": typed,
+        "actions": None if actions is None else [[name, item.category, item.governs] for name, item in actions.items()],
+    }
     try:
         done = subprocess.run(  # noqa: S603  # our own interpreter and module, no shell
-            [sys.executable, "-m", "guardhouse.bundle.child", *(() if typed else (_UNTYPED,))],
-            input=given,
+            [sys.executable, "-P", "-m", "guardhouse.bundle.child", str(limits.seconds), str(limits.memory)],
+            input=json.dumps(asked).encode(),
             capture_output=True,
-            timeout=_SECONDS,
+            timeout=limits.seconds,
             check=False,
         )
-        if done.returncode:
-            return (LawProblem("policies", 0, "the parser crashed on this text", "simplify it"),)
-        return tuple(LawProblem(*item) for item in json.loads(done.stdout))
     except subprocess.TimeoutExpired:
-        return (LawProblem("policies", 0, f"not parsed within {_SECONDS} seconds", "simplify it"),)
+        return (LawProblem("policies", 0, f"not parsed within {limits.seconds} seconds", "simplify it"),)
+    except OSError as error:
+        return (LawProblem("policies", 0, f"no parser could be started ({type(error).__name__})", "try again"),)
+    if done.returncode:
+        return (LawProblem("policies", 0, "the parser crashed on this text", "simplify it"),)
+    try:
+        return tuple(
+            LawProblem(str(file), int(line), str(says), str(remedy))
+            for file, line, says, remedy in json.loads(done.stdout)
+        )
+    except (ValueError, TypeError):
+        return (LawProblem("policies", 0, "the parser gave no answer to this text", "simplify it"),)
 
 
 def main() -> None:
-    """The child: files as JSON on standard input, problems as JSON on standard output."""
-    resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
-    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS))
-    files = {name: base64.b64decode(data) for name, data in json.load(sys.stdin).items()}
+    """The child: what is asked as JSON on standard input, problems as JSON on standard output."""
+    seconds, memory = (int(argument) for argument in sys.argv[1:])
+    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    asked = json.load(sys.stdin)
+    files = {name: base64.b64decode(data) for name, data in asked["files"].items()}
     problems: tuple[LawProblem, ...] = ()
     try:
-        cedar.compile_policies(files, typed=_UNTYPED not in sys.argv[1:])
+        if asked["actions"] is None:
+            cedar.compile_policies(files, typed=asked["typed"])
+        else:
+            load_files(
+                files, {name: ActionDecl(Category(category), governs) for name, category, governs in asked["actions"]}
+            )
     except LawFault as fault:
         problems = fault.problems
     json.dump([(item.file, item.line, item.message, item.remedy) for item in problems], sys.stdout)

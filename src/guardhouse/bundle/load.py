@@ -25,6 +25,15 @@ from guardhouse.model.canonical import digest, encode
 MAX_BYTES = 10_000_000
 MAX_FILES = 1_000
 SHIPPED = "shipped@1"
+_PLACES = {
+    "cedar/": ".cedar",
+    "native/": ".yaml",
+    "network/": ".yaml",
+    "guardrails/": ".yaml",
+    "playbooks/": ".yaml",
+    "cases/": ".yaml",
+}
+_ALONE = ("gateway.yaml", "profiles.yaml", "schema.cedarschema")
 _JUDGING = ("schema.cedarschema", "profiles.yaml", "cedar/", "native/", "network/", "guardrails/")
 
 
@@ -55,18 +64,32 @@ def read_directory(path: Path) -> dict[str, bytes]:
     return _files_under(shipped_directory()) | own
 
 
+def own_files(path: Path) -> dict[str, bytes]:
+    """A directory's own files, without what it includes."""
+    return _files_under(path)
+
+
 def _files_under(path: Path) -> dict[str, bytes]:
-    root = path.resolve()
+    try:
+        return _read_under(path.resolve())
+    except (OSError, UnicodeError) as error:
+        raise LawFault([LawProblem(path.name, 0, f"the directory cannot be read ({type(error).__name__})")]) from error
+
+
+def _read_under(root: Path) -> dict[str, bytes]:
     if not root.is_dir():
-        raise LawFault([LawProblem(path.name, 0, "there is no such directory")])
+        raise LawFault([LawProblem(root.name, 0, "there is no such directory")])
     files: dict[str, bytes] = {}
     total = 0
     for entry in sorted(root.rglob("*")):
         name = entry.relative_to(root).as_posix()
-        if any(part.startswith(".") for part in name.split("/")) or not entry.is_file():
+        if any(part.startswith(".") for part in name.split("/")):
             continue
+        # Before anything is asked of the entry: a link that leads out may lead to a pipe or a device.
         if not entry.resolve().is_relative_to(root):
             raise LawFault([LawProblem(name, 0, "the link leads out of the directory", "copy the file in")])
+        if not entry.is_file():
+            continue
         total += entry.stat().st_size
         if total > MAX_BYTES or len(files) >= MAX_FILES:
             raise LawFault([LawProblem(name, 0, "the directory is too large", f"keep it under {MAX_BYTES} bytes")])
@@ -91,9 +114,11 @@ def load_files(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) ->
             made[name] = maker(*arguments)
         except LawFault as fault:
             problems.extend(fault.problems)
+        except Exception as error:  # noqa: BLE001  # whatever a part raises, nothing is loaded and the reason is told
+            problems.append(LawProblem(name, 0, f"this part cannot be read ({type(error).__name__})", "simplify it"))
 
     for name, data in files.items():
-        part("", text_of, name, data)
+        part(name, _plain, name, data)
     if problems:
         raise LawFault(problems)
     part("settings", _settings, files)
@@ -128,6 +153,19 @@ def load_files(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) ->
         files=MappingProxyType(dict(files)),
         settings=MappingProxyType(settings),
     )
+
+
+def _plain(name: str, data: bytes) -> None:
+    """Refuse a file in no known place, since nobody would read it, and YAML that is not plain."""
+    text_of(name, data)
+    folder = name.rpartition("/")[0] + "/"
+    if name.endswith(".md"):
+        return
+    if name not in _ALONE and not name.endswith(_PLACES.get(folder, "\n")):
+        places = ", ".join((*_ALONE, *(f"{place}*{ending}" for place, ending in _PLACES.items())))
+        raise LawFault([LawProblem(name, 0, "nothing reads a file of this name here", f"use {places} or *.md")])
+    if folder in ("guardrails/", "cases/"):
+        read_yaml(name, data)
 
 
 def _packs(files: Mapping[str, bytes]) -> Any:
@@ -195,7 +233,12 @@ def _check_schema(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl])
 
 def schema_actions(text: str) -> dict[str, frozenset[str]]:
     """Every action with `appliesTo` in a schema and the groups it is in, as written."""
-    cedarpy.Schema.from_str(text)
+    try:
+        cedarpy.Schema.from_str(text)
+    except ValueError as error:
+        raise LawFault(
+            [LawProblem(cedar.SCHEMA_FILE, 0, (str(error).splitlines() or ["not valid"])[0][:300])]
+        ) from error
     found: dict[str, frozenset[str]] = {}
     code = "\n".join(line.partition("//")[0] for line in text.splitlines())
     for statement in code.split(";"):

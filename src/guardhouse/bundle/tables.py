@@ -29,7 +29,7 @@ class Activation(SQLModel, table=True):
     by_id: str = identifier(default="")
     decision_id: str = identifier(default="")
     note: str = text(default="")
-    __table_args__ = {"sqlite_with_rowid": False}  # noqa: RUF012  # SQLAlchemy reads it once, when the class is made
+    __table_args__ = {"sqlite_with_rowid": False}  # SQLAlchemy reads it once, when the class is made
 
 
 BUNDLE_VERSION = table_of(BundleVersion)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
@@ -122,29 +121,3 @@ class BundleCache:
                 self._latest[workspace_id] = bundle.digest
             while len(self._bundles) > _KEPT:
                 del self._bundles[next(iter(self._bundles))]
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """What changes from one bundle to another: files and rule ids, sorted; `law` says whether judging changes."""
-
-    added: tuple[str, ...]
-    removed: tuple[str, ...]
-    changed: tuple[str, ...]
-    law: bool
-    rules_added: tuple[str, ...]
-    rules_removed: tuple[str, ...]
-
-
-def difference(old: Bundle, new: Bundle) -> Difference:
-    """Compare two bundles by file and by guardrail rule."""
-    was, now = old.files, new.files
-    had, has = set(old.packs.rules), set(new.packs.rules)
-    return Difference(
-        tuple(sorted(now.keys() - was.keys())),
-        tuple(sorted(was.keys() - now.keys())),
-        tuple(sorted(name for name in was.keys() & now.keys() if was[name] != now[name])),
-        old.law != new.law,
-        tuple(sorted(has - had)),
-        tuple(sorted(had - has)),
-    )

@@ -104,7 +104,7 @@ def read_yaml(file: str, data: bytes) -> tuple[Any, Lines]:
     depth = 0
     try:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
-            line = event.start_mark.line + 1
+            line = event.start_mark.line + 1 if event.start_mark else 0
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise LawFault([LawProblem(file, line, "anchors and aliases are not taken", "write the value out")])
             if isinstance(event, yaml.CollectionStartEvent):

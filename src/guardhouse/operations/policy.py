@@ -75,7 +75,7 @@ def _gather(ask: ActivatePolicyAsk, _active: Bundle) -> PreparedLaw | None:
     actions = {declared.name: ActionDecl(declared.category, declared.people_only) for declared in CATALOG}
     files = {path: text.encode() for path, text in ask.files.items()}
     try:
-        _refuse(child.parse_untrusted(files))
+        _refuse(child.parse_untrusted(files, actions=actions))
         return PreparedLaw(load_files(files, actions))
     except LawFault as fault:
         problems = tuple(
