@@ -73,12 +73,24 @@ class Supposed:
 
 
 def _suppose(
-    tx: Transaction, workspace: WorkspaceFacts, principal: Principal, bundle: Bundle, *, but: str = ""
+    tx: Transaction,
+    workspace: WorkspaceFacts,
+    principal: Principal,
+    bundle: Bundle,
+    *,
+    but: str = "",
+    calls: int | None = None,
 ) -> Supposed:
-    """Read what a principal has used. `but`: a lock key that does not count, since taking it again adds nothing."""
+    """Read what a principal has used. `but`: a lock key that does not count, since taking it again adds nothing.
+
+    `calls`: what is known to be used of the hourly calls; read when None.
+    """
     counted: dict[str, int] = {}
     if principal.kind == "agent":
-        counted = quotas.read(tx, workspace.id, (principal.id,), tx.now).get(principal.id, {})
+        if calls is None:
+            counted = dict(quotas.read(tx, workspace.id, (principal.id,), tx.now).get(principal.id, {}))
+        else:
+            counted[_HOURLY] = calls
         counted["held_locks"] = locks.count(tx, workspace.id, principal.id, tx.now, but=but)
         if principal.session_id:
             counted["files_per_task"] = locks.count(
@@ -200,7 +212,9 @@ def check_policy(ctx: Context, ask: CheckPolicyAsk) -> CheckPolicyAnswer:
         raise Refusal("unknown_operation", f"there is no operation `{ask.operation}`")
     principal = _subject(ctx, ask.agent_id)
     resource = _foretold(ask, Home(ctx.workspace_id, principal.id, principal.repository or "default"))
-    supposed = _suppose(ctx.tx, ctx.facts.workspace, principal, ctx.bundle, but=resource.id)
+    # The caller's own count is the train's, which is ahead of the table.
+    calls = ctx.facts.used(_HOURLY) if principal is ctx.caller else None
+    supposed = _suppose(ctx.tx, ctx.facts.workspace, principal, ctx.bundle, but=resource.id, calls=calls)
     decision = supposed.decide(
         declared, resource, call_id=ctx.call.id, surface=ctx.call.surface, address=ctx.call.address
     )
