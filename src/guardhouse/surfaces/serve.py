@@ -6,9 +6,11 @@ import errno
 import ipaddress
 import logging
 import os
+import signal
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -124,6 +126,18 @@ class Server(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, up: Callable[[], None], down: Callable[[], None]) -> None:
         super().__init__(config)
         self._up, self._down = up, down
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end; a second SIGINT stops waiting for requests under way.
+
+        Unlike uvicorn's own, it does not raise the signal again once the loop has ended: that would end
+        the process before the caller has carried what waits and written the last checkpoint.
+        """
+        del frame
+        if self.should_exit and sig == signal.SIGINT:
+            self.force_exit = True
+        else:
+            self.should_exit = True
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
