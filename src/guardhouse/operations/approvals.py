@@ -39,7 +39,7 @@ class ApprovalItem(Answer):
     resource_id: str
     principal_kind: str
     principal_id: str
-    decision_id: str = Field(description="the decision that held the call")
+    held_decision_id: str = Field(description="the decision that held the call")
     rules: tuple[str, ...]
     message: str
     law: str
@@ -66,7 +66,7 @@ def _shown(ctx: Context, row: approvals.Row) -> dict[str, Any]:
         "resource_id": row["resource_id"],
         "principal_kind": row["principal_kind"],
         "principal_id": row["principal_id"],
-        "decision_id": row["decision_id"],
+        "held_decision_id": row["decision_id"],
         "rules": tuple(decode(row["rules"])),
         "message": row["message"],
         "law": row["law"],

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from typing import Annotated
 
 import typer
-from click.exceptions import Abort, ClickException
-from click.exceptions import Exit as ClickExit
+from typer.exceptions import Abort, TyperException
 
 from guardhouse import __version__
 from guardhouse.errors import GuardhouseError, InvalidInput, LawFault
@@ -49,6 +48,12 @@ COMMANDS = (
     "check",
     "call",
     "agents",
+    "people",
+    "tokens",
+    "workspaces",
+    "approvals",
+    "mode",
+    "policy",
     "ledger",
     "migrate",
 )
@@ -87,11 +92,15 @@ def main(composition: Composition, arguments: Sequence[str] | None = None) -> in
             standalone_mode=False,
             obj=composition,
         )
-    except ClickExit as ended:
-        return int(ended.exit_code)
-    except ClickException as error:
-        error.show()
+    except TyperException as error:
+        where = getattr(error, "ctx", None)
+        if error.format_message():
+            render.say(f"guardhouse: {error.format_message()}", "bold red", stderr=True)
+            render.say(f"  `{where.command_path if where else 'guardhouse'} --help` shows how", stderr=True)
         return exits.USAGE
+    except SystemExit:
+        # The one that Typer raises itself: whoever read our output has seen enough and closed the pipe.
+        return exits.OK
     except (Abort, KeyboardInterrupt):
         render.say("stopped", stderr=True)
         return 130
@@ -106,6 +115,4 @@ def main(composition: Composition, arguments: Sequence[str] | None = None) -> in
     except GuardhouseError as error:
         render.say(f"guardhouse: {error.message}", "bold red", stderr=True)
         return problem.exit_code(error.code)
-    except BrokenPipeError:
-        return exits.OK
     return done if isinstance(done, int) else exits.OK

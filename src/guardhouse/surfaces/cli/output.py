@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -17,6 +17,10 @@ Approval = Annotated[str, typer.Option("--approval", help="The id of an approval
 IdempotencyKey = Annotated[
     str, typer.Option("--idempotency-key", help="The same key within 24 hours answers with the first outcome.")
 ]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=500, help="The most to show.")]
+After = Annotated[str, typer.Option("--after", help="Where the page before ended.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Why, for those who read the ledger later.", show_default=False)]
+RequiredReason = Annotated[str, typer.Option("--reason", help="Why, for those who read the ledger later.")]
 
 
 def composition_of(context: typer.Context) -> Composition:
@@ -39,7 +43,7 @@ def call(
         return door.call(operation, sent, approval_id=approval_id, idempotency_key=idempotency_key)
 
 
-def finish(reply: Reply, json: bool, show: Callable[[Mapping[str, Any]], None] | None = None) -> None:
+def finish(reply: Reply, json: bool, show: Callable[[Mapping[str, Any]], None] | None = None) -> NoReturn:
     """Print a reply and exit: what was performed by `show` (default: a field a line), anything else as an error."""
     if json:
         render.print_json(reply.body)
@@ -69,3 +73,9 @@ def explain(reply: Reply) -> None:
         render.say(f"  try again in {told['retry_after_seconds']} s", stderr=True)
     if reply.decision_id:
         render.say(f"  decision: {reply.decision_id}", "dim", stderr=True)
+
+
+def more(result: Mapping[str, Any], option: str = "--after") -> None:
+    """Say that a list goes on, and how to see the rest."""
+    if result["more"]:
+        render.say(f"there are more: go on with `{option} {result['next']}`", "dim", stderr=True)

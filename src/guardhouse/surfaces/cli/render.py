@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+_UNBOUNDED = 10_000
+"""Columns where no terminal reads: a row stays one line, however long."""
+
+_COPIED = ("_id", "digest", "number", "handle", "slug", "scope")
+"""Columns that people copy out of, so that they are never broken."""
+
 VERDICT_STYLE = {"allow": "green", "warn": "yellow", "ask": "bold yellow", "block": "bold red"}
 
 
@@ -20,8 +26,10 @@ def console(*, stderr: bool = False) -> Console:
     """A console that colours only a terminal and wraps nothing when a program reads."""
     from rich.console import Console
 
-    stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, soft_wrap=not stream.isatty(), emoji=False)
+    terminal = (sys.stderr if stderr else sys.stdout).isatty()
+    return Console(
+        stderr=stderr, highlight=False, soft_wrap=not terminal, emoji=False, width=None if terminal else _UNBOUNDED
+    )
 
 
 def plain(value: Any) -> str:
@@ -60,7 +68,7 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]],
         return
     shown = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
     for column in columns:
-        shown.add_column(column.replace("_", " "), overflow="fold")
+        shown.add_column(column.replace("_", " "), overflow="fold", no_wrap=column.endswith(_COPIED))
     for row in listed:
         shown.add_row(*(Text(plain(row.get(column))) for column in columns))
     console().print(shown)
