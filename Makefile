@@ -30,12 +30,12 @@ $(LOCKED): requirements.lock
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Guardhouse needs Python 3.11 or later; $(PYTHON) is ' + sys.version.split()[0] + '. Name another with PYTHON=')"
 	@echo "preparing $(VENV) from requirements.lock (once, and again when the lock changes)"
 	@$(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --require-hashes -r requirements.lock
 	@rm -f $(VENV)/.locked-* $(VENV)/.project-*
 	@touch $@
 
 $(PROJECT): $(LOCKED) pyproject.toml
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
 	@touch $@
 
 install: $(PROJECT)
