@@ -22,7 +22,7 @@ from guardhouse.storage.migrate import migrate
 from guardhouse.storage.opening import open_store
 
 START: Micros = 2_050_000_000_000_000
-"""The instant at which every test's clock starts: 2034-12-17T12:26:40Z.
+"""The instant at which every test's clock starts: 2034-12-17T20:26:40Z.
 
 Ahead of the real time, so that a database's own clock never overtakes it: a ledger's time is the later
 of that clock and of its head.

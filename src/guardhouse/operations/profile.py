@@ -291,7 +291,7 @@ class GetMyProfileAnswer(Answer):
     law: str = Field(description="the digest of the part of them that judges")
     repository: str = Field(description="where bare paths lie")
     session_id: str
-    session_expires_at: str = Field(description="when this session ends unless renewed")
+    session_expires_at: str = Field(description="when this session ends unless renewed; empty for never")
     token_expires_at: str = Field(description="when this token ends; empty for never")
 
 
