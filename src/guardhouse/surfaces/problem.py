@@ -14,13 +14,11 @@ from guardhouse.errors import GuardhouseError
 from guardhouse.model.answer import Outcome
 
 EXIT_OK = 0
-EXIT_HELD = 10
-EXIT_REFUSED = 20
 EXIT_USAGE = 64
 EXIT_UNAVAILABLE = 69
 EXIT_INTERNAL = 70
 EXIT_LATER = 75
-EXIT_IDENTITY = 77
+EXIT_REFUSED = 77
 
 
 class Row(NamedTuple):
@@ -35,7 +33,7 @@ class Row(NamedTuple):
 _FORBIDDEN = Row(403, EXIT_REFUSED)
 _CONFLICT = Row(409, EXIT_REFUSED)
 _BUSY = Row(409, EXIT_LATER, retryable=True, retry_after=15)
-_IDENTITY = Row(401, EXIT_IDENTITY)
+_IDENTITY = Row(401, EXIT_REFUSED)
 _USAGE = Row(422, EXIT_USAGE)
 _QUOTA = Row(429, EXIT_LATER, retryable=True, retry_after=60)
 _DOWN = Row(503, EXIT_UNAVAILABLE, retryable=True, retry_after=1)
@@ -43,7 +41,7 @@ _INTERNAL = Row(500, EXIT_INTERNAL)
 
 TABLE: Mapping[str, Row] = {
     "performed": Row(200, EXIT_OK),
-    "approval_pending": Row(202, EXIT_HELD, retryable=True, retry_after=15),
+    "approval_pending": Row(202, EXIT_LATER, retryable=True, retry_after=15),
 } | {
     code: row
     for row, codes in (

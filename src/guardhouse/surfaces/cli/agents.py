@@ -156,10 +156,9 @@ def _show_added(result: Mapping[str, Any]) -> None:
 def _show_list(result: Mapping[str, Any], states: Mapping[str, list[str]]) -> None:
     rows = [
         {**item, "state": "retired" if item["retired_at"] else states.get(item["agent_id"], [])}
-        | {"created": spans.shown(item["created_at"])}
         for item in result["agents"]
     ]
-    columns = ("handle", "agent_id", "trust", "role", "profile", "state", "created")
+    columns = ("handle", "agent_id", "trust", "role", "profile", "state")
     render.table("Agents", columns, rows, "there are no agents: `guardhouse agents add HANDLE --trust 2` adds one")
     more(result)
 

@@ -62,7 +62,7 @@ def list_(
         if agent:
             body["agent_id"] = naming.agent_id(door, agent, json)
         reply = door.call("list_approvals", body)
-        known = naming.handles(door) if reply.performed and reply.result["approvals"] and not json else {}
+        known = naming.names(door) if reply.performed and reply.result["approvals"] and not json else {}
         finish(reply, json, lambda result: _show_list(result, known))
 
 
@@ -80,7 +80,7 @@ def show(context: typer.Context, approval_id: ApprovalId, json: Json = False) ->
         if json:
             render.print_json(reply.body | {"call": held})
             return
-        _show_one(reply.result, naming.handles(door))
+        _show_one(reply.result, naming.names(door))
         if why:
             render.say(f"  what the call carries cannot be shown: {why}", "yellow")
         else:
@@ -122,7 +122,7 @@ def watch(
     def look(door: Door) -> float | None:
         new = [item for item in reversed(_pending(door, json)) if item["approval_id"] not in seen]
         if not json and any(item["principal_id"] not in known for item in new):
-            known.update(naming.handles(door))
+            known.update(naming.names(door))
         for item in new:
             seen.add(item["approval_id"])
             if json:

@@ -11,7 +11,7 @@ import typer
 from guardhouse.errors import InvalidInput
 from guardhouse.surfaces.cli import naming, render, spans
 from guardhouse.surfaces.cli.door import Door, open_door
-from guardhouse.surfaces.cli.output import After, Json, Limit, Reason, call, composition_of, finish, more
+from guardhouse.surfaces.cli.output import After, Json, Limit, Reason, composition_of, finish, more
 
 mode = typer.Typer(help="Observe instead of enforce, for a while.", no_args_is_help=True)
 
@@ -48,7 +48,10 @@ def show(
 
     Example: guardhouse mode show
     """
-    finish(call(context, "list_modes", {"ended": ended, "limit": limit, "after": after}), json, _show_list)
+    with open_door(composition_of(context)) as door:
+        reply = door.call("list_modes", {"ended": ended, "limit": limit, "after": after})
+        known = naming.names(door) if reply.performed and reply.result["modes"] and not json else {}
+        finish(reply, json, lambda result: _show_list(result, known))
 
 
 @mode.command("observe")
@@ -92,13 +95,14 @@ def _scoped(door: Door, scope: Scope, name: str, json: bool) -> dict[str, Any]:
     return {"scope": str(scope), "id": naming.agent_id(door, name, json) if scope is Scope.AGENT else name}
 
 
-def _show_list(result: Mapping[str, Any]) -> None:
+def _show_list(result: Mapping[str, Any], known: Mapping[str, str]) -> None:
     rows = [
         {**item, "until": spans.shown(item["until"]), "set": spans.shown(item["set_at"])}
-        | {"ended": spans.shown(item["ended_at"]), "by": item["by_id"]}
+        | {"ended": spans.shown(item["ended_at"]), "by": known.get(item["by_id"], item["by_id"])}
+        | {"name": known.get(item["id"], item["id"])}
         for item in result["modes"]
     ]
-    columns = ("scope", "id", "until", "by", "reason", "set", "ended")
+    columns = ("scope", "name", "until", "by", "reason", "set", "ended")
     render.table("Observed", columns, rows, "everything is enforced")
     more(result)
 

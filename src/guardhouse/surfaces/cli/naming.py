@@ -69,18 +69,20 @@ def principal_id(door: Door, named: str, json: bool) -> str:
     return found[0]
 
 
-def handles(door: Door) -> dict[str, str]:
-    """Every agent's handle by id, for tables; empty when the caller may not list agents."""
+def names(door: Door) -> dict[str, str]:
+    """Handles and names by id, for tables; what the caller may not list is left out."""
     known: dict[str, str] = {}
-    after = ""
-    while True:
-        reply = door.call("list_agents", {"retired": True, "limit": _PAGE, "after": after})
-        if not reply.performed:
-            return known
-        known |= {item["agent_id"]: item["handle"] for item in reply.result["agents"]}
-        if not reply.result["more"]:
-            return known
-        after = reply.result["next"]
+    for operation, items, key, name in (
+        ("list_agents", "agents", "agent_id", "handle"),
+        ("list_people", "people", "person_id", "name"),
+    ):
+        body: dict[str, Any] = {"limit": _PAGE} | ({"retired": True} if items == "agents" else {})
+        while (reply := door.call(operation, body)).performed:
+            known |= {item[key]: item[name] for item in reply.result[items]}
+            if not reply.result["more"]:
+                break
+            body["after"] = reply.result["next"]
+    return known
 
 
 def digest(door: Door, given: str, json: bool) -> str:

@@ -68,11 +68,8 @@ def _show_added(result: Mapping[str, Any]) -> None:
 
 
 def _show_list(result: Mapping[str, Any]) -> None:
-    rows = [
-        {**item, "created": spans.shown(item["created_at"]), "disabled": spans.shown(item["disabled_at"])}
-        for item in result["people"]
-    ]
-    render.table("People", ("name", "roles", "person_id", "created", "disabled"), rows, "there are no people")
+    rows = [{**item, "disabled": spans.shown(item["disabled_at"])} for item in result["people"]]
+    render.table("People", ("name", "roles", "person_id", "disabled"), rows, "there are no people")
     more(result)
 
 

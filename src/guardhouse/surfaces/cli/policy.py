@@ -13,7 +13,7 @@ from guardhouse.errors import GuardhouseError, InvalidInput, LawFault, LawProble
 from guardhouse.surfaces.cli import exits, naming, operator, render, spans
 from guardhouse.surfaces.cli.composition import Composition
 from guardhouse.surfaces.cli.door import Door, Reply, open_door
-from guardhouse.surfaces.cli.output import Json, call, composition_of, finish, more
+from guardhouse.surfaces.cli.output import Json, composition_of, finish, more
 
 if TYPE_CHECKING:
     from guardhouse.bundle import Bundle
@@ -129,7 +129,10 @@ def history(
 
     Example: guardhouse policy history --limit 5
     """
-    finish(call(context, "policy_history", {"limit": limit, "before": before}), json, _show_history)
+    with open_door(composition_of(context)) as door:
+        reply = door.call("policy_history", {"limit": limit} | ({"before": before} if before else {}))
+        known = naming.names(door) if reply.performed and not json else {}
+        finish(reply, json, lambda result: _show_history(result, known))
 
 
 @policy.command("rollback")
@@ -275,10 +278,10 @@ def _show_activated(result: Mapping[str, Any]) -> None:
     render.say(f"  before: {result['previous_digest'][:_SHORT]}; `guardhouse policy rollback` puts it back", "dim")
 
 
-def _show_history(result: Mapping[str, Any]) -> None:
+def _show_history(result: Mapping[str, Any], known: Mapping[str, str]) -> None:
     rows = [
         {**item, "at": spans.shown(item["at"]), "digest": item["digest"][:_SHORT], "law": item["law"][:_SHORT]}
-        | {"by": item["by_id"]}
+        | {"by": known.get(item["by_id"], item["by_id"])}
         for item in result["activations"]
     ]
     render.table("Law", ("number", "active", "digest", "at", "by", "note"), rows, "nothing was ever in force")

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 _UNBOUNDED = 10_000
 """Columns where no terminal reads: a row stays one line, however long."""
 
-_COPIED = ("_id", "digest", "number", "handle", "slug", "scope")
-"""Columns that people copy out of, so that they are never broken."""
+_COPIED = ("_id", "digest")
+"""Columns that people copy out of: the first one of a table is never broken."""
+
+_NARROWEST = 8
 
 VERDICT_STYLE = {"allow": "green", "warn": "yellow", "ask": "bold yellow", "block": "bold red"}
 
@@ -57,7 +59,7 @@ def say(text: str, style: str = "", *, stderr: bool = False) -> None:
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty: str) -> None:
-    """Rows as a table, or the sentence `empty` when there are none."""
+    """Rows as a table without its empty columns, or the sentence `empty` when there are none."""
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text
@@ -67,8 +69,12 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]],
         say(empty)
         return
     shown = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold", pad_edge=False)
+    columns = [column for column in columns if any(plain(row.get(column)) for row in listed)]
+    copied = next((column for column in columns if column.endswith(_COPIED)), "")
     for column in columns:
-        shown.add_column(column.replace("_", " "), overflow="fold", no_wrap=column.endswith(_COPIED))
+        whole = column == copied
+        least = None if whole else min(_NARROWEST, max(len(plain(row.get(column))) for row in listed))
+        shown.add_column(column.replace("_", " "), overflow="fold", no_wrap=whole, min_width=least)
     for row in listed:
         shown.add_row(*(Text(plain(row.get(column))) for column in columns))
     console().print(shown)

@@ -55,7 +55,9 @@ def list_(
         body: dict[str, Any] = {"limit": limit, "after": after}
         if who:
             body["principal_id"] = naming.principal_id(door, who, json)
-        finish(door.call("list_tokens", body), json, _show_list)
+        reply = door.call("list_tokens", body)
+        known = naming.names(door) if reply.performed and not json else {}
+        finish(reply, json, lambda result: _show_list(result, known))
 
 
 @tokens.command("rotate")
@@ -107,12 +109,17 @@ def _show_kept(result: Mapping[str, Any]) -> None:
     render.record("The new token is in `operator.token`.", result, skip=("decision_id", "token"))
 
 
-def _show_list(result: Mapping[str, Any]) -> None:
+def _show_list(result: Mapping[str, Any], known: Mapping[str, str]) -> None:
     rows = [
-        {**item, "expires": spans.shown(item["expires_at"]), "revoked": spans.shown(item["revoked_at"])}
+        {
+            **item,
+            "whose": known.get(item["principal_id"], item["principal_id"]),
+            "expires": spans.shown(item["expires_at"]),
+            "revoked": spans.shown(item["revoked_at"]),
+        }
         for item in result["tokens"]
     ]
-    columns = ("token_id", "kind", "principal_id", "label", "live", "expires", "revoked")
+    columns = ("token_id", "kind", "whose", "label", "live", "expires", "ended")
     render.table("Tokens", columns, rows, "there are no tokens")
     more(result)
 

@@ -104,11 +104,10 @@ def stop(context: typer.Context, reason: RequiredReason, json: Json = False) -> 
 
 def _show_list(result: Mapping[str, Any]) -> None:
     rows = [
-        {**item, "pending": item["approval_pending_seconds"], "grant": item["approval_grant_seconds"]}
-        | {"created": spans.shown(item["created_at"])}
+        {**item, "pending": f"{item['approval_pending_seconds']} s", "grant": f"{item['approval_grant_seconds']} s"}
         for item in result["workspaces"]
     ]
-    columns = ("slug", "workspace_id", "single_person", "pending", "grant", "created")
+    columns = ("slug", "workspace_id", "single_person", "pending", "grant")
     render.table("Workspaces", columns, rows, "there are no workspaces")
     more(result)
 
