@@ -1,69 +1,112 @@
-"""The engine over pattern packs: every pattern in one pass, then spans for those that hit."""
+"""The engine: one text in, findings out. Structure first, patterns where structure says nothing."""
 
 from __future__ import annotations
 
+import fnmatch
+import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import re2
 
-from guardhouse.guardrails.packs import KINDS, PatternRule, read_packs
+from guardhouse.errors import LawFault, LawProblem
+from guardhouse.guardrails import sql
+from guardhouse.guardrails.match import Form, Parsed, fits
+from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, LoadedRule, read_packs
+from guardhouse.guardrails.programs import UNSPECIFIED
+from guardhouse.guardrails.reading import MOST_SHELL, Spent, Unit
+from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.text import Examined, Explained, Rule
+from guardhouse.guardrails.words import UNKNOWN, clean
 from guardhouse.model.facts import Finding
 
 MOST_FINDINGS = 50
 MOST_SPANS = 5
 """Spans noted for one rule in one text; more would say nothing new."""
+_KEPT = 512
+_RANK = {name: rank for rank, name in enumerate(SEVERITIES)}
+_HIDDEN = re.compile("[\x00-\x08\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
+_ODD = re.compile(r"[^\x20-\x7e]")
 
 
-class _KindSet:
-    """The patterns for one kind of text as one RE2 set."""
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """A finding with what only the moment of finding knows."""
 
-    def __init__(self, rules: tuple[PatternRule, ...]) -> None:
+    finding: Finding
+    via: tuple[str, ...] = ()
+    unit: Unit | None = None
+    detail: str = ""
+
+
+class _PatternSet:
+    """Patterns as one RE2 set."""
+
+    def __init__(self, rules: list[LoadedRule]) -> None:
         self.rules = rules
         self._set = re2.Set.SearchSet()
-        for rule in rules:
-            self._set.Add(rule.source)
+        for made in rules:
+            self._set.Add(made.source)
         if rules:
             self._set.Compile()
 
-    def hits(self, text: str) -> list[PatternRule]:
+    def hits(self, text: str) -> list[LoadedRule]:
         """The rules that match somewhere, in the order of the packs."""
-        if not self.rules:
-            return []
-        return [self.rules[number] for number in sorted(self._set.Match(text) or ())]
+        return [self.rules[number] for number in sorted(self._set.Match(text) or ())] if self.rules else []
 
 
-class PatternPacks:
+class Engine:
     """Loaded packs. See `guardrails.text.Packs` for the contract."""
 
-    def __init__(self, rules: tuple[PatternRule, ...], digest: str) -> None:
-        self.digest = digest
-        self._by_id = {made.rule.id: made for made in rules}
+    def __init__(self, loaded: Loaded) -> None:
+        self.digest = loaded.digest
+        self.overrides = loaded.overrides
+        self._programs = loaded.programs
+        self._by_id = {made.rule.id: made for made in loaded.rules}
         self.rules: Mapping[str, Rule] = {name: made.rule for name, made in self._by_id.items()}
-        self._kinds = {kind: _KindSet(tuple(made for made in rules if kind in made.kinds)) for kind in KINDS}
-        self._secrets = _KindSet(tuple(made for made in rules if made.redact))
+        patterns = [made for made in loaded.rules if made.pattern is not None]
+        self._texts = {kind: _PatternSet([one for one in patterns if kind in one.kinds and one.place == "text"]) for kind in KINDS}
+        self._units = _PatternSet([one for one in patterns if one.place == "units"])
+        self._codes = _PatternSet([one for one in patterns if one.place == "code"])
+        self._secrets = _PatternSet([one for one in patterns if one.redact])
+        self._events: dict[str, list[LoadedRule]] = {}
+        for made in loaded.rules:
+            for name in made.events:
+                self._events.setdefault(name, []).append(made)
+        self._exact: dict[str, list[tuple[LoadedRule, Form]]] = {}
+        self._loose: list[tuple[str, LoadedRule, Form]] = []
+        self._flags: dict[str, frozenset[str]] = {}
+        for made in loaded.rules:
+            for form in made.forms:
+                for name in form.programs:
+                    if "*" in name or "?" in name:
+                        self._loose.append((name, made, form))
+                    else:
+                        self._exact.setdefault(name, []).append((made, form))
+            for form in (*made.forms, *made.unless):
+                for name in form.programs:
+                    self._flags[name] = self._flags.get(name, frozenset()) | form.flags
+        self._named: dict[str, list[tuple[LoadedRule, Form]]] = {}
+        self._made: dict[Examined, tuple[Hit, ...]] = {}
+
+    # -- the contract -------------------------------------------------------------------------------------------------
 
     def examine(self, texts: tuple[Examined, ...]) -> tuple[Finding, ...]:
-        """Every rule that matches, with its first spans."""
-        findings: list[Finding] = []
-        for text in texts:
-            ours: list[Finding] = []
-            for made in self._kinds[text.kind if text.kind in self._kinds else "auto"].hits(_searchable(text)):
-                for number, match in enumerate(made.pattern.finditer(_searchable(text))):
-                    if number == MOST_SPANS:
-                        break
-                    ours.append(_finding(made, text.field, *match.span()))
-            findings.extend(sorted(ours, key=lambda finding: (finding.start, finding.end, finding.rule)))
-        return tuple(findings[:MOST_FINDINGS])
+        """Every rule that matches, with its first spans, in the order of the texts and then of `start`."""
+        return tuple(hit.finding for text in texts for hit in self.hits(text))[:MOST_FINDINGS]
 
     def explain(self, texts: tuple[Examined, ...], findings: tuple[Finding, ...]) -> tuple[Explained, ...]:
         """The same findings in words, secrets cut from the matched text."""
-        by_field = {text.field: _searchable(text) for text in texts}
+        by_field = {text.field: text for text in texts}
+        known = {(hit.finding.rule, hit.finding.field, hit.finding.start, hit.finding.end): hit for text in texts for hit in self.hits(text)}
         explained = []
         for finding in findings:
-            made = self._by_id[finding.rule]
-            text = by_field.get(finding.field, "")
+            made = self._by_id.get(finding.rule)
+            if made is None:
+                continue
+            hit = known.get((finding.rule, finding.field, finding.start, finding.end))
+            text = by_field[finding.field].text if finding.field in by_field else ""
             explained.append(
                 Explained(
                     rule=finding.rule,
@@ -76,10 +119,24 @@ class PatternPacks:
                     end=finding.end,
                     matched_text=self._cut(text, finding.start, finding.end),
                     reason=made.rule.reason,
-                    alternative=made.rule.alternative,
+                    alternative=self._cut_all(_filled(made.rule.alternative, hit, self._programs)),
+                    via=tuple(self._cut_all(name) for name in hit.via) if hit is not None else (),
                 )
             )
         return tuple(explained)
+
+    def redact(self, value: Any) -> Any:
+        """A plain JSON value with every caught secret replaced by `[redacted:RULE]`."""
+        if isinstance(value, str):
+            return self._cut_all(value)
+        if isinstance(value, list):
+            return [self.redact(item) for item in value]
+        if isinstance(value, dict):
+            return {self.redact(key): self.redact(item) for key, item in value.items()}
+        return value
+
+    def _cut_all(self, text: str) -> str:
+        return self._cut(text, 0, len(text)) if self._secrets.hits(text) else text
 
     def _cut(self, text: str, start: int, end: int) -> str:
         """A span of a text with every secret in or across it replaced, recognised by its surroundings."""
@@ -94,42 +151,220 @@ class PatternPacks:
         return "".join(made)
 
     def _secret_spans(self, text: str) -> list[tuple[int, int, str]]:
-        found: list[tuple[int, int, str]] = []
+        found = []
         for made in self._secrets.hits(text):
             found.extend((*match.span(), made.rule.id) for match in made.pattern.finditer(text))
         return sorted(found)
 
-    def redact(self, value: Any) -> Any:
-        """A plain JSON value with every caught secret replaced by `[redacted:RULE]`."""
-        if isinstance(value, str):
-            return self._cut(value, 0, len(value)) if self._secrets.hits(value) else value
-        if isinstance(value, list):
-            return [self.redact(item) for item in value]
-        if isinstance(value, dict):
-            return {self.redact(key): self.redact(item) for key, item in value.items()}
-        return value
+    # -- finding ------------------------------------------------------------------------------------------------------
+
+    def hits(self, text: Examined) -> tuple[Hit, ...]:
+        """All hits in one text; kept for the last few texts, since the answer is a function of the text alone."""
+        kept = self._made.get(text)
+        if kept is not None:
+            return kept
+        found: dict[tuple[str, int, int], Hit] = {}
+        kind = text.kind if text.kind in KINDS else "auto"
+        size = len(text.text)
+        for made in self._texts[kind].hits(text.text):
+            for number, match in enumerate(made.pattern.finditer(text.text)):
+                if number == MOST_SPANS:
+                    break
+                self._add(found, made, text, *match.span())
+        if kind in ("shell", "auto", "sql") and text.text.strip():
+            self._read(found, text, kind, size)
+        hits = tuple(sorted(found.values(), key=lambda hit: (hit.finding.start, hit.finding.end, hit.finding.rule))[:MOST_FINDINGS])
+        if len(self._made) >= _KEPT:
+            self._made.clear()
+        self._made[text] = hits
+        return hits
+
+    def _read(self, found: dict[tuple[str, int, int], Hit], text: Examined, kind: str, size: int) -> None:
+        as_sql = kind == "sql" or (kind == "auto" and sql.STARTS.match(text.text[:400]) is not None)
+        understood = False
+        if as_sql:
+            names, understood = sql.events(text.text)
+            for name in names:
+                self._event(found, text, name, 0, size, ())
+            if kind == "sql" and not understood and not names:
+                self._event(found, text, "sql.unread", 0, size, ())
+        if _HIDDEN.search(text.text):
+            match = _HIDDEN.search(text.text)
+            self._event(found, text, "hidden", match.start(), match.end(), ())
+        if kind == "sql":
+            source = "\n".join(re.findall(r"(?m)^\s*(?:\\!|\.shell|\.system|system)\s*(.+)$", text.text))
+            if not source:
+                return
+        else:
+            source = text.text
+        if len(source) > MOST_SHELL or len(source.encode("utf-8", "replace")) > MOST_SHELL:
+            self._event(found, text, "size", 0, size, ())
+            return
+        runner = Runner(self._programs, clean(source), text.cwd)
+        runner.workspace = text.workspace_root
+        try:
+            runner.run_text(runner.source, 0, len(source))
+        except (Spent, RecursionError):
+            self._event(found, text, "size", 0, size, ())
+        quiet = as_sql and understood
+        for event in runner.events:
+            if not (quiet and event.name in ("syntax", "program", "code")):
+                self._event(found, text, event.name, event.start, event.end, event.via, event.detail)
+        for code, start, end, via in runner.sqls:
+            for name in sql.events(code)[0]:
+                self._event(found, text, name, start, end, via)
+        for code, start, end, via in runner.codes:
+            for made in self._codes.hits(code):
+                self._add(found, made, text, start, end, via)
+        self._argv(found, text, runner.units)
+
+    def _argv(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit]) -> None:
+        for unit in units:
+            if _ODD.search(unit.program):
+                self._event(found, text, "hidden", unit.start, unit.end, unit.via)
+            candidates = self._candidates(unit.program)
+            if not candidates:
+                continue
+            parsed = Parsed(unit, self._programs.get(unit.program, UNSPECIFIED), text.workspace_root)
+            flags = self._flags.get(unit.program, frozenset())
+            for made, form in candidates:
+                classes = fits(form, parsed, flags)
+                if classes is None or any(unit.program in other.programs and fits(other, parsed, flags) is not None for other in made.unless):
+                    continue
+                severity = made.rule.severity
+                for when, to in made.escalate:
+                    if _RANK[to] > _RANK[severity] and any(_named(name, unit.program) for name in when.programs) and fits(when, parsed, flags) is not None:
+                        severity = to
+                if unit.trial:
+                    if _RANK[severity] >= 2:
+                        self._event(found, text, "wrapper", unit.start, unit.end, unit.via)
+                    continue
+                self._add(found, made, text, unit.start, unit.end, unit.via, unit, severity, classes)
+        if self._units.rules:
+            self._unit_patterns(found, text, units)
+
+    def _unit_patterns(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit]) -> None:
+        lines = [f"{unit.program} {' '.join(word.text for word in unit.args)}".replace("\n", " ").replace(UNKNOWN, "$") for unit in units if not unit.trial]
+        if not self._units.hits("\n".join(lines)):
+            return
+        for line, unit in zip(lines, (one for one in units if not one.trial), strict=True):
+            for made in self._units.hits(line):
+                self._add(found, made, text, unit.start, unit.end, unit.via, unit)
+
+    def _candidates(self, program: str) -> list[tuple[LoadedRule, Form]]:
+        if not self._loose:
+            return self._exact.get(program, [])
+        made = self._named.get(program)
+        if made is None:
+            made = [*self._exact.get(program, []), *((rule, form) for name, rule, form in self._loose if fnmatch.fnmatchcase(program, name))]
+            if len(self._named) < 4096:
+                self._named[program] = made
+        return made
+
+    def _event(self, found: dict[tuple[str, int, int], Hit], text: Examined, name: str, start: int, end: int, via: tuple[str, ...], detail: str = "") -> None:
+        for made in self._events.get(name, ()):
+            if text.kind in made.kinds or text.kind not in KINDS:
+                self._add(found, made, text, start, end, via, None, "", frozenset(), detail)
+
+    def _add(
+        self,
+        found: dict[tuple[str, int, int], Hit],
+        made: LoadedRule,
+        text: Examined,
+        start: int,
+        end: int,
+        via: tuple[str, ...] = (),
+        unit: Unit | None = None,
+        severity: str = "",
+        classes: frozenset[str] = frozenset(),
+        detail: str = "",
+    ) -> None:
+        rule = made.rule
+        end = min(end, len(text.text))
+        start = min(start, end)
+        key = (rule.id, start, end)
+        old = found.get(key)
+        severity = severity or rule.severity
+        if old is not None and _RANK[old.finding.severity] >= _RANK[severity]:
+            return
+        finding = Finding(
+            rule=rule.id,
+            pack=rule.pack,
+            category=rule.category,
+            severity=severity,
+            min_trust=rule.min_trust,
+            field=text.field,
+            start=start,
+            end=end,
+            protects=rule.protects,
+            path_classes=tuple(sorted(classes)),
+        )
+        found[key] = Hit(finding, via, unit, detail)
 
 
-def _searchable(text: Examined) -> str:
-    return text.text
+def _named(name: str, program: str) -> bool:
+    return name == program or ("*" in name and fnmatch.fnmatchcase(program, name))
 
 
-def _finding(made: PatternRule, field: str, start: int, end: int) -> Finding:
-    rule = made.rule
-    return Finding(
-        rule=rule.id,
-        pack=rule.pack,
-        category=rule.category,
-        severity=rule.severity,
-        min_trust=rule.min_trust,
-        field=field,
-        start=start,
-        end=end,
-        protects=rule.protects,
-    )
+def _filled(template: str, hit: Hit | None, programs: Mapping[str, Any]) -> str:
+    """An alternative with the caller's own words: `{program}`, `{args}`, `{1}`, `{2}`, `{last}`, `{rest}` (from the second on)."""
+    if "{" not in template:
+        return template
+    words: list[str] = []
+    args = ""
+    program = ""
+    if hit is not None and hit.unit is not None:
+        parsed = Parsed(hit.unit, programs.get(hit.unit.program, UNSPECIFIED), "")
+        words = [word.text.replace(UNKNOWN, "…") for word in parsed.given.positionals]
+        args = " ".join(word.text.replace(UNKNOWN, "…") for word in hit.unit.args)
+        program = hit.unit.program
+
+    def one(match: re.Match[str]) -> str:
+        name = match[1]
+        if name == "program":
+            return program
+        if name == "args":
+            return args
+        if name == "rest":
+            return " ".join(words[1:])
+        if name == "last":
+            return words[-1] if words else "…"
+        number = int(name) - 1
+        return words[number] if 0 <= number < len(words) else "…"
+
+    return " ".join(re.sub(r"\{(program|args|rest|last|\d)\}", one, template).split())
 
 
-def load_packs(files: Mapping[str, bytes]) -> PatternPacks:
-    """Load and prove all packs; LawFault lists every problem with its file and line."""
-    rules, digest = read_packs(files)
-    return PatternPacks(rules, digest)
+def prove(engine: Engine, examples: list[Example]) -> list[LawProblem]:
+    """Run every example of every rule through the whole engine."""
+    problems = []
+    for example in examples:
+        made = example.rule
+        kind = "auto" if "auto" in made.kinds else sorted(made.kinds)[0]
+        hit = any(finding.finding.rule == made.rule.id for finding in engine.hits(Examined("example", example.text, kind)))
+        if hit is not example.wanted:
+            verb = "does not match" if example.wanted else "matches"
+            problems.append(LawProblem(example.path, example.line, f"`{made.rule.id}` {verb} its example `{example.text}`", "mend the rule or the example"))
+    return problems
+
+
+_LOADED: dict[tuple[tuple[str, bytes], ...], Engine] = {}
+
+
+def load_packs(files: Mapping[str, bytes]) -> Engine:
+    """Load and prove all packs; LawFault lists every problem with its file and line. The last few loads are kept."""
+    key = tuple(sorted(files.items()))
+    kept = _LOADED.get(key)
+    if kept is not None:
+        return kept
+    loaded = read_packs(files)
+    if loaded.problems:
+        raise LawFault(loaded.problems)
+    engine = Engine(loaded)
+    problems = prove(engine, loaded.examples)
+    if problems:
+        raise LawFault(problems)
+    while len(_LOADED) >= 4:
+        _LOADED.pop(next(iter(_LOADED)))
+    _LOADED[key] = engine
+    return engine

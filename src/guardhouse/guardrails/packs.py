@@ -10,48 +10,76 @@ import re2
 import yaml
 
 from guardhouse.errors import LawFault, LawProblem
+from guardhouse.guardrails.match import QUIET, Form, parse_form
+from guardhouse.guardrails.overrides import Override, read_overrides
+from guardhouse.guardrails.programs import Program, read_program
 from guardhouse.guardrails.text import Rule
 from guardhouse.model import canonical
 
 SEVERITIES = ("log", "warn", "approval_required", "block")
 KINDS = ("shell", "sql", "file", "prose", "auto")
 DEFAULT_KINDS = ("shell", "sql", "auto")
-_PACK_KEYS = frozenset({"pack", "category", "description", "protects", "rules"})
+PLACES = ("text", "units", "code")
+EVENTS = frozenset(
+    "size depth syntax program code stdin fetched decoded bomb reverse exfil exfil.variable secret.read hidden wrapper "
+    "sql.drop sql.drop.database sql.truncate sql.unbounded sql.role sql.grant sql.program sql.server sql.replace sql.alter "
+    "sql.temporary sql.detach sql.unread".split()
+)
+_PACK_KEYS = frozenset({"pack", "category", "description", "protects", "rules", "programs"})
 _RULE_KEYS = frozenset(
-    {
-        "id",
-        "pattern",
-        "kinds",
-        "severity",
-        "min_trust",
-        "reason",
-        "alternative",
-        "redact",
-        "must_match",
-        "must_pass",
-        "category",
-    }
+    "id pattern in argv unless escalate event kinds severity min_trust reason alternative redact must_match must_pass category".split()
 )
 
 
 @dataclass(frozen=True, slots=True)
-class PatternRule:
-    """A rule that is one RE2 pattern. `redact`: what it catches is a secret and is never recorded."""
+class LoadedRule:
+    """A rule and how it recognises: one of a pattern, forms of argv, or events.
+
+    `place`: where a pattern looks: the raw `text`, the `units` that would run, or interpreter `code`.
+    `redact`: what the pattern catches is a secret and is never recorded.
+    """
 
     rule: Rule
-    pattern: Any
-    source: str
     kinds: frozenset[str]
+    pattern: Any = None
+    source: str = ""
+    place: str = "text"
+    forms: tuple[Form, ...] = ()
+    unless: tuple[Form, ...] = ()
+    escalate: tuple[tuple[Form, str], ...] = ()
+    events: frozenset[str] = frozenset()
     redact: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A text that a rule must or must not match, and where it stands."""
+
+    path: str
+    line: int
+    rule: LoadedRule
+    text: str
+    wanted: bool
+
+
 @dataclass(slots=True)
+class Loaded:
+    """Everything that the files say."""
+
+    rules: list[LoadedRule] = field(default_factory=list)
+    programs: dict[str, Program] = field(default_factory=dict)
+    overrides: tuple[Override, ...] = ()
+    examples: list[Example] = field(default_factory=list)
+    problems: list[LawProblem] = field(default_factory=list)
+    digest: str = ""
+
+
 class _Reader:
     """One file being read; every problem is noted, so that all are told at once."""
 
-    path: str
-    problems: list[LawProblem] = field(default_factory=list)
-    lines: dict[int, int] = field(default_factory=dict)
+    def __init__(self, path: str, problems: list[LawProblem]) -> None:
+        self.path = path
+        self.problems = problems
 
     def note(self, line: int, message: str, remedy: str = "") -> None:
         self.problems.append(LawProblem(self.path, line, message, remedy))
@@ -59,12 +87,13 @@ class _Reader:
 
 def _compose(path: str, data: bytes) -> tuple[Any, list[int]]:
     """The file's value, and the line of each item of `rules`."""
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         text = data.decode("utf-8")
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=yaml.SafeLoader)):
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=loader)):
             raise LawFault([LawProblem(path, 0, "aliases are not read here", "write the value out")])
-        value = yaml.safe_load(text)
+        node = yaml.compose(text, Loader=loader)
+        value = yaml.constructor.SafeConstructor().construct_document(node) if node is not None else None  # type: ignore[no-untyped-call]
     except UnicodeDecodeError as error:
         raise LawFault([LawProblem(path, 0, "the file is not UTF-8", "save it as UTF-8")]) from error
     except yaml.MarkedYAMLError as error:
@@ -80,40 +109,70 @@ def _compose(path: str, data: bytes) -> tuple[Any, list[int]]:
     return value, lines
 
 
-def read_packs(files: Mapping[str, bytes]) -> tuple[tuple[PatternRule, ...], str]:
-    """All rules of all packs in order of path, and one digest over what they say. LawFault lists every problem."""
-    rules: list[PatternRule] = []
-    problems: list[LawProblem] = []
+def read_packs(files: Mapping[str, bytes]) -> Loaded:
+    """Everything in the files in order of path, with every problem noted (examples are not run here)."""
+    loaded = Loaded()
     seen: dict[str, str] = {}
     said: dict[str, Any] = {}
+    overrides: list[tuple[str, Any]] = []
     for path in sorted(files):
-        if not path.endswith((".yaml", ".yml")) or path.endswith("overrides.yaml"):
+        if not path.endswith((".yaml", ".yml")):
             continue
         try:
             value, lines = _compose(path, files[path])
         except LawFault as fault:
-            problems.extend(fault.problems)
+            loaded.problems.extend(fault.problems)
             continue
-        reader = _Reader(path)
-        for made, line in _rules(reader, value, lines):
+        said[path] = value
+        if path.endswith("overrides.yaml"):
+            overrides.append((path, value))
+            continue
+        reader = _Reader(path, loaded.problems)
+        if isinstance(value, dict) and "programs" in value:
+            _programs(reader, value["programs"], loaded.programs)
+            if "rules" not in value:
+                continue
+        for made, line, item in _rules(reader, value, lines):
             if made.rule.id in seen:
-                reader.note(
-                    line,
-                    f"the rule `{made.rule.id}` stands in {seen[made.rule.id]} already",
-                    "give it an id of its own",
-                )
+                reader.note(line, f"the rule `{made.rule.id}` stands in {seen[made.rule.id]} already", "give it an id of its own")
                 continue
             seen[made.rule.id] = f"{path}:{line}"
-            _examples(reader, line, made, value["rules"][lines.index(line)])
-            rules.append(made)
-        problems.extend(reader.problems)
-        said[path] = value
-    if problems:
-        raise LawFault(problems)
-    return tuple(rules), canonical.digest(canonical.encode(said))
+            _examples(reader, line, made, item, loaded.examples)
+            loaded.rules.append(made)
+    known = {made.rule.id: made.rule for made in loaded.rules}
+    for path, value in overrides:
+        ours, problems = read_overrides(path, value, 1, known)
+        loaded.overrides += ours
+        loaded.problems.extend(problems)
+    if not loaded.problems:
+        loaded.digest = canonical.digest(canonical.encode(_plain(said)))
+    return loaded
 
 
-def _rules(reader: _Reader, value: Any, lines: list[int]) -> list[tuple[PatternRule, int]]:
+def _plain(value: Any) -> Any:
+    """Dates (YAML reads them) as text, so that the value is plain JSON."""
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
+    return value.isoformat() if hasattr(value, "isoformat") else value
+
+
+def _programs(reader: _Reader, value: Any, programs: dict[str, Program]) -> None:
+    if not isinstance(value, dict):
+        reader.note(1, "`programs` is a mapping of names to what they do")
+        return
+    for names, item in value.items():
+        try:
+            made = read_program(item)
+        except (ValueError, TypeError) as error:
+            reader.note(1, f"the program `{names}`: {error}", "see docs/guardrails.md")
+            continue
+        for name in str(names).split():
+            programs[name] = made
+
+
+def _rules(reader: _Reader, value: Any, lines: list[int]) -> list[tuple[LoadedRule, int, Mapping[str, Any]]]:
     if not isinstance(value, dict) or not isinstance(value.get("rules"), list):
         reader.note(1, "a pack is a mapping with `pack`, `category` and `rules`", "see docs/guardrails.md")
         return []
@@ -127,20 +186,22 @@ def _rules(reader: _Reader, value: Any, lines: list[int]) -> list[tuple[PatternR
     for item, line in zip(value["rules"], lines, strict=True):
         rule = _rule(reader, line, item, pack, category, protects=value.get("protects") is True)
         if rule is not None:
-            made.append((rule, line))
+            made.append((rule, line, item))
     return made
 
 
-def _rule(reader: _Reader, line: int, item: Any, pack: str, category: str, *, protects: bool) -> PatternRule | None:
+def _rule(reader: _Reader, line: int, item: Any, pack: str, category: str, *, protects: bool) -> LoadedRule | None:
     before = len(reader.problems)
     if not isinstance(item, dict):
         reader.note(line, "a rule is a mapping")
         return None
     for key in item.keys() - _RULE_KEYS:
         reader.note(line, f"unknown key `{key}`", f"known: {', '.join(sorted(_RULE_KEYS))}")
-    for key in ("id", "pattern", "severity", "reason"):
+    for key in ("id", "severity", "reason"):
         if not isinstance(item.get(key), str) or not item[key].strip():
             reader.note(line, f"the rule lacks `{key}`", f"add `{key}` as text")
+    if sum(key in item for key in ("pattern", "argv", "event")) != 1:
+        reader.note(line, "a rule has one of `pattern`, `argv` and `event`", "keep one")
     if item.get("severity") not in SEVERITIES:
         reader.note(line, "`severity` is not one of " + ", ".join(SEVERITIES))
     trust = item.get("min_trust", 4)
@@ -149,14 +210,9 @@ def _rule(reader: _Reader, line: int, item: Any, pack: str, category: str, *, pr
     kinds = item.get("kinds", list(DEFAULT_KINDS))
     if not isinstance(kinds, list) or not kinds or any(kind not in KINDS for kind in kinds):
         reader.note(line, "`kinds` is a list of " + ", ".join(KINDS))
+    if item.get("in", "text") not in PLACES:
+        reader.note(line, "`in` is one of " + ", ".join(PLACES))
     if len(reader.problems) > before:
-        return None
-    try:
-        pattern = re2.compile(item["pattern"])
-    except re2.error as error:
-        reader.note(
-            line, f"not an RE2 pattern: {error.args[0]!s}"[:200], "RE2 has no look-around and no back-references"
-        )
         return None
     rule = Rule(
         id=item["id"],
@@ -168,19 +224,47 @@ def _rule(reader: _Reader, line: int, item: Any, pack: str, category: str, *, pr
         alternative=str(item.get("alternative", "")),
         protects=protects,
     )
-    return PatternRule(rule, pattern, item["pattern"], frozenset(kinds), item.get("redact") is True)
+    shared = {"rule": rule, "kinds": frozenset(kinds), "redact": item.get("redact") is True}
+    try:
+        if "pattern" in item:
+            return LoadedRule(**shared, pattern=re2.compile(str(item["pattern"]), options=QUIET), source=str(item["pattern"]), place=item.get("in", "text"))
+        if "event" in item:
+            names = frozenset(_texts(item["event"]))
+            if names - EVENTS:
+                reader.note(line, f"no event `{min(names - EVENTS)}`", "known: " + ", ".join(sorted(EVENTS)))
+                return None
+            return LoadedRule(**shared, events=names)
+        return LoadedRule(
+            **shared,
+            forms=tuple(map(parse_form, _texts(item["argv"]))),
+            unless=tuple(map(parse_form, _texts(item.get("unless", [])))),
+            escalate=tuple(_escalation(one) for one in item.get("escalate", [])),
+        )
+    except re2.error as error:
+        reader.note(line, f"not an RE2 pattern: {error.args[0]!s}"[:200], "RE2 has no look-around and no back-references")
+    except (ValueError, TypeError, KeyError) as error:
+        reader.note(line, f"`{item['id']}`: {error}"[:300], "see the grammar of forms in docs/guardrails.md")
+    return None
 
 
-def _examples(reader: _Reader, line: int, made: PatternRule, item: Mapping[str, Any]) -> None:
-    """Run a rule's own examples: at least two that must match and two that must pass."""
+def _texts(value: Any) -> list[str]:
+    listed = [value] if isinstance(value, str) else value
+    if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        raise ValueError("a text or a list of texts is wanted")
+    return listed
+
+
+def _escalation(value: Any) -> tuple[Form, str]:
+    if not isinstance(value, dict) or value.keys() != {"when", "to"} or value["to"] not in SEVERITIES:
+        raise ValueError("an escalation has `when` (a form) and `to` (a severity)")
+    return parse_form(value["when"]), value["to"]
+
+
+def _examples(reader: _Reader, line: int, made: LoadedRule, item: Mapping[str, Any], into: list[Example]) -> None:
+    """Note a rule's own examples: at least two that must match and two that must pass."""
     for key, wanted in (("must_match", True), ("must_pass", False)):
         examples = item.get(key, [])
         if not isinstance(examples, list) or len(examples) < 2 or any(not isinstance(one, str) for one in examples):
-            reader.note(
-                line, f"`{made.rule.id}` needs at least two texts under `{key}`", "a rule proves itself when it loads"
-            )
+            reader.note(line, f"`{made.rule.id}` needs at least two texts under `{key}`", "a rule proves itself when it loads")
             continue
-        for example in examples:
-            if bool(made.pattern.search(example)) is not wanted:
-                verb = "does not match" if wanted else "matches"
-                reader.note(line, f"`{made.rule.id}` {verb} its example `{example}`", "mend the pattern or the example")
+        into.extend(Example(reader.path, line, made, text, wanted) for text in examples)

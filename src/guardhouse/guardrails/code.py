@@ -1,0 +1,183 @@
+"""What an interpreter's literal code would do, said as shell commands, so that one set of rules judges both."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shlex
+import warnings
+
+MOST_CODE = 8 * 1024
+MOST_CALLS = 40
+_STRING = r"""(?:[rbfu]{0,2}(?P<q>['"`])(?P<s>(?:\\.|(?!(?P=q)).)*)(?P=q))"""
+_SHELL = re.compile(
+    r"(?:\b(?:os\.)?(?:system|popen|getoutput|getstatusoutput|exec|execSync|spawnSync?|execFileSync?|shell_exec|passthru|proc_open|run|call|check_call|check_output|Popen|sh|backtick|IO\.popen|Open3\.\w+|os\.execute|capture2e?)|Command::new)"
+    r"\s*[\(\s]\s*" + _STRING, re.S
+)
+_LISTED = re.compile(r"\b(?:run|call|check_call|check_output|Popen|execv[pe]*|spawn[lvpe]*|spawnSync|execFile(?:Sync)?|system|exec)\s*\(\s*(?:['\"][\w/.-]+['\"]\s*,\s*)?[\[\(]([^\]\)]{1,500})[\]\)]", re.S)
+_ARGS = re.compile(r"\b(?:spawn(?:Sync)?|execFile(?:Sync)?|execl[pe]*)\s*\(\s*(['\"])([\w/.-]+)\1\s*,\s*\[([^\]]{1,500})\]", re.S)
+_SEVERAL = re.compile(r"\b(?:system|exec|spawn|execlp?|execvp?)\s*\(?\s*((?:['\"][^'\"\n]{1,200}['\"]\s*,\s*)+['\"][^'\"\n]{1,200}['\"])")
+_BACKTICK = re.compile(r"`([^`\n]{1,1000})`|%x[\(\{\[]([^\)\}\]]{1,1000})|\bqx\s*[\(\{\[/]([^\)\}\]/]{1,1000})")
+_RECURSIVE = r"(?:shutil\.rmtree|rmtree|remove_tree|rmSync|rmdirSync|fs\.rm|fs\.rmdir|promises\.rm|removeSync|rimraf(?:Sync|\.sync)?|FileUtils\.(?:rm_rf|rm_r|remove_dir|remove_entry_secure|rmtree)|Deno\.remove(?:Sync)?|del_tree|RemoveAll|deltree|remove_dir_all)"
+_SINGLE = r"(?:os\.(?:remove|unlink|rmdir|removedirs)|unlink(?:Sync)?|fs\.unlink|File\.(?:delete|unlink)|rmdir|Path(?:name)?)"
+_CALL_PATH = r"\s*\(?\s*(?:Path\()?(?:os\.path\.expanduser\()?\s*"
+_REMOVED = re.compile(r"\b" + _RECURSIVE + _CALL_PATH + r"(?:" + _STRING + r"|(?P<v>[\w$.@]+(?:\([^)]*\))?))", re.S)
+_UNLINKED = re.compile(r"\b" + _SINGLE + _CALL_PATH + _STRING + r"(?P<after>[^\n;]{0,40})", re.S)
+_WRITTEN = re.compile(r"\b(?:open|fopen|file_put_contents|writeFile(?:Sync)?|appendFile(?:Sync)?|createWriteStream|File\.(?:write|open)|truncate(?:Sync)?)\s*\(?\s*" + _STRING + r"(?P<after>[^\n;]{0,30})", re.S)
+_READ = re.compile(r"\b(?:open|readFile(?:Sync)?|file_get_contents|File\.(?:read|readlines|open)|IO\.read|readlines?|read_text|Path|createReadStream|slurp|copyfile|copy2?|copyFile(?:Sync)?|move|rename(?:Sync)?)\s*\(?\s*(?:os\.path\.expanduser\(\s*)?" + _STRING, re.S)
+_ENCODED = re.compile(r"(?:b64decode|atob|Buffer\.from|decode64|base64_decode|fromhex|unhexlify)\s*\(\s*[rb]?(['\"])([A-Za-z0-9+/=_-]{8,4000})\1")
+_RUNS_MADE = re.compile(r"\b(?:exec|eval|os\.system|system|subprocess\.\w+|popen|execSync|Popen|Function|compile|instance_eval)\s*\(?\s*(?:__import__\(|base64|b64decode|bytes|codecs|zlib|marshal|atob|Buffer|requests|urllib|urlopen|chr\(|''\.join|\"\"\.join|decode|unhexlify|open\(|eval\()", re.S)
+_FETCHED = re.compile(r"\b(?:exec|eval|os\.system|system|Function)\s*\(.{0,120}(?:urlopen|requests\.get|urllib|http\.get|fetch\(|open-uri|Net::HTTP|LWP)", re.S)
+_SOCKET_SHELL = re.compile(r"(?:socket|Socket|fsockopen|TCPSocket|net\.connect|net\.Socket|IO::Socket).{0,600}(?:/bin/(?:ba|z|da|k)?sh|dup2|pty\.spawn|exec\b|spawn)|pty\.spawn\(\s*['\"](?:/bin/)?(?:ba|z)?sh", re.S)
+_BOMB = re.compile(r"while\s*(?:True|1|\(1\)|\(true\))\s*[:{]\s*(?:os\.)?fork|fork\s+while\s+(?:fork|1)|while\s+1\s*\{\s*fork|loop\s*\{\s*fork|fork\(\)\s*while")
+_WIPES = re.compile(r"/dev/(?:[shv]d[a-z]|nvme\d|disk\d)")
+
+
+def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
+    """Shell commands with the same effects as the calls this code makes, and the names of events seen in it."""
+    code = code[:MOST_CODE]
+    made: list[str] = []
+    events: list[str] = []
+    folded = _folded(code) if lang == "python" else code
+    for source in {code, folded}:
+        for match in _SHELL.finditer(source):
+            made.append(_unquote(match["s"]))
+        for match in _LISTED.finditer(source):
+            listed = _literals(match[1])
+            if listed:
+                made.append(shlex.join(listed))
+        for match in _ARGS.finditer(source):
+            made.append(shlex.join([match[2], *_literals(match[3])]))
+        for match in _SEVERAL.finditer(source):
+            made.append(shlex.join(_literals(match[1])))
+        for match in _REMOVED.finditer(source):
+            made.append(f"rm -rf {shlex.quote(_unquote(match['s']))}" if match["s"] is not None else _named_target(match["v"]))
+        for match in _UNLINKED.finditer(source):
+            if match[0].startswith("Path") and ".unlink" not in match["after"] and ".rmdir" not in match["after"]:
+                continue
+            made.append(f"rm {shlex.quote(_unquote(match['s']))}")
+        for match in _WRITTEN.finditer(source):
+            if re.search(r"['\"][wax]b?\+?['\"]|write|append|put|trunc", match[0] + match["after"]):
+                made.append(f": > {shlex.quote(_unquote(match['s']))}")
+        for match in _READ.finditer(source):
+            made.append(f"cat {shlex.quote(_unquote(match['s']))}")
+    if lang in ("ruby", "perl", "php"):
+        for match in _BACKTICK.finditer(code):
+            made.append(next(filter(None, match.groups()), ""))
+    if lang == "awk":
+        for match in re.finditer(r'\bsystem\s*\(\s*"((?:\\.|[^"])*)"|(?:print[^|{}]*)?\|\s*"((?:\\.|[^"])*)"|"((?:\\.|[^"])*)"\s*\|\s*getline', code):
+            made.append(_unquote(next(filter(None, match.groups()), "")))
+    for match in _ENCODED.finditer(code):
+        inner = _undone(match[2])
+        if inner:
+            made.append(inner)
+            if _RUNS_MADE.search(code) or "exec" in code or "system" in code:
+                events.append("decoded")
+    if _FETCHED.search(code):
+        events.append("fetched")
+    elif _RUNS_MADE.search(folded):
+        events.append("code")
+    if _SOCKET_SHELL.search(code):
+        events.append("reverse")
+    if _BOMB.search(code):
+        events.append("bomb")
+    if lang == "php" and re.search(r"-r\b|fsockopen", code) and "fsockopen" in code:
+        events.append("reverse")
+    return [one for one in dict.fromkeys(made) if one][:MOST_CALLS], events
+
+
+def _named_target(name: str | None) -> str:
+    name = name or ""
+    if name.startswith(("tmp", "temp", "tempfile")):
+        return ""
+    if re.match(r"(?:os\.path\.expanduser|Path\.home|os\.homedir|Dir\.home|homedir)", name):
+        return "rm -rf ~"
+    if re.match(r"(?:os\.getcwd|process\.cwd|Dir\.pwd)", name):
+        return "rm -rf ."
+    return 'rm -rf "$path"'
+
+
+def _literals(text: str) -> list[str]:
+    return [_unquote(match[2]) for match in re.finditer(r"(['\"])((?:\\.|(?!\1).)*)\1", text)]
+
+
+def _unquote(text: str) -> str:
+    return re.sub(r"\\(['\"`\\$ ])", r"\1", text).replace("\\n", "\n")
+
+
+def _undone(text: str) -> str:
+    import base64
+    import binascii
+
+    try:
+        data = bytes.fromhex(text) if re.fullmatch(r"(?:[0-9a-fA-F]{2})+", text) else base64.b64decode(text + "==")
+        return data.decode("utf-8")
+    except (ValueError, binascii.Error):
+        return ""
+
+
+def _folded(code: str) -> str:
+    """Python with constant string arithmetic folded, so that `'r' + 'm'` reads as what it is; itself where that fails."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            tree = ast.parse(code)
+        if sum(1 for _ in ast.walk(tree)) > 1500:
+            return code
+        return ast.unparse(_Fold().visit(tree))
+    except (SyntaxError, ValueError, RecursionError, MemoryError, TypeError):
+        return code
+
+
+class _Fold(ast.NodeTransformer):
+    def __init__(self) -> None:
+        self.names: dict[str, ast.Constant] = {}
+        self.modules: dict[str, str] = {}
+
+    def visit_Import(self, node: ast.Import) -> ast.AST:  # noqa: N802  the name is ast's
+        for alias in node.names:
+            if alias.asname:
+                self.modules[alias.asname] = alias.name
+        return node
+
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:  # noqa: N802  the name is ast's
+        for alias in node.names:
+            if alias.asname:
+                self.modules[alias.asname] = alias.name
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:  # noqa: N802  the name is ast's
+        self.generic_visit(node)
+        if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+                self.names[name] = node.value
+            elif isinstance(node.value, ast.Attribute):
+                self.modules[name] = ast.unparse(node.value)
+        return node
+
+    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802  the name is ast's
+        if isinstance(node.ctx, ast.Load):
+            if node.id in self.names:
+                return self.names[node.id]
+            if node.id in self.modules:
+                return ast.Name(self.modules[node.id], ast.Load())
+        return node
+
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:  # noqa: N802  the name is ast's
+        self.generic_visit(node)
+        left, right = node.left, node.right
+        if isinstance(node.op, ast.Add) and isinstance(left, ast.Constant) and isinstance(right, ast.Constant) and isinstance(left.value, str) and isinstance(right.value, str):
+            return ast.Constant((left.value + right.value)[:4000])
+        return node
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802  the name is ast's
+        self.generic_visit(node)
+        func = node.func
+        if isinstance(func, ast.Name) and func.id == "getattr" and len(node.args) >= 2 and isinstance(node.args[1], ast.Constant) and str(node.args[1].value).isidentifier():
+            return ast.Attribute(node.args[0], str(node.args[1].value), ast.Load())
+        if isinstance(func, ast.Name) and func.id == "__import__" and node.args and isinstance(node.args[0], ast.Constant):
+            return ast.Name(str(node.args[0].value), ast.Load())
+        if isinstance(func, ast.Name) and func.id == "chr" and node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, int) and 8 < node.args[0].value < 0xD800:
+            return ast.Constant(chr(node.args[0].value))
+        return node

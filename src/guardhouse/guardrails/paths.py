@@ -1,0 +1,191 @@
+"""What kind of place a path names: the root, a home, a system tree, a credential, the workspace, a build product."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from functools import lru_cache
+
+from guardhouse.guardrails.words import UNKNOWN
+
+CLASSES = frozenset(
+    {
+        "root",
+        "home",
+        "system",
+        "device",
+        "disk",
+        "git",
+        "credential",
+        "shellrc",
+        "schedule",
+        "temp",
+        "build",
+        "workspace",
+        "outside",
+        "here",
+        "dynamic",
+        "glob",
+        "account",
+        "memory",
+        "agentconf",
+        "project",
+        "remote",
+        "url",
+        "null",
+    }
+)
+_SYSTEM = re.compile(
+    r"/(?:etc|usr|bin|sbin|lib|lib32|lib64|libx32|boot|var|opt|sys|proc|dev|srv|run|private|System|Library|Applications|"
+    r"snap|nix|cores|Windows|mnt|media|Volumes|data|home|Users)(?:/.*)?",
+    re.S,
+)
+_BENIGN_SYSTEM = re.compile(r"/(?:dev/(?:null|stdout|stderr|stdin|tty|fd/\d+|zero|u?random|full)|proc/self/fd/\d+)")
+_HOME = re.compile(
+    r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+|/home|/Users)(?:/(?:\*|\.\*|\.\??\*)?)?|/home/\*.*|/Users/\*.*"
+)
+_IN_HOME = re.compile(r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)/.+", re.S)
+_DISK = re.compile(
+    r"/dev/(?:(?:[shv]|xv)d[a-z*?\[].*|nvme\d.*|mmcblk\d.*|r?disk\d.*|loop\d.*|md\d.*|dm-\d.*|mapper/.+|disk/.+|sd\*|vg.*|pmem.*|zd\d.*|nbd\d.*)"
+)
+_MEMORY = re.compile(r"/dev/(?:mem|kmem|port)|/proc/(?:kcore|kmem|\d+/mem|self/mem|\*/mem|[^/]+/environ|sysrq-trigger)")
+_TEMP = re.compile(r"/(?:private/)?(?:var/)?tmp/.+|/var/folders/.+|/dev/shm/.+", re.S)
+_ACCOUNT = re.compile(
+    r"/etc/(?:g?shadow-?|master\.passwd|security/opasswd|sudoers(?:\.d)?(?:/.*)?|passwd-?|group-?|pam\.d(?:/.*)?|krb5\.keytab|ld\.so\.preload)"
+)
+_CREDENTIAL = re.compile(
+    r"(?:^|.*/)(?:"
+    r"\.ssh(?:/(?!known_hosts$|config$|authorized_keys$|[^/]*\.pub$).*)?"
+    r"|[^/]*id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?(?!\.pub)"
+    r"|\.aws(?:/(?:credentials|sso/.*|cli/cache.*|\*|config))?|\.azure(?:/.*)?|\.config/gcloud(?:/.*)?|\.kube(?:/config.*)?"
+    r"|\.docker/config\.json|\.netrc|\.pgpass|\.my\.cnf|\.mylogin\.cnf|\.npmrc|\.yarnrc\.yml|\.pypirc|\.gem/credentials|\.cargo/credentials(?:\.toml)?"
+    r"|\.git-credentials|\.config/git/credentials|\.config/gh(?:/hosts\.yml)?|\.config/hub|\.config/glab-cli(?:/.*)?|\.gnupg(?:/.*)?|\.password-store(?:/.*)?|\.vault-token"
+    r"|\.terraform\.d/credentials.*|\.terraformrc|\.m2/settings(?:-security)?\.xml|\.gradle/gradle\.properties|\.config/helm/.*|\.helm/repository/repositories\.yaml"
+    r"|\.circleci/cli\.yml|\.s3cfg|\.boto|\.config/rclone/rclone\.conf|rclone\.conf|\.config/doctl/.*|\.config/heroku/.*|\.databrickscfg|\.snowsql/config"
+    r"|\.cache/huggingface/token|\.huggingface/token|\.kaggle/kaggle\.json|\.age/.*|[^/]*\.(?:kdbx?|p12|pfx|jks|keystore|ppk|agekey)"
+    r"|\.config/(?:op|bitwarden.*|sops)/.*|\.config/sops|[^/]*(?:private|server|client|tls|ssl|host|ca|rsa|ec|master|secret|signing)[_.-]?key(?:\.(?:pem|key|txt|json))?"
+    r"|(?:server|tls|ssl|host|ca|privkey|private)[^/]*\.key|privkey[^/]*\.pem|[^/]*private[^/]*\.pem|ssh_host_[^/]*_key"
+    r"|credentials(?:\.(?:json|ya?ml|toml|ini|csv|xml))?|[^/]*service[_-]?account[^/]*\.json|[^/]*client_secret[^/]*\.json|secrets?\.(?:json|ya?ml|toml|env|txt)"
+    r"|\.env(?:\.(?!example|sample|template|dist|schema)[\w.-]+)?|\.envrc|\.htpasswd|shadow\.bak|master\.key"
+    r"|wireguard/.+|swanctl/.+|ipsec\.secrets|krb5cc_.*|system-connections/.*|kubelet/pki/.*|etc/kubernetes/(?:admin\.conf|pki/.*)|ssl/private(?:/.*)?"
+    r"|run/secrets/.+|serviceaccount/token|Login Data.*|Cookies(?:\.sqlite)?|logins\.json|key[34]\.db|cookies\.sqlite|Keychains?(?:/.*)?|login\.keychain.*"
+    r"|\.bash_history|\.zsh_history|\.psql_history|\.mysql_history|\.python_history|\.node_repl_history"
+    r"|\.claude/\.credentials\.json|\.codex/auth\.json|\.gemini/oauth_creds\.json|\.config/github-copilot/.*"
+    r"|\.electrum/.*|\.bitcoin/wallet.*|wallet\.dat|\.ethereum/keystore.*|\.config/solana/id\.json|\.local/share/keyrings(?:/.*)?|\.terraform/terraform\.tfstate|SAM|ntds\.dit"
+    r")$",
+    re.S,
+)
+_SHELLRC = re.compile(
+    r"(?:.*/)?(?:\.bashrc|\.bash_profile|\.bash_login|\.bash_logout|\.profile|\.zshrc|\.zshenv|\.zprofile|\.zlogin|\.config/fish/config\.fish|\.ssh/authorized_keys2?"
+    r"|\.ssh/config|\.ssh/rc|\.xinitrc|\.xsession|\.config/autostart/.*|LaunchAgents/.*|LaunchDaemons/.*|\.gitconfig|\.config/git/config|\.inputrc|\.vimrc|\.pam_environment"
+    r"|\.config/systemd/user/.*|\.tmux\.conf)|/etc/(?:profile|profile\.d/.*|bash\.bashrc|zsh/.*|environment|rc\.local|init\.d/.*|ld\.so\.conf.*)"
+)
+_SCHEDULE = re.compile(
+    r"/etc/cron.*|/var/spool/cron.*|/etc/systemd/.*|/usr/lib/systemd/.*|/lib/systemd/.*|/etc/anacrontab"
+)
+_AGENTCONF = re.compile(
+    r"(?:.*/)?(?:\.claude(?:\.json|/(?:settings(?:\.local)?\.json|hooks?(?:/.*)?|CLAUDE\.md))?|\.codex(?:/(?:config\.toml|hooks\.json|rules.*))?|\.gemini(?:/settings\.json)?"
+    r"|\.cursor/(?:hooks\.json|mcp\.json|permissions\.json|cli-config\.json)|\.mcp\.json|\.guardhouse\.ya?ml|\.git/hooks(?:/.*)?)"
+)
+_GIT = re.compile(r"(?:.*/)?\.git(?:/.*)?")
+_BUILD = re.compile(
+    r"(?:.*/)?(?:node_modules|dist|build|out|target|__pycache__|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.tox|\.nox|\.venv|venv|\.next|\.nuxt|\.turbo|\.parcel-cache"
+    r"|\.gradle|coverage|htmlcov|\.coverage|\.cache|\.eggs|[^/]*\.egg-info|\.terraform|tmp|temp|\.tmp|cmake-build-[^/]*|bin|obj|\.svelte-kit|storybook-static|logs?|[^/]*\.(?:pyc|pyo|o|log|tmp|class|bak|swp|orig))(?:/[^.].*|/\*|/)?"
+)
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]?\*?")
+_URL = re.compile(r"[a-z][a-z0-9+.-]*://")
+_REMOTE = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//).*")
+
+
+def resolve(path: str, cwd: str) -> str:
+    """The path seen from `cwd`, with `..` and doubled slashes folded; `~` stays at its start."""
+    if path.startswith("~") or path.startswith(UNKNOWN):
+        head, _, rest = path.partition("/")
+        folded = posixpath.normpath(rest) if rest else ""
+        if folded.startswith(".."):
+            return "/"
+        return f"{head}/{folded}" if folded not in ("", ".") else head
+    if not path.startswith("/") and cwd not in ("", "."):
+        if cwd.startswith("~"):
+            return resolve(f"{cwd}/{path}", "")
+        path = f"{cwd}/{path}"
+    made = posixpath.normpath(path) if path else ""
+    return made[1:] if made.startswith("//") else made
+
+
+@lru_cache(maxsize=8192)
+def classes(text: str, cwd: str = "", workspace: str = "") -> frozenset[str]:
+    """The classes of a path as written in a command run in `cwd`. An empty `workspace` counts relative paths as inside."""
+    if not text:
+        return frozenset()
+    if len(text) > 4096:
+        return frozenset({"dynamic"})
+    found: set[str] = set()
+    if UNKNOWN in text:
+        found.add("dynamic")
+        if text.startswith(UNKNOWN) and (len(text) == 1 or text[1] != "/"):
+            return frozenset(found | _named(text.replace(UNKNOWN, "x")))
+    if any(mark in text for mark in "*?["):
+        found.add("glob")
+    if _URL.match(text):
+        if text.startswith("file://"):
+            return classes("/" + text[7:].lstrip("/"), cwd, workspace)
+        return frozenset({"url"})
+    path = resolve(text.removeprefix("./") if text not in ("./",) else ".", cwd)
+    if (
+        _WINDOWS.fullmatch(path)
+        or path in ("/", "/*", "/.*", "/?*", "//")
+        or re.fullmatch(r"/(?:\*|\?+|\[.*\])+/?.*", path)
+    ):
+        found.add("root")
+    if _HOME.fullmatch(path) or (path in (".", "*") and _HOME.fullmatch(cwd or "x")):
+        found.add("home")
+    benign = _BENIGN_SYSTEM.fullmatch(path) is not None
+    if path == "/dev/null":
+        found.add("null")
+    if _DISK.fullmatch(path):
+        found.add("disk")
+    if path.startswith("/dev/") and not benign:
+        found.add("device")
+    if _MEMORY.fullmatch(path):
+        found.add("memory")
+    named = _named(path)
+    found |= named
+    temp = _TEMP.fullmatch(path) is not None or path in ("/tmp", "/var/tmp")
+    inside = bool(workspace) and (path == workspace or path.startswith(workspace.rstrip("/") + "/"))
+    in_home = _IN_HOME.fullmatch(path) is not None
+    if temp and not (path.startswith("/tmp/..")):
+        found.add("temp")
+    elif _SYSTEM.fullmatch(path) and not benign and not inside and not in_home and "home" not in found:
+        found.add("system")
+    if not path.startswith(("/", "~", UNKNOWN)) or inside:
+        if path.startswith(".."):
+            found.add("outside")
+        else:
+            found.add("workspace")
+            if path in (".", "*", "./*", ".*", "", "**", "**/*") or (inside and path == workspace):
+                found.add("here")
+    elif not temp and not benign:
+        found.add("outside")
+    if _BUILD.fullmatch(path) and "system" not in found and "home" not in found and "root" not in found:
+        found.add("build")
+    if _REMOTE.fullmatch(text) and not _WINDOWS.match(text):
+        found.add("remote")
+    return frozenset(found)
+
+
+def _named(path: str) -> set[str]:
+    found = set()
+    if _ACCOUNT.fullmatch(path) or path.endswith(("/etc/shadow", "/etc/gshadow", "/etc/sudoers")):
+        found.add("account")
+    if _CREDENTIAL.match(path):
+        found.add("credential")
+    if _SHELLRC.fullmatch(path):
+        found.add("shellrc")
+    if _SCHEDULE.fullmatch(path):
+        found.add("schedule")
+    if _AGENTCONF.fullmatch(path):
+        found.add("agentconf")
+    if _GIT.fullmatch(path):
+        found.add("git")
+    return found

@@ -1,0 +1,161 @@
+"""What SQL would do, by its structure: the names of events for rules to subscribe to."""
+
+from __future__ import annotations
+
+import logging
+import re
+from typing import Any
+
+import re2
+import sqlglot
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+
+MOST_SQL = 16 * 1024
+MOST_STATEMENTS = 100
+MOST_NESTING = 60
+logging.getLogger("sqlglot").setLevel(logging.ERROR)
+
+STARTS = re.compile(
+    r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:SELECT\s|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|DROP\s+(?:TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER|ROLE|FUNCTION|TRIGGER|COLUMN|OWNED|MATERIALIZED|SEQUENCE|TYPE|EXTENSION|PROCEDURE|TABLESPACE)\b|"
+    r"TRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[\]]+|ALTER\s+(?:TABLE|USER|ROLE|DATABASE|SYSTEM|SCHEMA)\s|CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP\w*\s+)?(?:TABLE|DATABASE|INDEX|VIEW|USER|ROLE|FUNCTION|SCHEMA)\s|GRANT\s|REVOKE\s|WITH\s+\w+\s+AS\s*\(|"
+    r"MERGE\s+INTO\s|COPY\s+\w+\s|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?\s+(?:IMMEDIATE|xp_|sp_)|REPLACE\s+INTO\s|CALL\s+\w+|SHUTDOWN\b|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s)",
+    re.I | re.S,
+)
+_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
+_LITERAL = re.compile(r"'(?:''|[^'])*'", re.S)
+_FALLBACK = [
+    ("sql.drop", r"(?i)\bDROP\s+(?:TABLE|VIEW|INDEX|MATERIALIZED|FUNCTION|SEQUENCE|TYPE|TRIGGER|EXTENSION|PROCEDURE|COLUMN|CONSTRAINT|PARTITION|POLICY)\b"),
+    ("sql.drop.database", r"(?i)\bDROP\s+(?:DATABASE|SCHEMA|KEYSPACE|CATALOG|TABLESPACE|OWNED|WAREHOUSE|STAGE)\b"),
+    ("sql.role", r"(?i)\bDROP\s+(?:USER|ROLE|LOGIN)\b|\bALTER\s+(?:USER|ROLE|LOGIN)\b|\bCREATE\s+(?:USER|ROLE|LOGIN)\b[^;]*\bSUPERUSER\b|\bSET\s+PASSWORD\b"),
+    ("sql.truncate", r"(?i)\bTRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[]"),
+    ("sql.grant", r"(?i)\bGRANT\b[^;]*\bTO\b|\bREVOKE\b[^;]*\bFROM\b"),
+    ("sql.program", r"(?i)\bCOPY\b[^;]*\bPROGRAM\b|\bxp_cmdshell\b|\bsys_exec\b|\blo_export\b|\bINTO\s+(?:OUTFILE|DUMPFILE)\b|\bpg_read_(?:binary_)?file\b|\bLOAD_FILE\s*\(|\bload_extension\s*\(|\bdblink_exec\b|\bpg_write_file\b"),
+    ("sql.server", r"(?i)\bpg_terminate_backend\b|\bSHUTDOWN\b|\bALTER\s+SYSTEM\b|\bpg_cancel_backend\b|\bRESET\s+MASTER\b|\bPURGE\s+BINARY\b|\bFLUSH\s+PRIVILEGES\b|\bALTER\s+DATABASE\b|\bKILL\s+\d"),
+    ("sql.replace", r"(?i)\bCREATE\s+OR\s+REPLACE\s+TABLE\b|\bINSERT\s+OVERWRITE\b"),
+    ("sql.alter", r"(?i)\bALTER\s+TABLE\b[^;]*\b(?:DROP|RENAME|DISABLE\s+(?:TRIGGER|ROW))\b"),
+    ("sql.detach", r"(?i)\bDETACH\s+(?:TABLE|PARTITION|DATABASE)\b"),
+    ("sql.unbounded", r"(?i)\b(?:DELETE\s+FROM\s+[\w\"`.\[\]]+|UPDATE\s+[\w\"`.\[\]]+\s+SET\s+[^;]*?)\s*(?:;|$)"),
+    ("sql.unbounded", r"(?i)\b(?:DELETE\s+FROM|UPDATE)\b[^;]*\bWHERE\s+\(?\s*(?:1\s*=\s*1|TRUE|1|'1'\s*=\s*'1')\s*\)?\s*(?:;|$|\bOR\b)"),
+]
+_COMPILED = [(name, re2.compile(pattern)) for name, pattern in _FALLBACK]
+_BODY = re.compile(r"\$(\w*)\$(.*?)\$\1\$", re.S)
+_EXECUTED = re.compile(r"\b(?:EXECUTE|EXEC|PREPARE\s+\w+\s+FROM)\s*(?:IMMEDIATE\s*)?\(?\s*[NE]?'((?:''|[^'])+)'", re.I)
+
+
+def events(text: str, depth: int = 0) -> tuple[list[str], bool]:
+    """The names of what this SQL does, and whether its structure was understood. Never raises."""
+    if len(text) > MOST_SQL:
+        return ["size"], False
+    found: list[str] = []
+    plain = re.sub(r"(?m)^\s*\\\S.*$|^\s*\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$", "", text)
+    if depth < 3:
+        for match in list(_BODY.finditer(plain))[:10]:
+            inner, _ = events(re.sub(r"(?i)\b(?:BEGIN|END|LOOP|THEN|DECLARE)\b", ";", match[2]), depth + 1)
+            found += [name for name in inner if name != "size"]
+        for made in list(_EXECUTED.finditer(plain))[:10]:
+            found += events(made[1].replace("''", "'"), depth + 1)[0]
+    nested = _BODY.sub("'body'", plain)
+    if nested.count("(") > MOST_NESTING or nested.count(";") > MOST_STATEMENTS or len(nested) > 4096:
+        return [*found, *_fallback(nested)], False
+    understood = True
+    try:
+        for statement in sqlglot.parse(nested, error_level=sqlglot.ErrorLevel.RAISE):
+            if statement is not None:
+                found += _statement(statement)
+    except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError):
+        understood = False
+    found += _fallback(nested) if not understood else _always(nested)
+    return list(dict.fromkeys(found)), understood
+
+
+def _fallback(text: str) -> list[str]:
+    bare = _LITERAL.sub("''", _COMMENT.sub(" ", text))
+    return [name for name, pattern in _COMPILED if pattern.search(bare)]
+
+
+def _always(text: str) -> list[str]:
+    """What sqlglot reads as an opaque command or an ordinary function."""
+    bare = _LITERAL.sub("''", _COMMENT.sub(" ", text))
+    return [name for name, pattern in _COMPILED if name in ("sql.program", "sql.server", "sql.role", "sql.grant", "sql.replace", "sql.detach") and pattern.search(bare)]
+
+
+def _statement(tree: Any) -> list[str]:
+    found: list[str] = []
+    for node in tree.walk():
+        if isinstance(node, exp.Drop):
+            kind = str(node.args.get("kind") or "").upper()
+            if kind in ("DATABASE", "SCHEMA", "CATALOG", "TABLESPACE", "KEYSPACE"):
+                found.append("sql.drop.database")
+            elif kind in ("USER", "ROLE", "LOGIN"):
+                found.append("sql.role")
+            elif isinstance(node.parent, exp.Alter):
+                found.append("sql.alter")
+            elif node.args.get("temporary"):
+                found.append("sql.temporary")
+            else:
+                found.append("sql.drop")
+        elif isinstance(node, exp.TruncateTable):
+            found.append("sql.truncate")
+        elif isinstance(node, exp.Delete | exp.Update):
+            if _everything(node.args.get("where")) and not node.args.get("limit"):
+                found.append("sql.unbounded")
+        elif isinstance(node, exp.Merge):
+            if re.search(r"(?i)WHEN\s+MATCHED\s+THEN\s+DELETE", node.sql()):
+                found.append("sql.unbounded")
+        elif isinstance(node, exp.Create):
+            if node.args.get("replace") and str(node.args.get("kind")).upper() in ("TABLE", "DATABASE", "SCHEMA"):
+                found.append("sql.replace")
+        elif isinstance(node, exp.Alter):
+            actions = node.args.get("actions") or []
+            if any(isinstance(action, exp.Drop | exp.AlterRename | exp.RenameColumn) for action in actions):
+                found.append("sql.alter")
+        elif isinstance(node, exp.Grant):
+            found.append("sql.grant")
+        elif isinstance(node, exp.Command):
+            found += _fallback(f"{node.this} {node.expression}" if node.args.get("expression") else str(node.this))
+    return found
+
+
+def _everything(where: Any) -> bool:
+    """No condition, or one that is true for every row."""
+    return where is None or _true(where.this)
+
+
+def _true(node: Any) -> bool:
+    if isinstance(node, exp.Paren):
+        return _true(node.this)
+    if isinstance(node, exp.Boolean):
+        return bool(node.this)
+    if isinstance(node, exp.Literal):
+        return str(node.this) not in ("0", "", "false", "f")
+    if isinstance(node, exp.Or):
+        return _true(node.left) or _true(node.right)
+    if isinstance(node, exp.And):
+        return _true(node.left) and _true(node.right)
+    if isinstance(node, exp.Not):
+        return _false(node.this)
+    if isinstance(node, exp.EQ | exp.GTE | exp.LTE | exp.NullSafeEQ | exp.Like | exp.ILike):
+        if isinstance(node, exp.Like | exp.ILike) and isinstance(node.expression, exp.Literal) and str(node.expression.this).strip("%") == "":
+            return True
+        return bool(node.this == node.expression)
+    if isinstance(node, exp.NEQ | exp.GT | exp.LT):
+        left, right = node.this, node.expression
+        if isinstance(left, exp.Literal) and isinstance(right, exp.Literal):
+            if isinstance(node, exp.NEQ):
+                return bool(left != right)
+            try:
+                return float(left.this) > float(right.this) if isinstance(node, exp.GT) else float(left.this) < float(right.this)
+            except ValueError:
+                return False
+    return False
+
+
+def _false(node: Any) -> bool:
+    if isinstance(node, exp.Paren):
+        return _false(node.this)
+    if isinstance(node, exp.Boolean):
+        return not node.this
+    if isinstance(node, exp.EQ):
+        return isinstance(node.this, exp.Literal) and isinstance(node.expression, exp.Literal) and node.this != node.expression
+    return False
