@@ -40,7 +40,7 @@ _CASE = (
     "name",
     "as",
     "ask",
-    "on",
+    "resource",
     "text",
     "kind",
     "url",
@@ -189,10 +189,10 @@ def _case(
         problems.add(lines, (*path, "expect"), "`effect` is allow, deny or hold; `gate` names a gate")
         return None
     problems.words(expect.get("rules", []), lines, (*path, "expect", "rules"))
-    on = problems.keys(given.get("on", {}), lines, (*path, "on"), ("type", "id", "repository"))
+    on = problems.keys(given.get("resource", {}), lines, (*path, "resource"), ("type", "id", "repository"))
     kind = on.get("type", "Lock")
     if kind not in RESOURCE_TYPES:
-        problems.add(lines, (*path, "on"), f"`type` is one of {', '.join(RESOURCE_TYPES)}")
+        problems.add(lines, (*path, "resource"), f"`type` is one of {', '.join(RESOURCE_TYPES)}")
     quota = problems.keys(given.get("quota", {}), lines, (*path, "quota"), LIMITS)
     used = {limit: problems.number(item, lines, (*path, "quota", limit), 0, 10**9) for limit, item in quota.items()}
     at = AT
