@@ -7,17 +7,22 @@ note. The origin of a workspace's ledger is `guardhouse/` and the workspace's id
 from __future__ import annotations
 
 import base64
+import fcntl
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects import postgresql, sqlite
 
-from guardhouse.ledger.keys import Signer, Verifier, open_note
+from guardhouse.ledger.keys import SEPARATOR, Signer, Verifier, open_note
 from guardhouse.ledger.tables import CHECKPOINT, HEAD
 from guardhouse.ledger.tree import Frontier
 from guardhouse.model.instants import Micros
 from guardhouse.storage.store import Store
+
+_TAIL = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,17 +61,37 @@ def parse_text(text: str) -> Statement:
 
 
 def split_log(data: str) -> list[str]:
-    """The notes of an outside file, in order. Each ends with an empty line of its own."""
-    notes, current = [], ""
+    """The notes of an outside file, in its order. Each ends with an empty line of its own.
+
+    What a crash tore is closed by two empty lines, or by the end of the file within a line. It comes back
+    without signature lines; `verify` tells of it.
+    """
+    notes: list[str] = []
+    current, whole = "", False
     for line in data.splitlines(keepends=True):
-        if line == "\n" and current.rstrip("\n").rsplit("\n", 1)[-1].startswith("\u2014"):
-            notes.append(current)
-            current = ""
-        else:
+        if line != "\n":
+            if whole:
+                notes.append(current)
+                current, whole = "", False
+            current += line
+        elif whole or current.endswith("\n\n"):
+            notes.append(_torn(current))
+            current, whole = "", False
+        elif _is_signed(current):
+            whole = True
+        elif current:
             current += line
     if current.strip():
-        notes.append(current)
+        notes.append(current if whole or (_is_signed(current) and current.endswith("\n")) else _torn(current))
     return notes
+
+
+def _is_signed(text: str) -> bool:
+    return text.rstrip("\n").rpartition("\n")[2].startswith(SEPARATOR)
+
+
+def _torn(text: str) -> str:
+    return "".join(line for line in text.splitlines(keepends=True) if not line.startswith(SEPARATOR))
 
 
 class Checkpointer:
@@ -85,13 +110,11 @@ class Checkpointer:
             due = self._due(connection)
         for workspace_id, statement, note in due:
             self._append(workspace_id, note)
+            values = {"workspace_id": workspace_id, "tree_size": statement.size, "at": now, "note": note}
             with store.writing(workspace_id) as tx:
-                exists = select(CHECKPOINT.c.tree_size).where(
-                    CHECKPOINT.c.workspace_id == workspace_id, CHECKPOINT.c.tree_size == statement.size
-                )
-                if tx.row(exists) is None:
-                    values = {"workspace_id": workspace_id, "tree_size": statement.size, "at": now, "note": note}
-                    tx.execute(insert(CHECKPOINT), values)
+                # Another process may have been first with this size; its checkpoint says the same.
+                dialect = postgresql if tx.dialect == "postgresql" else sqlite
+                tx.execute(dialect.insert(CHECKPOINT).values(values).on_conflict_do_nothing())
         return len(due)
 
     def _due(self, connection: Connection) -> list[tuple[str, Statement, str]]:
@@ -113,14 +136,42 @@ class Checkpointer:
         return due
 
     def _append(self, workspace_id: str, note: str) -> None:
+        """Add a note to the outside file and wait for the disk. Processes take turns, so that notes stay whole.
+
+        A note torn by an earlier crash is closed off, never cut away: the file may be append-only for us.
+        """
         self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = self.folder / f"{workspace_id}.log"
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            os.write(handle, (note + "\n").encode())
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            size = os.fstat(handle).st_size
+            tail = os.pread(handle, _TAIL, max(0, size - _TAIL)).decode(errors="replace")
+            torn = size > 0 and not (_is_signed(tail) and tail.endswith("\n\n"))
+            write_whole(handle, (("\n\n\n" if torn else "") + note + "\n").encode())
             os.fsync(handle)
         finally:
             os.close(handle)
+        if size == 0:
+            _sync_folder(self.folder)
+
+
+def write_whole(handle: int, data: bytes, write: Callable[[int, bytes], int] = os.write) -> None:
+    """Write all of `data`: the system may take less than it is given. OSError where it takes nothing more."""
+    while data:
+        taken = write(handle, data)
+        if taken <= 0:
+            raise OSError("the file takes no more")
+        data = data[taken:]
+
+
+def _sync_folder(folder: Path) -> None:
+    """A new file's name is durable only when its folder is."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def latest(connection: Connection, workspace_id: str, at_least: int = 0) -> str | None:

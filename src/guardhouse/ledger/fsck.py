@@ -1,12 +1,17 @@
 """Verify a ledger from outside: from a database or from an export, sharing no code with append but the tree.
 
-What is checked, in this order; the numbers come again in the code:
+What is checked; the numbers come again in the code:
  1. every entry's leaf hash is that of its bytes, sequences run without a gap, time never runs back;
  2. every column repeats what the bytes say, and every named rule has its row and no other;
- 3. every payload has the digest its entry names; one that is missing was lawfully erased;
- 4. every digest that an entry names (principal, workspace, bundle) resolves and hashes to itself;
- 5. tiles, frontier and head are those of the tree over these leaves;
- 6. every checkpoint, in the table and outside, is signed and has the root of this tree at its size.
+ 3. every payload has the digest its entry names; one that is missing was erased by a performed `erase_payload`
+    that names its decision, and every erasure noted is of that kind;
+ 4. every digest that an entry names (principal, workspace, bundle) resolves, and every value kept hashes to itself;
+ 5. tiles, frontier and head are those of the tree over these leaves, and no row stands outside it;
+ 6. every checkpoint, in the table and outside, is signed and has the root of this tree at its size;
+ 7. a sealed segment that is not here is taken by its stub: its root must lead to the signed ones;
+ 8. activations run without a gap, and each is what its entry's caller did.
+
+Entries are read page by page; memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -14,167 +19,379 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, text
 
-from guardhouse.ledger.checkpoint import parse as parse_checkpoint
 from guardhouse.ledger.checkpoint import split_log
 from guardhouse.ledger.keys import Verifier
-from guardhouse.ledger.tree import Frontier, leaf_hash
+from guardhouse.ledger.report import Fault, Report
+from guardhouse.ledger.walk import (
+    Item,
+    Walk,
+    compare_checkpoints,
+    erased_by,
+    micros,
+    say_what_is_not_proved,
+    sizes_in,
+)
 
-_PAGE = 1000
-_MOST_FAULTS = 20
+__all__ = ["Fault", "Report", "bundle_digest", "verify", "verify_export"]
 
-
-@dataclass(frozen=True, slots=True)
-class Fault:
-    """One thing that does not hold. `sequence` is -1 where it is not about one entry."""
-
-    sequence: int
-    problem: str
-
-    def __str__(self) -> str:
-        return f"entry {self.sequence}: {self.problem}" if self.sequence >= 0 else self.problem
-
-
-@dataclass(slots=True)
-class Report:
-    """What verifying came to. `not_proved` is said also when everything holds."""
-
-    workspace_id: str
-    tree_size: int = 0
-    root_hash: str = ""
-    faults: list[Fault] = field(default_factory=list)
-    erased: int = 0
-    withheld: int = 0
-    checkpoints: int = 0
-    outside_checkpoints: int = 0
-    newer_than_outside: int = 0
-    not_proved: list[str] = field(default_factory=list)
-    formats: dict[int, int] = field(default_factory=dict)
-
-    @property
-    def ok(self) -> bool:
-        """Whether nothing was found wrong."""
-        return not self.faults
-
-    def fault(self, sequence: int, problem: str) -> None:
-        """Note a fault; after twenty only their number would grow."""
-        if len(self.faults) < _MOST_FAULTS:
-            self.faults.append(Fault(sequence, problem))
-
-    def to_json(self) -> dict[str, Any]:
-        """The report for programs."""
-        return {
-            "ok": self.ok,
-            "workspace_id": self.workspace_id,
-            "tree_size": self.tree_size,
-            "root_hash": self.root_hash,
-            "faults": [{"sequence": fault.sequence, "problem": fault.problem} for fault in self.faults],
-            "erased": self.erased,
-            "checkpoints": self.checkpoints,
-            "outside_checkpoints": self.outside_checkpoints,
-            "newer_than_outside_checkpoint": self.newer_than_outside,
-            "not_proved": list(self.not_proved),
-            "formats": {str(version): count for version, count in self.formats.items()},
-        }
+_PAGE = 250
+_MOST_KEPT = 10_000
+_ACTIVATING = ("activate_policy", "rollback_policy")
 
 
-@dataclass(slots=True)
-class _Item:
-    sequence: int
-    leaf: bytes
-    body: bytes
-    payload: bytes | None
-    salt: bytes | None
-    columns: dict[str, Any] | None = None
+def verify(
+    connection: Connection,
+    workspace_id: str,
+    *,
+    tree_size: int | None = None,
+    verifiers: tuple[Verifier, ...] = (),
+    outside: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Report:
+    """Verify one workspace's ledger in a database, up to `tree_size` or to its head.
+
+    `connection` must see one snapshot. `outside` is the text of a checkpoint file kept elsewhere; `verifiers`
+    the keys that its signatures must be by. Without them the report says that nothing outside was compared.
+    """
+    report = Report(workspace_id)
+    head = connection.execute(
+        text("SELECT tree_size, frontier, last_at FROM workspace_head WHERE workspace_id = :w"), {"w": workspace_id}
+    ).first()
+    if head is None:
+        report.fault(-1, f"there is no ledger `{workspace_id}`")
+        return report
+    _Database(connection, report, head, tree_size, progress).verify(verifiers, outside)
+    return report
 
 
-def _micros(stamp: str) -> int:
-    moment = datetime.fromisoformat(stamp)
-    epoch = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
-    delta = moment - epoch
-    return (delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds
+class _Database:
+    """One verification of one workspace in one database."""
 
-
-class _Walk:
-    """Steps 1 to 3, one entry after another, in memory that does not grow with the ledger."""
-
-    def __init__(self, report: Report, wanted_roots: Iterable[int]) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        report: Report,
+        head: Any,
+        tree_size: int | None,
+        progress: Callable[[int, int], None],
+    ) -> None:
+        self.connection = connection
         self.report = report
-        self.frontier = Frontier()
-        self.tiles: list[tuple[int, int, bytes]] = []
-        self.digests: dict[str, int] = {}
-        self.bundles: dict[str, int] = {}
-        self.missing: dict[int, str] = {}
-        self.erasers: dict[int, set[str]] = {}
-        self.roots: dict[int, bytes] = {}
-        self._wanted = set(wanted_roots)
-        self._last_at = ""
-        if 0 in self._wanted:
-            self.roots[0] = self.frontier.root
+        self.workspace = report.workspace_id
+        self.head = head
+        self.end: int = head.tree_size if tree_size is None else tree_size
+        self.whole = tree_size is None or tree_size == head.tree_size
+        self.progress = progress
+        self._resolved: set[tuple[str, str]] = set()
+        self._erasers: dict[int, tuple[int, set[str]] | None] = {}
 
-    def take(self, item: _Item) -> dict[str, Any] | None:
-        """Check one entry by itself and against the one before; its parsed body."""
-        report, expected = self.report, self.frontier.size
-        if item.sequence != expected:
-            report.fault(item.sequence, f"stands where entry {expected} should")
-        real = leaf_hash(item.body)
-        if real != item.leaf:
-            report.fault(item.sequence, "its bytes do not have the leaf hash that is recorded")
-        self.frontier = self.frontier.extended([real], self._completed)
-        if self.frontier.size in self._wanted:
-            self.roots[self.frontier.size] = self.frontier.root
-        try:
-            entry: dict[str, Any] = json.loads(item.body)
-            self._read(item, entry)
-        except (ValueError, KeyError, TypeError, AttributeError):
-            report.fault(item.sequence, "its bytes are not an entry")
-            return None
-        return entry
+    def _rows(self, query: str, **values: Any) -> Sequence[Any]:
+        return self.connection.execute(text(query), {"w": self.workspace} | values).all()
 
-    def _completed(self, level: int, position: int, value: bytes) -> None:
-        if level % 8 == 0:
-            self.tiles.append((level // 8, position, value))
+    def _count(self, query: str, **values: Any) -> int:
+        return int(self.connection.execute(text(query), {"w": self.workspace} | values).scalar_one())
 
-    def _read(self, item: _Item, entry: dict[str, Any]) -> None:
+    def verify(self, verifiers: tuple[Verifier, ...], outside: str | None) -> None:
+        """All steps, in an order that reads the entries once."""
         report = self.report
-        report.formats[entry["v"]] = report.formats.get(entry["v"], 0) + 1
-        if entry["sequence"] != item.sequence or entry["workspace"] != report.workspace_id:
-            report.fault(item.sequence, "its bytes belong to another place")
-        if entry["at"] < self._last_at:
-            report.fault(item.sequence, "it is older than the entry before it")
-        self._last_at = entry["at"]
-        named = entry.get("payload_digest")
-        if item.payload is not None:
-            if "sha256:" + hashlib.sha256((item.salt or b"") + item.payload).hexdigest() != named:
-                report.fault(item.sequence, "its payload was changed")
-        elif named is not None:
-            self.missing[item.sequence] = entry["id"]
-        for digest in (entry["facts"]["principal"], entry["facts"]["workspace"]):
-            self.digests.setdefault(digest, item.sequence)
-        self.bundles.setdefault(entry["bundle"], item.sequence)
-        if entry["operation"] == "erase_payload" and entry["outcome"] == "performed":
-            named_ids = {
-                name.removeprefix("erased:") for name in entry.get("objects", ()) if name.startswith("erased:")
+        stubs = self._rows(
+            "SELECT first_sequence, last_sequence, root, checkpoint, location FROM sealed_segment "
+            "WHERE workspace_id = :w ORDER BY first_sequence"
+        )
+        kept = self._rows("SELECT tree_size, note FROM checkpoint WHERE workspace_id = :w ORDER BY tree_size")
+        for row in kept:
+            if sizes_in([row.note]) != [row.tree_size]:
+                report.fault(-1, f"the checkpoint kept under {row.tree_size} entries speaks of another number")
+            if row.tree_size > self.head.tree_size:
+                report.fault(-1, f"a checkpoint counts {row.tree_size} entries and the head {self.head.tree_size}")
+        inside = [row.note for row in kept if row.tree_size <= self.end]
+        inside += [stub.checkpoint for stub in stubs if all(size <= self.end for size in sizes_in([stub.checkpoint]))]
+        notes = split_log(outside) if outside is not None else []
+        walk = Walk(report, sizes_in([*inside, *notes]))
+        self._walk(walk, stubs)
+        report.tree_size, report.root_hash = walk.frontier.size, walk.frontier.root.hex()
+        self._finish(walk)
+        self._all_contents()
+        self._activations()
+        compare_checkpoints(walk, inside, verifiers, outside=False, end=report.tree_size)
+        # A checkpoint that is newer than the size asked for says nothing of a smaller tree.
+        limit = max(self.head.tree_size, report.tree_size)
+        counted = notes if self.whole else [note for note in notes if not _between(note, self.end, limit)]
+        compare_checkpoints(walk, counted, verifiers, outside=True, end=report.tree_size)
+        say_what_is_not_proved(report, outside=outside is not None, keys=bool(verifiers))
+        self.progress(self.end, self.end)
+
+    def _walk(self, walk: Walk, stubs: Sequence[Any]) -> None:
+        for stub in stubs:
+            first, last = stub.first_sequence, stub.last_sequence
+            if last >= self.end:
+                if first < self.end:
+                    self.report.fault(first, "the tree size asked for ends inside a segment that was sealed")
+                break
+            self._entries(walk, first)
+            here = self._count(
+                "SELECT count(*) FROM entry WHERE workspace_id = :w AND sequence >= :first AND sequence <= :last",
+                first=first,
+                last=last,
+            )
+            size = last - first + 1
+            level = size.bit_length() - 1
+            if size < 1 or size != 1 << level or first % size or walk.frontier.size != first:
+                self.report.fault(first, "the stub of a sealed segment does not fit the tree")
+                return
+            if here:
+                apart = Walk(Report(self.workspace), ())
+                self._entries(walk, last + 1, also=apart)
+                if apart.frontier.root != bytes(stub.root):
+                    self.report.fault(first, "the segment that was sealed here has another root than its stub")
+                continue
+            try:
+                walk.pass_over(level, bytes(stub.root))
+            except ValueError:
+                self.report.fault(first, "the stub of a sealed segment does not fit the tree")
+                return
+            self._tiles(walk)
+            self.report.sealed.append((first, last, stub.location))
+        self._entries(walk, self.end)
+
+    def _entries(self, walk: Walk, end: int, also: Walk | None = None) -> None:
+        """Steps 1 to 5 for the entries from where the walk stands up to `end`, page by page."""
+        first = walk.frontier.size
+        while first < end:
+            page = self._page(first, end)
+            if not page:
+                return
+            last = page[-1]["sequence"]
+            rules = self._rules(first, last)
+            erasures = {
+                row.sequence: row
+                for row in self._rows(
+                    "SELECT sequence, by_sequence, at FROM erasure WHERE workspace_id = :w AND sequence >= :first "
+                    "AND sequence <= :last",
+                    first=first,
+                    last=last,
+                )
             }
-            self.erasers[item.sequence] = named_ids
+            for row in page:
+                item = _item(row)
+                entry = walk.take(item)
+                if also is not None:
+                    also.frontier = also.frontier.extended(walk_leaf(item))
+                if entry is not None:
+                    self._one(row, item, entry, rules.get(item.sequence, set()), erasures.get(item.sequence))
+            self._tiles(walk)
+            first = last + 1
+            self.progress(min(first, self.end), self.end)
+
+    def _page(self, first: int, end: int) -> list[Mapping[str, Any]]:
+        query = text(
+            "SELECT e.*, p.body AS payload_body, p.salt AS payload_salt FROM entry e LEFT JOIN payload p "
+            "ON p.workspace_id = e.workspace_id AND p.sequence = e.sequence "
+            "WHERE e.workspace_id = :w AND e.sequence >= :first AND e.sequence < :end ORDER BY e.sequence LIMIT :most"
+        )
+        values = {"w": self.workspace, "first": first, "end": end, "most": _PAGE}
+        return [dict(row) for row in self.connection.execute(query, values).mappings()]
+
+    def _rules(self, first: int, last: int) -> dict[int, set[str]]:
+        found: dict[int, set[str]] = {}
+        for row in self._rows(
+            "SELECT sequence, rule FROM entry_rule WHERE workspace_id = :w AND sequence >= :first AND sequence <= :last",
+            first=first,
+            last=last,
+        ):
+            found.setdefault(row.sequence, set()).add(row.rule)
+        return found
+
+    def _one(self, row: Mapping[str, Any], item: Item, entry: dict[str, Any], rules: set[str], erasure: Any) -> None:
+        """Steps 2 to 4 for one entry whose bytes are an entry."""
+        report, sequence = self.report, item.sequence
+        try:
+            column = _column_that_differs(row, entry)
+            named = {rule for step in entry["steps"] for rule in step.get("rules", ())}
+            digests = (entry["facts"]["principal"], entry["facts"]["workspace"])
+        except (KeyError, TypeError, AttributeError, ValueError):
+            report.fault(sequence, "its bytes are not an entry")
+            return
+        if column is not None:
+            report.fault(sequence, f"its column `{column}` does not say what its bytes say")
+        if named != rules:
+            report.fault(sequence, "the rules noted for it are not those its bytes name")
+        for table, digest in (("content", digests[0]), ("content", digests[1]), ("bundle_version", entry["bundle"])):
+            self._resolve(sequence, table, digest)
+        self._payload(item, entry, erasure)
+        for decision in sorted(erased_by(entry)):
+            self._was_erased(sequence, decision)
+
+    def _resolve(self, sequence: int, table: str, digest: str) -> None:
+        """Step 4: a digest that an entry names is kept. That what is kept hashes to itself is shown for all at the end."""
+        if (table, digest) in self._resolved:
+            return
+        if len(self._resolved) >= _MOST_KEPT:
+            self._resolved.clear()
+        self._resolved.add((table, digest))
+        if not self._rows(f"SELECT 1 FROM {table} WHERE workspace_id = :w AND digest = :d", d=digest):  # noqa: S608  # two names of ours
+            self.report.fault(sequence, f"it names {digest[:20]}…, which is not in `{table}`")
+
+    def _payload(self, item: Item, entry: dict[str, Any], erasure: Any) -> None:
+        """Step 3 for one entry."""
+        report, sequence = self.report, item.sequence
+        missing = item.payload is None and "payload_digest" in entry
+        if erasure is None:
+            if missing:
+                report.fault(sequence, "its payload is missing and no entry erased it")
+            return
+        if not missing:
+            report.fault(
+                sequence, f"entry {erasure.by_sequence} is said to have erased its payload, and none is missing"
+            )
+        eraser = self._eraser(erasure.by_sequence)
+        if eraser is None and any(first <= erasure.by_sequence <= last for first, last, _ in report.sealed):
+            report.doubt("an erasure was made by an entry in a sealed segment, which was not read")
+        elif eraser is None or entry["id"] not in eraser[1] or erasure.by_sequence <= sequence:
+            report.fault(sequence, "its payload is said to be erased by an entry that did not erase it")
+            return
+        elif eraser[0] != erasure.at:
+            report.fault(sequence, "its erasure is noted at another time than that of the entry that erased it")
+        report.erased += missing
+
+    def _eraser(self, sequence: int) -> tuple[int, set[str]] | None:
+        """When the entry at a position was made and what it erased; None where there is no such entry."""
+        if sequence not in self._erasers:
+            if len(self._erasers) > 64:
+                self._erasers.clear()
+            rows = self._rows(
+                "SELECT body FROM entry WHERE workspace_id = :w AND sequence = :s AND sequence < :size",
+                s=sequence,
+                size=self.head.tree_size,
+            )
+            self._erasers[sequence] = None
+            if rows:
+                try:
+                    entry = json.loads(bytes(rows[0].body))
+                    self._erasers[sequence] = micros(entry["at"]), erased_by(entry)
+                except (ValueError, KeyError, TypeError, AttributeError):
+                    self.report.fault(sequence, "its bytes are not an entry")
+        return self._erasers[sequence]
+
+    def _was_erased(self, sequence: int, decision: str) -> None:
+        """Step 3 from the other side: what an entry erased is gone, and noted as erased by it."""
+        rows = self._rows(
+            "SELECT e.sequence, x.by_sequence FROM entry e LEFT JOIN erasure x ON x.workspace_id = e.workspace_id "
+            "AND x.sequence = e.sequence WHERE e.workspace_id = :w AND e.id = :d",
+            d=decision,
+        )
+        if not rows and self.report.sealed:
+            self.report.doubt("some erased payloads belonged to entries in a sealed segment")
+        elif [row.by_sequence for row in rows] != [sequence]:
+            self.report.fault(sequence, f"it erased the payload of `{decision}`, and that is not noted so")
+
+    def _tiles(self, walk: Walk) -> None:
+        """Step 5: the tiles completed since the last page."""
+        for level, position, value in walk.tiles:
+            rows = self._rows(
+                "SELECT hash FROM tile WHERE workspace_id = :w AND level = :level AND position = :position",
+                level=level,
+                position=position,
+            )
+            if not rows or bytes(rows[0].hash) != value:
+                self.report.fault(-1, f"tile {position} of level {level} is not that of these entries")
+        walk.tiles.clear()
+
+    def _finish(self, walk: Walk) -> None:
+        """Step 5, where the whole tree is known."""
+        report, head = self.report, self.head
+        if walk.frontier.size != self.end:
+            report.fault(-1, f"there should be {self.end} entries and there are {walk.frontier.size}")
+        for table in ("entry", "payload", "entry_rule", "erasure"):
+            outside = self._count(
+                f"SELECT count(*) FROM {table} WHERE workspace_id = :w AND (sequence < 0 OR sequence >= :size)",  # noqa: S608  # a name of ours
+                size=head.tree_size,
+            )
+            if outside:
+                report.fault(-1, f"{outside} rows of `{table}` stand outside the ledger's {head.tree_size} entries")
+        stray = self._count(
+            "SELECT count(*) FROM payload p LEFT JOIN entry e ON e.workspace_id = p.workspace_id AND "
+            "e.sequence = p.sequence WHERE p.workspace_id = :w AND e.sequence IS NULL"
+        )
+        if stray:
+            report.fault(-1, f"{stray} payloads belong to no entry")
+        tiles = self._count("SELECT count(*) FROM tile WHERE workspace_id = :w")
+        if tiles != sum(head.tree_size >> 8 * level for level in range(1, 8)):
+            report.fault(-1, f"there are {tiles} tiles, which is not the number for {head.tree_size} entries")
+        if self.whole and walk.frontier.encode() != bytes(head.frontier):
+            report.fault(-1, "the head's frontier is not that of these entries")
+        try:
+            late = self.whole and walk.last_at != "" and micros(walk.last_at) != head.last_at
+        except ValueError:
+            late = True
+        if late:
+            report.fault(-1, "the head's time is not that of the last entry")
+
+    def _all_contents(self) -> None:
+        """Step 4: every value kept under a digest hashes to it, named or not."""
+        for table, digest_of in (("content", _digest), ("bundle_version", bundle_digest)):
+            after = ""
+            while rows := self._rows(
+                f"SELECT digest, body FROM {table} WHERE workspace_id = :w AND digest > :after ORDER BY digest LIMIT 50",  # noqa: S608  # a name of ours
+                after=after,
+            ):
+                for row in rows:
+                    if digest_of(bytes(row.body)) != row.digest:
+                        self.report.fault(-1, f"what `{table}` holds under {row.digest[:20]}… was changed")
+                after = rows[-1].digest
+
+    def _activations(self) -> None:
+        """Step 8. The first activation of a workspace is made with it, by an entry of another ledger."""
+        rows = self._rows(
+            "SELECT a.number, a.digest, a.at, a.by_id, a.decision_id, e.operation, e.outcome, e.at AS entry_at, "
+            "e.principal_id, b.digest AS kept FROM activation a "
+            "LEFT JOIN entry e ON e.workspace_id = a.workspace_id AND e.id = a.decision_id "
+            "LEFT JOIN bundle_version b ON b.workspace_id = a.workspace_id AND b.digest = a.digest "
+            "WHERE a.workspace_id = :w ORDER BY a.number"
+        )
+        for expected, row in enumerate(rows, start=1):
+            if row.number != expected:
+                self.report.fault(-1, f"activation {row.number} stands where activation {expected} should")
+            if row.kept is None:
+                self.report.fault(-1, f"activation {row.number} is of a policy version that is not kept")
+            if row.operation is None:
+                if row.number > 1 and self.report.sealed:
+                    self.report.doubt(f"who made activation {row.number}: its entry is in a sealed segment")
+                elif row.number > 1:
+                    self.report.fault(-1, f"no entry made activation {row.number}")
+            elif (row.outcome, row.entry_at, row.principal_id) != ("performed", row.at, row.by_id) or (
+                row.operation not in _ACTIVATING
+            ):
+                self.report.fault(-1, f"activation {row.number} is not what its entry did")
 
 
-def _columns_hold(item: _Item, entry: dict[str, Any]) -> str | None:
+def walk_leaf(item: Item) -> list[bytes]:
+    """The leaf of an item, for a second tree over a part of the ledger."""
+    return [hashlib.sha256(b"\x00" + item.body).digest()]
+
+
+def _between(note: str, low: int, high: int) -> bool:
+    return any(low < size <= high for size in sizes_in([note]))
+
+
+def _item(row: Mapping[str, Any]) -> Item:
+    payload = None if row["payload_body"] is None else bytes(row["payload_body"])
+    salt = None if row["payload_salt"] is None else bytes(row["payload_salt"])
+    return Item(row["sequence"], bytes(row["leaf_hash"]), bytes(row["body"]), payload, salt)
+
+
+def _column_that_differs(columns: Mapping[str, Any], entry: dict[str, Any]) -> str | None:
     """Step 2: the first column that does not repeat the bytes, or None."""
-    columns = item.columns
-    if columns is None:
-        return None
     approval = next((name[9:] for name in entry.get("objects", ()) if name.startswith("approval:")), None)
     expected = {
         "id": entry["id"],
-        "at": _micros(entry["at"]),
+        "at": micros(entry["at"]),
         "principal_kind": entry["principal"]["kind"],
         "principal_id": entry["principal"]["id"],
         "session_id": entry["session"],
@@ -195,263 +412,74 @@ def _columns_hold(item: _Item, entry: dict[str, Any]) -> str | None:
     return None
 
 
-def verify(
-    connection: Connection,
-    workspace_id: str,
-    *,
-    tree_size: int | None = None,
-    verifiers: tuple[Verifier, ...] = (),
-    outside: str | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _all: None,
-) -> Report:
-    """Verify one workspace's ledger in a database, up to `tree_size` or to its head.
-
-    `outside` is the text of a checkpoint file kept elsewhere; `verifiers` the keys that its signatures
-    must be by. Without them the report says that nothing outside was compared.
-    """
-    report = Report(workspace_id)
-    head = connection.execute(
-        text("SELECT tree_size, frontier, last_at FROM workspace_head WHERE workspace_id = :w"), {"w": workspace_id}
-    ).first()
-    if head is None:
-        report.fault(-1, f"there is no ledger `{workspace_id}`")
-        return report
-    end = head.tree_size if tree_size is None else tree_size
-    stored = _stored_checkpoints(connection, workspace_id, end)
-    outside_notes = split_log(outside) if outside is not None else []
-    walk = _Walk(report, _sizes(report, [*stored, *outside_notes], verifiers))
-    rules = _rules(connection, workspace_id, end)
-    following = next(rules, None)
-    for item in _database_items(connection, workspace_id, end):
-        entry = walk.take(item)
-        if entry is not None:
-            column = _columns_hold(item, entry)
-            if column is not None:
-                report.fault(item.sequence, f"its column `{column}` does not say what its bytes say")
-            named = {rule for step in entry["steps"] for rule in step.get("rules", ())}
-            found = set()
-            while following is not None and following[0] <= item.sequence:
-                found.add(following[1])
-                following = next(rules, None)
-            if named != found:
-                report.fault(item.sequence, "the rules noted for it are not those its bytes name")
-        if item.sequence % _PAGE == 0:
-            progress(item.sequence, end)
-    _finish(connection, report, walk, end, whole=tree_size is None, head=head)
-    _compare_checkpoints(report, walk, stored, verifiers, outside=False)
-    _compare_checkpoints(report, walk, outside_notes, verifiers, outside=True)
-    _say_what_is_not_proved(report, outside is not None, bool(verifiers))
-    progress(end, end)
-    return report
-
-
-def _database_items(connection: Connection, workspace_id: str, end: int) -> Iterator[_Item]:
-    query = text(
-        "SELECT e.*, p.body AS payload_body, p.salt AS payload_salt FROM entry e LEFT JOIN payload p "
-        "ON p.workspace_id = e.workspace_id AND p.sequence = e.sequence "
-        "WHERE e.workspace_id = :w AND e.sequence >= :first AND e.sequence < :end ORDER BY e.sequence LIMIT :most"
-    )
-    first = 0
-    while True:
-        rows = (
-            connection.execute(query, {"w": workspace_id, "first": first, "end": end, "most": _PAGE}).mappings().all()
-        )
-        for row in rows:
-            payload = None if row["payload_body"] is None else bytes(row["payload_body"])
-            salt = None if row["payload_salt"] is None else bytes(row["payload_salt"])
-            yield _Item(row["sequence"], bytes(row["leaf_hash"]), bytes(row["body"]), payload, salt, dict(row))
-        if len(rows) < _PAGE:
-            return
-        first = rows[-1]["sequence"] + 1
-
-
-def _rules(connection: Connection, workspace_id: str, end: int) -> Iterator[tuple[int, str]]:
-    query = text(
-        "SELECT sequence, rule FROM entry_rule WHERE workspace_id = :w AND sequence >= :first AND sequence < :end "
-        "ORDER BY sequence, rule"
-    )
-    for first in range(0, max(end, 1), _PAGE):
-        page = {"w": workspace_id, "first": first, "end": min(end, first + _PAGE)}
-        for row in connection.execute(query, page):
-            yield row.sequence, row.rule
-
-
-def _finish(connection: Connection, report: Report, walk: _Walk, end: int, *, whole: bool, head: Any) -> None:
-    """Steps 3 to 5, where the whole tree is known."""
-    report.tree_size, report.root_hash = walk.frontier.size, walk.frontier.root.hex()
-    if walk.frontier.size != end:
-        report.fault(-1, f"the head speaks of {end} entries and there are {walk.frontier.size}")
-    beyond = connection.execute(
-        text("SELECT count(*) FROM entry WHERE workspace_id = :w AND sequence >= :end"),
-        {"w": report.workspace_id, "end": head.tree_size},
-    ).scalar_one()
-    if beyond:
-        report.fault(-1, f"{beyond} entries stand beyond the head")
-    if whole and walk.frontier.encode() != bytes(head.frontier):
-        report.fault(-1, "the head's frontier is not that of these entries")
-    stray = connection.execute(
-        text(
-            "SELECT count(*) FROM payload p LEFT JOIN entry e ON e.workspace_id = p.workspace_id AND "
-            "e.sequence = p.sequence WHERE p.workspace_id = :w AND e.sequence IS NULL"
-        ),
-        {"w": report.workspace_id},
-    ).scalar_one()
-    if stray:
-        report.fault(-1, f"{stray} payloads belong to no entry")
-    _erasures(connection, report, walk, end)
-    _contents(connection, report, walk)
-    kept = connection.execute(
-        text("SELECT level, position, hash FROM tile WHERE workspace_id = :w ORDER BY level, position"),
-        {"w": report.workspace_id},
-    ).all()
-    stored = {(row.level, row.position): bytes(row.hash) for row in kept}
-    ours = {(level, position): value for level, position, value in walk.tiles}
-    if any(stored.get(place) != value for place, value in ours.items()) or (whole and stored.keys() != ours.keys()):
-        report.fault(-1, "the tiles are not those of these entries")
-
-
-def _erasures(connection: Connection, report: Report, walk: _Walk, end: int) -> None:
-    rows = connection.execute(
-        text("SELECT sequence, by_sequence FROM erasure WHERE workspace_id = :w"), {"w": report.workspace_id}
-    ).all()
-    permitted = {row.sequence: row.by_sequence for row in rows if row.by_sequence < end}
-    for sequence, decision in sorted(walk.missing.items()):
-        eraser = permitted.get(sequence)
-        if eraser is None and any(row.sequence == sequence for row in rows):
-            continue  # erased after the tree size that is being verified
-        if eraser is None or decision not in walk.erasers.get(eraser, set()):
-            report.fault(sequence, "its payload is missing and no entry erased it")
-        else:
-            report.erased += 1
-    for sequence, eraser in sorted(permitted.items()):
-        if sequence not in walk.missing:
-            report.fault(sequence, f"entry {eraser} erased its payload and one is there")
-
-
-def _contents(connection: Connection, report: Report, walk: _Walk) -> None:
-    for table, named in (("content", walk.digests), ("bundle_version", walk.bundles)):
-        for digest, sequence in named.items():
-            body = connection.execute(
-                text(f"SELECT body FROM {table} WHERE workspace_id = :w AND digest = :d"),  # noqa: S608  # two names of ours
-                {"w": report.workspace_id, "d": digest},
-            ).scalar()
-            if body is None:
-                report.fault(sequence, f"it names {digest[:20]}…, which is not in `{table}`")
-            elif table == "content" and "sha256:" + hashlib.sha256(bytes(body)).hexdigest() != digest:
-                report.fault(sequence, f"what `{table}` holds under {digest[:20]}… was changed")
-            elif table == "bundle_version" and bundle_digest(bytes(body)) != digest:
-                report.fault(sequence, f"the policy version {digest[:20]}… was changed")
+def _digest(body: bytes) -> str:
+    return "sha256:" + hashlib.sha256(body).hexdigest()
 
 
 def bundle_digest(body: bytes) -> str:
-    """The digest of a stored policy version: SHA-256 over the canonical map of its files' SHA-256 digests."""
-    files = {
-        name: "sha256:" + hashlib.sha256(base64.b64decode(data)).hexdigest() for name, data in json.loads(body).items()
-    }
-    canonical = json.dumps(files, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
+    """The digest of a stored policy version: SHA-256 over the canonical map of its files' SHA-256 digests.
+
+    "" for bytes that are no policy version, or not as one is written.
+    """
+    try:
+        stored = json.loads(body)
+        files = {name: _digest(base64.b64decode(data, validate=True)) for name, data in stored.items()}
+    except (ValueError, TypeError, AttributeError):
+        return ""
+    return _digest(_canonical(files)) if _canonical(stored) == body else ""
 
 
-def _stored_checkpoints(connection: Connection, workspace_id: str, end: int) -> list[str]:
-    rows = connection.execute(
-        text("SELECT note FROM checkpoint WHERE workspace_id = :w AND tree_size <= :end ORDER BY tree_size"),
-        {"w": workspace_id, "end": end},
-    )
-    return [row.note for row in rows]
-
-
-def _sizes(report: Report, notes: list[str], verifiers: tuple[Verifier, ...]) -> list[int]:
-    sizes = []
-    for note in notes:
-        lines = note.split("\n")
-        if len(lines) > 2 and lines[1].isdigit():
-            sizes.append(int(lines[1]))
-    del report, verifiers
-    return sizes
-
-
-def _compare_checkpoints(
-    report: Report, walk: _Walk, notes: list[str], verifiers: tuple[Verifier, ...], *, outside: bool
-) -> None:
-    """Step 6. A checkpoint of more entries than there are means that the newest were cut off."""
-    where = "outside checkpoint" if outside else "checkpoint"
-    newest = 0
-    for note in notes if verifiers else []:
-        try:
-            statement = parse_checkpoint(note, verifiers)
-        except ValueError as error:
-            report.fault(-1, f"an {where} is not good: {error}" if outside else f"a {where} is not good: {error}")
-            continue
-        if statement.origin != f"guardhouse/{report.workspace_id}":
-            report.fault(-1, f"the {where} of {statement.size} entries belongs to `{statement.origin}`")
-        elif statement.size > report.tree_size:
-            report.fault(
-                -1, f"the {where} counts {statement.size} entries and there are {report.tree_size}: the newest are gone"
-            )
-        elif walk.roots.get(statement.size) != statement.root:
-            report.fault(-1, f"the first {statement.size} entries are not those that the {where} signed")
-        newest = max(newest, statement.size)
-        if outside:
-            report.outside_checkpoints += 1
-        else:
-            report.checkpoints += 1
-    if outside and verifiers:
-        report.newer_than_outside = max(0, report.tree_size - newest)
-
-
-def _say_what_is_not_proved(report: Report, outside: bool, keys: bool) -> None:
-    if not keys:
-        report.not_proved.append("no verifier key was given: no checkpoint's signature was checked")
-    if not outside:
-        report.not_proved.append(
-            "no checkpoint from outside the database was compared: a rewriting of the whole ledger would not be seen"
-        )
-    elif report.newer_than_outside:
-        report.not_proved.append(
-            f"the newest {report.newer_than_outside} entries are newer than the last outside checkpoint"
-        )
-    if report.erased:
-        report.not_proved.append(f"what {report.erased} erased payloads said is gone; their entries stand")
-    report.not_proved.append("that each decision was right: replay shows that")
+def _canonical(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
 def verify_export(path: Path, *, verifiers: tuple[Verifier, ...] = (), outside: str | None = None) -> Report:
     """Verify an export, a line an entry, from its first entry on. It holds no columns, contents or tiles to compare."""
     with path.open("rb") as file:
-        lines = (line for line in file if line.strip())
-        return _verify_lines(lines, verifiers, outside)
+        return _verify_lines((line for line in file if line.strip()), verifiers, outside)
+
+
+def _lines(report: Report, lines: Iterable[bytes]) -> Iterator[tuple[Item, Any]]:
+    for number, data in enumerate(lines, start=1):
+        try:
+            line = json.loads(data)
+            payload = base64.b64decode(line["payload"], validate=True) if "payload" in line else None
+            salt = base64.b64decode(line["salt"], validate=True) if "salt" in line else None
+            body = base64.b64decode(line["body"], validate=True)
+            item = Item(line["sequence"], bytes.fromhex(line["leaf_hash"]), body, payload, salt)
+            if not report.workspace_id:
+                report.workspace_id = json.loads(body)["workspace"]
+        except (ValueError, KeyError, TypeError) as error:
+            report.fault(-1, f"line {number} is not a line of an export: {type(error).__name__}")
+            continue
+        yield item, line.get("entry")
 
 
 def _verify_lines(lines: Iterable[bytes], verifiers: tuple[Verifier, ...], outside: str | None) -> Report:
     report = Report("")
     notes = split_log(outside) if outside is not None else []
-    walk = _Walk(report, _sizes(report, notes, verifiers))
-    for number, data in enumerate(lines, start=1):
-        try:
-            line = json.loads(data)
-            payload = base64.b64decode(line["payload"]) if "payload" in line else None
-            salt = base64.b64decode(line["salt"]) if "salt" in line else None
-            item = _Item(
-                line["sequence"], bytes.fromhex(line["leaf_hash"]), base64.b64decode(line["body"]), payload, salt
-            )
-            if not report.workspace_id:
-                report.workspace_id = json.loads(item.body)["workspace"]
-        except (ValueError, KeyError, TypeError) as error:
-            report.fault(-1, f"line {number} is not a line of an export: {type(error).__name__}")
-            continue
+    walk = Walk(report, sizes_in(notes))
+    missing: dict[str, int] = {}
+    erased: set[str] = set()
+    for item, readable in _lines(report, lines):
         entry = walk.take(item)
-        if entry is not None and "entry" in line and line["entry"] != entry:
+        if entry is None:
+            continue
+        if readable is not None and readable != entry:
             report.fault(item.sequence, "its readable form does not say what its bytes say")
+        if item.payload is None and "payload_digest" in entry:
+            missing[entry["id"]] = item.sequence
+        elif entry["id"] in missing:
+            report.fault(item.sequence, "its decision has an entry already")
+        erased |= erased_by(entry)
+        walk.tiles.clear()
     report.tree_size, report.root_hash = walk.frontier.size, walk.frontier.root.hex()
-    erased_by = {decision for named in walk.erasers.values() for decision in named}
-    for sequence, decision in sorted(walk.missing.items()):
-        if decision in erased_by:
+    for decision, sequence in missing.items():
+        if decision in erased:
             report.erased += 1
         else:
             report.fault(sequence, "its payload is missing and no entry erased it")
-    _compare_checkpoints(report, walk, notes, verifiers, outside=True)
-    _say_what_is_not_proved(report, outside is not None, bool(verifiers))
-    report.not_proved.append(
-        "an export holds no policy versions and no standing: what entries name by digest was not resolved"
-    )
+    compare_checkpoints(walk, notes, verifiers, outside=True, end=report.tree_size)
+    say_what_is_not_proved(report, outside=outside is not None, keys=bool(verifiers))
+    report.doubt("an export holds no policy versions and no standing: what entries name by digest was not resolved")
     return report

@@ -158,7 +158,29 @@ def load(path: Path, *, create: bool = True) -> Signer:
 
 
 def rotate(path: Path) -> Signer:
-    """Put a new key in front; the one before signs along with it, older ones end."""
+    """Put a new key in front; the one before signs along with it, older ones end.
+
+    The public side of a key that ends is kept beside the file, since its checkpoints must stay verifiable.
+    """
     old = load(path, create=False)
+    ended = [verifier.text for verifier in old.verifiers[1:]]
+    if ended:
+        with _retired(path).open("a", encoding="utf-8") as file:
+            file.write("".join(f"{text}\n" for text in ended))
+            file.flush()
+            os.fsync(file.fileno())
     _write(path, (Ed25519PrivateKey.generate(), old.keys[0]), new=False)
     return load(path, create=False)
+
+
+def _retired(path: Path) -> Path:
+    return path.with_name(f"{path.name}.retired")
+
+
+def verifiers(path: Path) -> tuple[Verifier, ...]:
+    """The public side of every key that ever signed here, newest first: what verifying the whole past needs."""
+    found = list(load(path, create=False).verifiers)
+    retired = _retired(path)
+    if retired.exists():
+        found += [Verifier.parse(line) for line in reversed(retired.read_text(encoding="utf-8").split())]
+    return tuple(dict.fromkeys(found))

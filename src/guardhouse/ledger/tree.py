@@ -68,6 +68,24 @@ class Frontier:
             size += 1
         return Frontier(size, tuple(stack))
 
+    def joined(self, level: int, root: bytes, completed: Callable[[int, int, bytes], None] | None = None) -> Frontier:
+        """The frontier after a complete subtree of `2**level` leaves whose root alone is known.
+
+        ValueError where such a subtree cannot begin at this size.
+        """
+        if self.size % (1 << level) or len(root) != HASH_SIZE:
+            raise ValueError(f"no subtree of level {level} begins after {self.size} leaves")
+        current, stack, rest, at = root, list(self.hashes), self.size >> level, level
+        if completed is not None and level:
+            completed(level, self.size >> level, current)
+        while rest & 1:
+            current = node_hash(stack.pop(), current)
+            at += 1
+            rest >>= 1
+            if completed is not None:
+                completed(at, self.size >> at, current)
+        return Frontier(self.size + (1 << level), (*stack, current))
+
     @property
     def root(self) -> bytes:
         """The tree's root hash."""

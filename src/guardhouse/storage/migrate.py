@@ -19,18 +19,22 @@ from guardhouse.errors import SettingsFault
 from guardhouse.storage.sqlite import sqlite_path
 
 _ADVISORY_LOCK = 0x67756172_64686F75
-_PROTECTED = (
-    "entry",
-    "entry_rule",
-    "payload",
-    "erasure",
-    "content",
-    "bundle_version",
-    "activation",
-    "checkpoint",
-    "tile",
-    "sealed_segment",
-)
+_RIGHTS = {
+    "entry": "SELECT, INSERT",
+    "entry_rule": "SELECT, INSERT",
+    "payload": "SELECT, INSERT, DELETE",
+    "erasure": "SELECT, INSERT",
+    "content": "SELECT, INSERT",
+    "bundle_version": "SELECT, INSERT",
+    "activation": "SELECT, INSERT",
+    "checkpoint": "SELECT, INSERT",
+    "tile": "SELECT, INSERT",
+    "sealed_segment": "SELECT",
+    "first_outcome": "SELECT, INSERT, DELETE",
+    "workspace_head": "SELECT, INSERT, UPDATE (tree_size, frontier, last_at, standing_version)",
+    "alembic_version": "SELECT",
+}
+"""What serving needs of the ledger and no more; triggers bound the two DELETEs. Everything else it may change."""
 
 
 def scripts() -> Path:
@@ -126,44 +130,53 @@ def triggers(connection: Connection) -> list[str]:
 
 
 def ledger_protection(connection: Connection) -> str:
-    """`protected`, or `unprotected` where the serving role could switch the triggers off.
+    """`protected`, or `unprotected` where the serving role could switch the triggers off or they are off.
 
-    On PostgreSQL that is an owner of the tables or a superuser. On SQLite whoever can write the file
+    On PostgreSQL that role is an owner of the tables or a superuser. On SQLite whoever can write the file
     can; `verify` against an outside checkpoint is what protects there, so the triggers' presence is told.
     """
+    tables = sorted(_RIGHTS.keys() - {"alembic_version"})
     if connection.dialect.name == "sqlite":
-        return "protected" if "entry_no_delete" in triggers(connection) else "unprotected"
+        present = set(triggers(connection))
+        guarded = all(f"{table}_no_delete" in present for table in tables)
+        return "protected" if guarded else "unprotected"
     row = connection.execute(
         text(
             "SELECT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user) OR EXISTS ("
-            "SELECT 1 FROM pg_class WHERE relname = ANY(:tables) AND pg_has_role(current_user, relowner, 'USAGE'))"
+            "SELECT 1 FROM pg_class WHERE oid = ANY(SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) name) "
+            "AND pg_has_role(current_user, relowner, 'USAGE')) OR EXISTS ("
+            "SELECT 1 FROM pg_trigger WHERE NOT tgisinternal AND tgenabled = 'D' "
+            "AND tgrelid = ANY(SELECT to_regclass(name) FROM unnest(CAST(:tables AS text[])) name)) OR EXISTS ("
+            "SELECT 1 FROM unnest(CAST(:tables AS text[])) name WHERE NOT EXISTS (SELECT 1 FROM pg_trigger "
+            "WHERE tgrelid = to_regclass(name) AND tgname = name || '_no_truncate'))"
         ),
-        {"tables": list(_PROTECTED)},
+        {"tables": tables},
     )
     return "unprotected" if row.scalar_one() else "protected"
 
 
 def grant_service(url: str, role: str) -> None:
-    """Give a PostgreSQL role what serving needs and no more: on the ledger only SELECT and INSERT."""
+    """Give a PostgreSQL role what serving needs and no more: on the ledger SELECT, INSERT and what triggers bound.
+
+    Segments get no rights of their own: they are reached through the table they belong to. Run it again
+    after every migration, since a new table begins without rights.
+    """
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
     try:
         with engine.begin() as connection:
-            quoted = connection.dialect.identifier_preparer.quote(role)
-            names = connection.execute(
+            quote = connection.dialect.identifier_preparer.quote
+            quoted, schema = quote(role), quote(connection.execute(text("SELECT current_schema()")).scalar_one())
+            connection.execute(text(f"GRANT USAGE ON SCHEMA {schema} TO {quoted}"))
+            tables = connection.execute(
                 text(
-                    "SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p')"
+                    "SELECT relname, relispartition FROM pg_class "
+                    "WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p') ORDER BY relname"
                 )
-            ).scalars()
-            for name in list(names):
-                base = name.removesuffix("_later")
-                base = base[:-5] if base[-4:].isdigit() and base[-5:-4] == "_" else base
-                rights = "SELECT, INSERT" if base in _PROTECTED else "SELECT, INSERT, UPDATE, DELETE"
-                if base == "payload":
-                    rights = "SELECT, INSERT, DELETE"
-                if base == "alembic_version":
-                    rights = "SELECT"
-                table = connection.dialect.identifier_preparer.quote(name)
-                connection.execute(text(f"REVOKE ALL ON {table} FROM {quoted}"))
-                connection.execute(text(f"GRANT {rights} ON {table} TO {quoted}"))
+            ).all()
+            for name, segment in tables:
+                connection.execute(text(f"REVOKE ALL ON {schema}.{quote(name)} FROM {quoted}"))
+                rights = _RIGHTS.get(name, "SELECT, INSERT, UPDATE, DELETE")
+                if not segment:
+                    connection.execute(text(f"GRANT {rights} ON {schema}.{quote(name)} TO {quoted}"))
     finally:
         engine.dispose()
