@@ -229,7 +229,7 @@ class Engine:
             flags = self._flags.get(unit.program, frozenset())
             for made, form in candidates:
                 classes = fits(form, parsed, flags)
-                if classes is None or any(unit.program in other.programs and fits(other, parsed, flags) is not None for other in made.unless):
+                if classes is None or any(any(_named(name, unit.program) for name in other.programs) and fits(other, parsed, flags) is not None for other in made.unless):
                     continue
                 severity = made.rule.severity
                 for when, to in made.escalate:

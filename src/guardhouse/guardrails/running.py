@@ -161,7 +161,10 @@ class Runner(Reader):
             ):
                 kinds.add("decode")
         if program.sink and not helps:
-            self._sinks(name, program, rest, given, feed, start, end)
+            self._sinks(name, program, rest, given, feed, start, end, kinds)
+        if name in ("sqlite3", "sqlite", "duckdb", "bq", "surreal", "beeline", "isql", "athena") and len(given.positionals) > 1:
+            for word in given.positionals[1:]:
+                self._code(word, "sql", start, end)
         if program.flow == "env":
             if not given.positionals or name in ("printenv", "history"):
                 kinds.add("env")
@@ -229,8 +232,8 @@ class Runner(Reader):
                 kinds |= self.effect(operator, touched)
         return frozenset(kinds)
 
-    def _sinks(self, name: str, program: Program, rest: list[Word], given: Arguments, feed: Flow | None, start: int, end: int) -> None:
-        carried: set[str] = set()
+    def _sinks(self, name: str, program: Program, rest: list[Word], given: Arguments, feed: Flow | None, start: int, end: int, touched: set[str] | None = None) -> None:
+        carried: set[str] = set(touched or ())
         for word in rest:
             carried |= word.kinds
         if feed is not None and (program.stdin or any(word.text in ("-", "@-", "-F-") or word.text.endswith("@-") for word in rest) or name in ("nc", "ncat", "netcat", "socat", "telnet", "mail", "mailx", "sendmail", "rclone", "aws", "gsutil", "ssh")):
