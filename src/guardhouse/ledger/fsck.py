@@ -433,10 +433,30 @@ def _canonical(value: Any) -> bytes:
     return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def verify_export(path: Path, *, verifiers: tuple[Verifier, ...] = (), outside: str | None = None) -> Report:
-    """Verify an export, a line an entry, from its first entry on. It holds no columns, contents or tiles to compare."""
+def verify_export(
+    path: Path,
+    *,
+    verifiers: tuple[Verifier, ...] = (),
+    outside: str | None = None,
+    progress: Callable[[int, int], None] = lambda _done, _all: None,
+) -> Report:
+    """Verify an export, a line an entry, from its first entry on. It holds no columns, contents or tiles to compare.
+
+    `progress` is told of bytes: (read, all).
+    """
     with path.open("rb") as file:
-        return _verify_lines((line for line in file if line.strip()), verifiers, outside)
+        return _verify_lines(_read(file, path.stat().st_size, progress), verifiers, outside)
+
+
+def _read(file: Iterable[bytes], size: int, progress: Callable[[int, int], None]) -> Iterator[bytes]:
+    done = told = 0
+    for line in file:
+        done += len(line)
+        if done - told >= 1_000_000 or done == size:
+            progress(done, size)
+            told = done
+        if line.strip():
+            yield line
 
 
 def _lines(report: Report, lines: Iterable[bytes]) -> Iterator[tuple[Item, Any]]:

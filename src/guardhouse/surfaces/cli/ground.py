@@ -68,12 +68,12 @@ def workspaces(connection: Connection, settings: Settings, named: str) -> list[t
 
 
 def own_verifiers(settings: Settings) -> tuple[Verifier, ...]:
-    """The public side of this home's signing keys; none where there is no signing key."""
+    """The public side of every key that ever signed in this home; none where there is no signing key."""
     from guardhouse.ledger import keys
 
     if not settings.resolved_signing_key_file.exists():
         return ()
-    return keys.load(settings.resolved_signing_key_file, create=False).verifiers
+    return keys.verifiers(settings.resolved_signing_key_file)
 
 
 def verifiers(given: list[str]) -> tuple[Verifier, ...]:

@@ -92,8 +92,8 @@ def export(
 ) -> None:
     """Print entries in order. With --json, a line an entry with all that verifying needs, for `ledger verify`.
 
-    An export that begins at the first entry can be verified elsewhere; one cut by --since or --after
-    is for reading. Each look is itself a recorded call.
+    An export that begins at the first entry can be verified elsewhere, against a checkpoint that is not
+    newer; one cut by --since or --after is for reading. Each look is itself a recorded call.
 
     Example: guardhouse ledger export --json > ledger.jsonl
     """
@@ -120,9 +120,9 @@ for _name, _command in evidence.COMMANDS:
 def _verify_file(file: Path, known: tuple[Verifier, ...], outside: Path | None) -> Report:
     from guardhouse.ledger import fsck
 
-    with render.working(f"verifying {file}"):
-        told = outside.read_text(encoding="utf-8") if outside else None
-        return fsck.verify_export(file, verifiers=known, outside=told)
+    told = outside.read_text(encoding="utf-8") if outside else None
+    with render.working(f"verifying {file}", file.stat().st_size) as advance:
+        return fsck.verify_export(file, verifiers=known, outside=told, progress=_steps(advance))
 
 
 def _verify_database(

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from functools import cache
 from typing import Annotated
 
 import typer
 from typer.exceptions import Abort, TyperException
 
 from guardhouse import __version__
-from guardhouse.errors import GuardhouseError, InvalidInput, LawFault
+from guardhouse.errors import GuardhouseError, InvalidInput, LawFault, SettingsFault
 from guardhouse.surfaces import problem
 from guardhouse.surfaces.cli import exits, render
 from guardhouse.surfaces.cli.composition import Composition
@@ -76,6 +77,7 @@ def _root(
     del version
 
 
+@cache
 def _register() -> None:
     for name in COMMANDS:
         importlib.import_module(f"guardhouse.surfaces.cli.{name}").register(app)
@@ -112,6 +114,9 @@ def main(composition: Composition, arguments: Sequence[str] | None = None) -> in
     except InvalidInput as error:
         render.say(f"guardhouse: {error.message}", "bold red", stderr=True)
         return exits.USAGE
+    except SettingsFault as error:
+        render.say(f"guardhouse: {error.message}", "bold red", stderr=True)
+        return exits.UNAVAILABLE
     except GuardhouseError as error:
         render.say(f"guardhouse: {error.message}", "bold red", stderr=True)
         return problem.exit_code(error.code)

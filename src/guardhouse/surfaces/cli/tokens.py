@@ -114,8 +114,8 @@ def _show_list(result: Mapping[str, Any], known: Mapping[str, str]) -> None:
         {
             **item,
             "whose": known.get(item["principal_id"], item["principal_id"]),
-            "expires": spans.shown(item["expires_at"]),
-            "revoked": spans.shown(item["revoked_at"]),
+            "expires": item["expires_at"][:10],
+            "ended": spans.shown(item["revoked_at"]),
         }
         for item in result["tokens"]
     ]
