@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from guardhouse import app
+from guardhouse.settings import Settings
+from guardhouse.surfaces.cli.composition import Founded
 from tests.server import Server, environment, guardhouse, serving
 
 
@@ -70,18 +72,18 @@ class House:
         return done.returncode, done.stdout + done.stderr
 
 
-def founded(home: Path, database_url: str, **more: str) -> tuple[dict[str, str], dict[str, Any]]:
-    """Prepare a home: its environment, and what `init` told."""
-    home.mkdir(mode=0o700, exist_ok=True)
-    env = environment(home, database_url, **more)
-    return env, json.loads(guardhouse(env, "init", "--json").stdout)
+def founded(home: Path, database_url: str, **more: str) -> tuple[dict[str, str], Founded]:
+    """Prepare a home as `guardhouse init` does: its environment, and what was made."""
+    settings = Settings(home=home, database_url=database_url)
+    made = app.found(settings, "default", "olga")
+    return environment(home, database_url, **more), made
 
 
 @pytest.fixture
 def house(tmp_path: Path, database_url: str) -> Iterator[House]:
     """A house on each database in turn."""
     home = tmp_path / "home"
-    env, told = founded(home, database_url)
+    env, made = founded(home, database_url)
     with serving(env) as server:
-        yield House(home, env, server, told["operator_token"], told["workspace_id"])
+        yield House(home, env, server, made.operator_token, made.workspace_id)
         assert server.stop() == 0

@@ -54,7 +54,7 @@ def test_what_happened_is_what_is_written(house: House, tmp_path: Path) -> None:
 
     # An auditor reads everything and changes nothing.
     found = house.done(auditor, "query_audit", {"verdict": "block"})["entries"]
-    assert [entry["id"] for entry in found] == [decisions[0]]
+    assert [entry["id"] for entry in found] == [decisions[5], decisions[0]]
     assert house.done(auditor, "query_audit", {"text": "only a payload"})["entries"][0]["id"] == decisions[1]
     for operation, body in (
         ("acquire_lock", {"key": "a"}),
@@ -120,7 +120,7 @@ def test_an_entry_that_was_changed_with_full_rights_is_found(house: House, datab
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             connection.execute(f'DROP TRIGGER "{name}"')
         changed = connection.execute(
-            "UPDATE ledger_entry SET body = CAST(replace(body, '\"block\"', '\"allow\"') AS BLOB) WHERE id = ?",
+            "UPDATE entry SET body = CAST(replace(body, '\"block\"', '\"allow\"') AS BLOB) WHERE id = ?",
             (decisions[0],),
         )
         assert changed.rowcount == 1

@@ -1,0 +1,82 @@
+"""The demo, as anybody runs it: all as told, its gateway gone afterwards, also when it is broken off."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.server import environment
+
+ROWS = [
+    {"command": "git status", "expected": "allow"},
+    {"command": "rm -rf /", "expected": "block"},
+    {"command": "git reset --hard", "expected": "ask"},
+    {"command": "ls", "expected": "block"},
+    {"command": "echo a\nls"},
+]
+
+
+def test_everything_goes_as_told_with_a_file_of_commands(tmp_path: Path) -> None:
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    # Settings of another Guardhouse, and an agent's shell, do not reach the demo's own.
+    env = environment(
+        tmp_path / "other", "sqlite:////nowhere/at.db", GUARDHOUSE_URL="http://127.0.0.1:9", CLAUDECODE="1"
+    )
+    done = subprocess.run(
+        [sys.executable, "-m", "guardhouse", "demo", "--commands", str(file), "--json"],
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    told = json.loads(done.stdout)
+    assert [step for step in told["steps"] if not step["ok"]] == []
+    assert (done.returncode, told["ok"]) == (0, True)
+    assert told["sample"]["sent"] == len(ROWS)
+    assert told["sample"]["confusion"]["allow"]["allow"] == 1
+    assert told["sample"]["confusion"]["block"] == {"allow": 1, "warn": 0, "ask": 0, "block": 1}
+    assert (told["sample"]["agree"], told["sample"]["expected"]) == (3, 4)
+    assert told["ledger"]["ok"] is True
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_broken_off_it_ends_its_gateway(tmp_path: Path, number: signal.Signals) -> None:
+    places = {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [sys.executable, "-m", "guardhouse", "demo"],
+        env=environment(tmp_path / "other", **places),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    ) as demo:
+        assert demo.stdout is not None
+        said = demo.stdout.readline()
+        gateway = int(re.search(r"\(process (\d+)\)", said)[1])  # type: ignore[index]
+        os.kill(gateway, 0)
+        demo.send_signal(number)
+        demo.stdout.read()
+        assert demo.wait(60) == 130
+    with pytest.raises(ProcessLookupError):
+        os.kill(gateway, 0)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_read_is_a_usage_error(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "guardhouse", "demo", "--commands", str(tmp_path / "none")],
+        env=environment(tmp_path / "other"),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 64
+    assert "no such file" in done.stderr

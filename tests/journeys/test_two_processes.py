@@ -1,0 +1,140 @@
+"""Two server processes over one database: one order, one law, one standing; neither starves the other."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.journeys.conftest import House, founded
+from tests.server import environment, guardhouse, serving
+
+THREADS = 4
+CALLS = 60
+RACERS = 6
+
+
+@dataclass
+class Pair:
+    """Two houses over one database and one signing key, each with its own home."""
+
+    first: House
+    second: House
+
+
+@pytest.fixture
+def pair(tmp_path: Path, database_url: str) -> Iterator[Pair]:
+    home, other = tmp_path / "first", tmp_path / "second"
+    env, made = founded(home, database_url)
+    other.mkdir(mode=0o700)
+    shared = environment(other, database_url, GUARDHOUSE_SIGNING_KEY_FILE=str(home / "signing.key"))
+    with serving(env) as one, serving(shared) as two:
+        first = House(home, env, one, made.operator_token, made.workspace_id)
+        yield Pair(first, House(other, shared, two, made.operator_token, made.workspace_id))
+        assert (one.stop(), two.stop()) == (0, 0)
+    assert guardhouse(env, "ledger", "verify", check=False).returncode == 0
+
+
+def test_an_order_through_one_binds_the_next_call_on_the_other(pair: Pair) -> None:
+    builder = pair.first.agent("builder")
+    for here, there in ((pair.first, pair.second), (pair.second, pair.first)) * 3:
+        there.done(builder.token, "check_locks")
+        here.done(here.operator, "suspend_agent", {"agent_id": builder.id, "reason": "x"})
+        assert there.refused(builder.token, "check_locks") == (403, "agent_suspended")
+        here.done(here.operator, "reinstate_agent", {"agent_id": builder.id})
+        there.done(builder.token, "check_locks")
+        here.done(here.operator, "set_trust", {"agent_id": builder.id, "trust": 1})
+        assert there.refused(builder.token, "acquire_lock", {"key": "a"})[0] == 403
+        here.done(here.operator, "set_mode", {"scope": "agent", "id": builder.id, "seconds": 600})
+        there.done(builder.token, "acquire_lock", {"key": "a"})
+        there.done(builder.token, "release_lock", {"key": "a"})
+        here.done(here.operator, "end_mode", {"scope": "agent", "id": builder.id})
+        assert there.refused(builder.token, "acquire_lock", {"key": "a"})[0] == 403
+        here.done(here.operator, "set_trust", {"agent_id": builder.id, "trust": 2})
+        extra = here.done(here.operator, "issue_token", {"principal_id": builder.id})
+        there.done(extra["token"], "check_locks")
+        here.done(here.operator, "revoke_token", {"token_id": extra["token_id"]})
+        assert there.refused(extra["token"], "check_locks")[0] == 401
+
+
+def test_racers_on_both_have_one_winner_and_rising_fences(pair: Pair) -> None:
+    racers = [
+        ((pair.first, pair.second)[number % 2], pair.first.agent(f"racer-{number}").token) for number in range(RACERS)
+    ]
+    fences: list[int] = []
+    for _ in range(8):
+        heard: list[tuple[int, dict[str, object]] | None] = [None] * RACERS
+        start = threading.Barrier(RACERS)
+
+        def race(number: int, heard: list[tuple[int, dict[str, object]] | None], start: threading.Barrier) -> None:
+            house, token = racers[number]
+            start.wait(60)
+            heard[number] = house.call(token, "acquire_lock", {"key": "res:lane"})
+
+        threads = [threading.Thread(target=race, args=(number, heard, start)) for number in range(RACERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+        statuses = [one[0] for one in heard if one is not None]
+        assert sorted(statuses) == [200] + [409] * (RACERS - 1)
+        winner = statuses.index(200)
+        won = heard[winner]
+        assert won is not None
+        fences.append(int(str(won[1]["fence"])))
+        # Given back through the other server.
+        other = (pair.first, pair.second)[(winner + 1) % 2]
+        other.done(racers[winner][1], "release_lock", {"key": "res:lane"})
+    assert fences == sorted(set(fences))
+
+
+def test_under_load_on_both_neither_starves_and_a_command_still_answers(pair: Pair) -> None:
+    """Each server has the same number of calls to carry; while one could starve, its last would come far later."""
+    token = pair.first.agent("builder", profile="unlimited").token
+    slowest: dict[int, float] = {0: 0.0, 1: 0.0}
+    ended: dict[int, float] = {}
+    failed: list[object] = []
+    guard = threading.Lock()
+    begun = time.monotonic()
+
+    def load(side: int, house: House) -> None:
+        line = house.server.connect()
+        for number in range(CALLS):
+            started = time.monotonic()
+            try:
+                status, answer = house.server.call(
+                    token, "check_guardrails", {"operation_text": f"ls {number}"}, connection=line
+                )
+            except Exception as error:  # noqa: BLE001  # whatever it is, the test fails with it
+                failed.append(error)
+                return
+            took = time.monotonic() - started
+            with guard:
+                slowest[side] = max(slowest[side], took)
+                if status != 200:
+                    failed.append(answer)
+        with guard:
+            ended[side] = time.monotonic() - begun
+
+    threads = [
+        threading.Thread(target=load, args=(side, house))
+        for side, house in enumerate((pair.first, pair.second))
+        for _ in range(THREADS)
+    ]
+    for thread in threads:
+        thread.start()
+    said = guardhouse(pair.first.env | {"GUARDHOUSE_TOKEN": token}, "check", "ls")
+    for thread in threads:
+        thread.join(120)
+    assert failed == []
+    assert said.returncode == 0
+    assert set(ended) == {0, 1}
+    # Generous bounds: a starved process waited for seconds at a time, again and again.
+    assert max(slowest.values()) < 5, slowest
+    assert max(ended.values()) < 4 * min(ended.values()) + 5, ended
+    told = pair.second.done(pair.second.operator, "verify_audit")
+    assert told["ok"] is True
