@@ -206,6 +206,8 @@ class Engine:
             runner.run_text(runner.source, 0, len(source))
         except (Spent, RecursionError):
             self._event(found, text, "size", 0, size, ())
+        except Exception:  # noqa: BLE001  the contract: what cannot be analysed is a finding, never an exception
+            self._event(found, text, "syntax", 0, size, ())
         quiet = as_sql and understood
         for event in runner.events:
             if not (quiet and event.name in ("syntax", "program", "code")):

@@ -33,6 +33,7 @@ CLASSES = frozenset(
         "remote",
         "url",
         "null",
+        "personal",
     }
 )
 _SYSTEM = re.compile(
@@ -48,7 +49,7 @@ _IN_HOME = re.compile(r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)/.+", re.S)
 _DISK = re.compile(
     r"/dev/(?:(?:[shv]|xv)d[a-z*?\[].*|nvme\d.*|mmcblk\d.*|r?disk\d.*|loop\d.*|md\d.*|dm-\d.*|mapper/.+|disk/.+|sd\*|vg.*|pmem.*|zd\d.*|nbd\d.*)"
 )
-_MEMORY = re.compile(r"/dev/(?:mem|kmem|port)|/proc/(?:kcore|kmem|\d+/mem|self/mem|\*/mem|[^/]+/environ|sysrq-trigger)")
+_MEMORY = re.compile(r"/dev/(?:mem|kmem|port)|/proc/(?:kcore|kmem|\d+/mem|self/mem|\*/mem|[^/]+/environ|sysrq-trigger|[^/]+/(?:uid_map|gid_map|setgroups))|/sys/fs/cgroup/.*release_agent")
 _TEMP = re.compile(r"/(?:private/)?(?:var/)?tmp/.+|/var/folders/.+|/dev/shm/.+", re.S)
 _ACCOUNT = re.compile(
     r"/etc/(?:g?shadow-?|master\.passwd|security/opasswd|sudoers(?:\.d)?(?:/.*)?|passwd-?|group-?|pam\.d(?:/.*)?|krb5\.keytab|ld\.so\.preload)"
@@ -66,7 +67,7 @@ _CREDENTIAL = re.compile(
     r"|\.config/(?:op|bitwarden.*|sops)/.*|\.config/sops|[^/]*(?:private|server|client|tls|ssl|host|ca|rsa|ec|master|secret|signing)[_.-]?key(?:\.(?:pem|key|txt|json))?"
     r"|(?:server|tls|ssl|host|ca|privkey|private)[^/]*\.key|privkey[^/]*\.pem|[^/]*private[^/]*\.pem|ssh_host_[^/]*_key"
     r"|credentials(?:\.(?:json|ya?ml|toml|ini|csv|xml))?|[^/]*service[_-]?account[^/]*\.json|[^/]*client_secret[^/]*\.json|secrets?\.(?:json|ya?ml|toml|env|txt)"
-    r"|\.env(?:\.(?!example|sample|template|dist|schema)[\w.-]+)?|\.envrc|\.htpasswd|shadow\.bak|master\.key"
+    r"|\.env[?*]?|\.env(?:\.(?!example|sample|template|dist|schema)[\w.-]+)?|\.envrc|\.htpasswd|shadow\.bak|master\.key"
     r"|wireguard/.+|swanctl/.+|ipsec\.secrets|krb5cc_.*|system-connections/.*|kubelet/pki/.*|etc/kubernetes/(?:admin\.conf|pki/.*)|ssl/private(?:/.*)?"
     r"|run/secrets/.+|serviceaccount/token|Login Data.*|Cookies(?:\.sqlite)?|logins\.json|key[34]\.db|cookies\.sqlite|Keychains?(?:/.*)?|login\.keychain.*"
     r"|\.bash_history|\.zsh_history|\.psql_history|\.mysql_history|\.python_history|\.node_repl_history"
@@ -78,7 +79,7 @@ _CREDENTIAL = re.compile(
 _SHELLRC = re.compile(
     r"(?:.*/)?(?:\.bashrc|\.bash_profile|\.bash_login|\.bash_logout|\.profile|\.zshrc|\.zshenv|\.zprofile|\.zlogin|\.config/fish/config\.fish|\.ssh/authorized_keys2?"
     r"|\.ssh/config|\.ssh/rc|\.xinitrc|\.xsession|\.config/autostart/.*|LaunchAgents/.*|LaunchDaemons/.*|\.gitconfig|\.config/git/config|\.inputrc|\.vimrc|\.pam_environment"
-    r"|\.config/systemd/user/.*|\.tmux\.conf)|/etc/(?:profile|profile\.d/.*|bash\.bashrc|zsh/.*|environment|rc\.local|init\.d/.*|ld\.so\.conf.*)"
+    r"|\.config/systemd/user/.*|\.tmux\.conf|\.wgetrc|\.curlrc)|/etc/(?:profile|profile\.d/.*|bash\.bashrc|zsh/.*|environment|rc\.local|init\.d/.*|ld\.so\.conf.*)"
 )
 _SCHEDULE = re.compile(
     r"/etc/cron.*|/var/spool/cron.*|/etc/systemd/.*|/usr/lib/systemd/.*|/lib/systemd/.*|/etc/anacrontab"
@@ -92,6 +93,7 @@ _BUILD = re.compile(
     r"(?:.*/)?(?:node_modules|dist|build|out|target|__pycache__|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.tox|\.nox|\.venv|venv|\.next|\.nuxt|\.turbo|\.parcel-cache"
     r"|\.gradle|coverage|htmlcov|\.coverage|\.cache|\.eggs|[^/]*\.egg-info|\.terraform|tmp|temp|\.tmp|cmake-build-[^/]*|bin|obj|\.svelte-kit|storybook-static|logs?|[^/]*\.(?:pyc|pyo|o|log|tmp|class|bak|swp|orig))(?:/[^.].*|/\*|/)?"
 )
+_PERSONAL = re.compile(r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)/(?:Desktop|Documents|Downloads|Music|Pictures|Videos|Movies|Library|Public|OneDrive|Dropbox|iCloud)(?:/.*)?", re.S)
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]?\*?")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 _REMOTE = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//).*")
@@ -143,6 +145,8 @@ def classes(text: str, cwd: str = "", workspace: str = "") -> frozenset[str]:
     benign = _BENIGN_SYSTEM.fullmatch(path) is not None
     if path == "/dev/null":
         found.add("null")
+    if _PERSONAL.fullmatch(path):
+        found.add("personal")
     if _DISK.fullmatch(path):
         found.add("disk")
     if path.startswith("/dev/") and not benign:

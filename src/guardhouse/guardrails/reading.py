@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -79,6 +80,9 @@ class State:
 
 
 _KNOWN = {"HOME": "~", "PWD": ".", "OLDPWD": "..", "TMPDIR": "/tmp", "IFS": " ", "USER": "user", "SHELL": "/bin/sh", "LOGNAME": "user", "UID": "1000", "RANDOM": "1"}  # noqa: S108  a word's value, no file is made
+_ENDLESS = re.compile(
+    r"(?:while\s+(?:\S*/)?(?:true|:|\(\(\s*1\s*\)\)|\[+\s*1\s*\]+)|until\s+(?:\S*/)?(?:false|!\s*true)|for\s*\(\([^;]*;\s*;[^)]*\)\))\s*;?\s*do\b(?!.*\b(?:sleep|read)\b).*[^&>]&(?![&>\d])", re.S
+)
 _BODIES = frozenset(
     "program list pipeline subshell compound_statement if_statement elif_clause else_clause while_statement for_statement "
     "c_style_for_statement do_group case_statement case_item negated_command ERROR redirected_statement".split()
@@ -165,12 +169,21 @@ class Reader:
             node = waiting.pop()
             looked += 1
             if node.is_error or node.is_missing:
+                if self._unclosed():
+                    return
                 if node.type == "ERROR" and self.raw(node).strip() in ("<>", ";", "&", ")", "$"):
                     continue
                 self.event("syntax", *self.span(node))
                 return
             if node.has_error:
                 waiting.extend(node.children)
+
+    def _unclosed(self) -> bool:
+        """One plain line with a quote left open: a shell refuses to run any of it."""
+        text = self._text.decode("utf-8", "replace").strip()
+        if any(mark in text for mark in ("\n", "\\\\", "$'", "<<", "#", "`", "$(")):
+            return False
+        return re.fullmatch(r"""(?:[^'"\\]|'[^']*'|"(?:[^"\\]|\\.)*")*(?:"(?:[^"\\]|\\.)*|'[^']*)""", text) is not None
 
     # -- statements --------------------------------------------------------------------------------------------
 
@@ -187,7 +200,11 @@ class Reader:
             for child in node.named_children:
                 if child.type == "comment":
                     continue
+                keep = dict(self.state.variables)
                 flow = self.run(child, flow)
+                if child.type not in ("compound_statement", "while_statement"):
+                    # Each part of a pipeline runs in a shell of its own.
+                    self.state.variables = keep
             return flow or SOMETHING
         if kind == "redirected_statement":
             return self._redirected(node, feed)
@@ -202,6 +219,8 @@ class Reader:
             return SILENT
         if kind in ("declaration_command", "unset_command"):
             return self._declare(node)
+        if kind in ("while_statement", "c_style_for_statement") and _ENDLESS.match(self.raw(node)):
+            self.event("bomb", *self.span(node))
         if kind == "for_statement":
             return self._for(node, feed)
         if kind in ("subshell", "compound_statement", "program", "list", "do_group"):
@@ -393,7 +412,7 @@ class Reader:
     @staticmethod
     def _in_branch(node: Node) -> bool:
         parent = node.parent
-        return parent is not None and parent.type in ("if_statement", "else_clause", "elif_clause", "case_item")
+        return parent is not None and parent.type in ("if_statement", "else_clause", "elif_clause", "case_item", "list")
 
     def _declare(self, node: Node) -> Flow:
         made: list[Word] = []
@@ -405,6 +424,9 @@ class Reader:
             else:
                 made.extend(self.word(child))
         program = self.raw(node).split(None, 1)[0]
+        if any(word.text.startswith("-") and "n" in word.text for word in made):
+            for word in made:
+                self.state.variables[word.text.partition("=")[0]] = (UNKNOWN, NOTHING)
         start, end = self.span(node)
         self.unit(program, made, start, end, None)
         return Flow(None, frozenset({"env"}) if program in ("export", "declare") and not made else NOTHING)

@@ -84,7 +84,7 @@ class Runner(Reader):
             self._run_file(head.text, start, end)
         program: Program = self.spec(name)
         rest = args[1:]
-        self.unit(name, rest, start, end, feed)
+        self.unit(name, _without_clauses(rest) if program.run == "find" else rest, start, end, feed)
         if program.run:
             return self._wrapped(name, program, rest, feed, start, end)
         return self._plain(name, program, rest, feed, start, end)
@@ -155,7 +155,7 @@ class Runner(Reader):
         if name in DECODERS:
             made = decoded(name, [word.text for word in rest], self._input(given, feed))
             if made is not None:
-                return Flow(made, frozenset(kinds))
+                return Flow(made, frozenset(kinds | ({"decode"} if name not in ("tr", "gzip") else set())))
             if name not in ("tr", "rev", "gzip", "openssl", "xz", "base64", "base32", "xxd") or any(
                 word.text.startswith(("-d", "-D", "--d", "-r", "-p", "-c")) or word.text in ("enc", "-di") for word in rest
             ):
@@ -343,7 +343,12 @@ class Runner(Reader):
             if not inner:
                 return self._joined_code(added, None, start, end)
         elif feed is not None and feed.text is not None and UNKNOWN not in feed.text and len(feed.text) < 2000:
-            added = [Word(one, start, end, feed.kinds) for one in re.split(r"[\s\0]+", feed.text) if one][:64]
+            if marks:
+                added = [Word(feed.text.strip(), start, end, feed.kinds)]
+            elif base_name(inner[0].text) in _SHELLS and inner[-1].text.endswith("c") and inner[-1].text.startswith("-"):
+                added = [Word(feed.text.strip(), start, end, feed.kinds)]
+            else:
+                added = [Word(one, start, end, feed.kinds) for one in re.split(r"[\s\0]+", feed.text) if one][:64]
         else:
             added = [Word(UNKNOWN, start, end, (feed.kinds if feed else NOTHING) | {"piped"})]
         if not inner:
@@ -359,7 +364,7 @@ class Runner(Reader):
         else:
             inner = inner + added
         if len(inner) == 1 or (" " in inner[0].text and name == "parallel"):
-            return self._joined_code(inner, None, start, end)
+            return self._code(inner[0], "shell", start, end)
         if base_name(inner[0].text) in _SHELLS and not any(word.text.startswith("-") and "c" in word.text for word in inner[1:2]):
             if feed is not None and "fetch" in feed.kinds:
                 self.event("fetched", start, end)
@@ -370,6 +375,8 @@ class Runner(Reader):
     def _find(self, name: str, rest: list[Word], start: int, end: int) -> Flow:
         clauses = ("-exec", "-execdir", "-ok", "-okdir") if name == "find" else ("-x", "--exec", "-X", "--exec-batch")
         first = next((at for at, word in enumerate(rest) if word.text[:1] in "-(!" and word.text not in ("-L", "-P", "-H", "-E", "-x", "-X")), len(rest))
+        if name == "find" and rest and rest[0].text == "-D":
+            return self._find(name, rest[2:], start, end)
         given = [word for word in rest[:first] if not word.text.startswith("-")]
         roots = given if name == "find" else given[1:] or []
         roots = roots or [Word(".", start, end)]
@@ -385,7 +392,8 @@ class Runner(Reader):
                 if not inner:
                     continue
                 for root in roots[:4]:
-                    target = f"{root.text.rstrip('/') or ''}/{{}}" if narrowed else root.text
+                    whole = not narrowed and any(re.match(r"-\w*[rR]|--rec", word.text) for word in inner)
+                    target = root.text if whole or root.text == "/" else f"{root.text.rstrip('/')}/{{}}"
                     made = [Word(word.text.replace("{}", target), word.start, word.end, word.kinds | (frozenset({"secret"}) if sensitive and "{}" in word.text else NOTHING)) for word in inner]
                     if name != "find" and not any("{}" in word.text for word in inner):
                         made.append(Word(target, start, end))
@@ -448,6 +456,8 @@ class Runner(Reader):
     def _feed_code(self, feed: Flow, start: int, end: int, lang: str) -> None:
         """What flows in is run."""
         if feed.text is not None and UNKNOWN not in feed.text:
+            if "decode" in feed.kinds and lang != "sql":
+                self.event("decoded", start, end)
             if feed.text.strip():
                 self._code(Word(feed.text, start, end, feed.kinds), lang, start, end)
             return
@@ -487,6 +497,8 @@ class Runner(Reader):
                 if not stripped or word.text.lstrip().startswith(UNKNOWN):
                     self.event("code", at, to)
                     return SOMETHING
+            elif "decode" in word.kinds:
+                self.event("decoded", at, to)
             text = word.text.replace(UNKNOWN, "$unknown")
             return self.run_text(text, at, to, feed)
         if UNKNOWN in word.text:
@@ -532,6 +544,19 @@ class Runner(Reader):
         else:
             self._within("source", lambda: self._run_script(script, "shell", start, end))
         return SOMETHING
+
+
+def _without_clauses(rest: list[Word]) -> list[Word]:
+    """The arguments of `find` without the commands that stand between them."""
+    made, inside = [], False
+    for word in rest:
+        if word.text in ("-exec", "-execdir", "-ok", "-okdir"):
+            inside = True
+        elif inside and word.text in (";", "+", "\\;"):
+            inside = False
+        elif not inside:
+            made.append(word)
+    return made
 
 
 def _chosen(positionals: tuple[Word, ...], way: str) -> list[Word]:
