@@ -166,7 +166,7 @@ EDITS = [
     "INSERT INTO erasure (workspace_id, sequence, by_sequence, at) VALUES (:w, 6, 1000000, 0)",
     "INSERT INTO erasure (workspace_id, sequence, by_sequence, at) VALUES (:w, 6, 100, 0)",
     "DELETE FROM content WHERE workspace_id = :w",
-    "UPDATE content SET digest = 'sha256:other' WHERE workspace_id = :w",
+    "UPDATE content SET digest = digest || 'x' WHERE workspace_id = :w",
     "DELETE FROM bundle_version WHERE workspace_id = :w",
     "DELETE FROM tile WHERE workspace_id = :w",
     "UPDATE tile SET position = 1 WHERE workspace_id = :w",
@@ -181,7 +181,7 @@ EDITS = [
     "INSERT INTO activation (workspace_id, number, digest, law, at, by_id, decision_id, note) "
     "VALUES (:w, 1, 'sha256:none', '', 0, '', '', '')",
     "INSERT INTO sealed_segment (workspace_id, first_sequence, last_sequence, root, checkpoint, location, detail) "
-    "SELECT :w, 0, 255, leaf_hash, '', '', '{}' FROM entry WHERE workspace_id = :w AND sequence = 0",
+    "SELECT workspace_id, 0, 255, leaf_hash, '', '', '{}' FROM entry WHERE workspace_id = :w AND sequence = 0",
 ]  # fmt: skip
 
 
@@ -217,14 +217,14 @@ BYTES = [
 
 
 @pytest.mark.parametrize(("table", "column", "where"), BYTES)
-def test_every_changed_byte_is_found(ledger: Ledger, table: str, column: str, where: str) -> None:
-    """Every byte of a hash, a salt or a payload; of an entry's bytes, every seventh, and all lengths but the right one."""
+def test_changed_bytes_are_found(ledger: Ledger, table: str, column: str, where: str) -> None:
+    """Every third byte of a short value, every 37th of a long one, and wrong lengths."""
     with pytest.raises(_UndoneError), ledger.store.writing(W) as tx:  # noqa: PT012  # raising is what undoes
         whole = f"SELECT {column} FROM {table} WHERE workspace_id = :w AND {where}"
         update = text(f"UPDATE {table} SET {column} = :b WHERE workspace_id = :w AND {where}")
         original = bytes(tx.execute(text(whole), {"w": W}).scalars().first())
         size = {"tile": None, "workspace_head": None}.get(table, 8)
-        step = 7 if len(original) > 100 else 1
+        step = 37 if len(original) > 100 else 3
         edits = [original[:at] + bytes([original[at] ^ 1]) + original[at + 1 :] for at in range(0, len(original), step)]
         edits += [original + b" ", original[:-1], b""]
         missed = []

@@ -16,7 +16,7 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from guardhouse.ledger.keys import SEPARATOR, Signer, Verifier, open_note
+from guardhouse.ledger.keys import SEPARATOR, Signer, Verifier, open_note, unbase64
 from guardhouse.ledger.tables import CHECKPOINT, HEAD
 from guardhouse.ledger.tree import Frontier
 from guardhouse.model.instants import Micros
@@ -54,7 +54,7 @@ def parse_text(text: str) -> Statement:
     lines = text.split("\n")
     if len(lines) < 4 or not lines[1].isdigit() or (lines[1] != "0" and lines[1].startswith("0")):
         raise ValueError("not a checkpoint")
-    root = base64.b64decode(lines[2], validate=True)
+    root = unbase64(lines[2])
     if len(root) != 32:
         raise ValueError("the root of this checkpoint is not a SHA-256 value")
     return Statement(lines[0], int(lines[1]), root)

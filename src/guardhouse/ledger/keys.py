@@ -24,6 +24,14 @@ SEPARATOR = "\u2014"
 """The em dash that begins a signature line of a signed note (c2sp.org/signed-note)."""
 
 
+def unbase64(text: str) -> bytes:
+    """The bytes of canonical base64; ValueError for any other writing of them, so that one proof has one form."""
+    data = base64.b64decode(text, validate=True)
+    if base64.b64encode(data).decode() != text:
+        raise ValueError("base64 that is not in its one form")
+    return data
+
+
 @dataclass(frozen=True, slots=True)
 class Verifier:
     """A public key under its name: what an auditor needs, and all of it."""
@@ -45,7 +53,7 @@ class Verifier:
     def parse(cls, text: str) -> Verifier:
         """Read the vkey form; ValueError when it is damaged."""
         name, key_id, key = text.strip().split("+", 2)
-        data = base64.b64decode(key, validate=True)
+        data = unbase64(key)
         made = cls(name, data[1:])
         if data[:1] != _ED25519 or len(data) != 33 or made.key_id.hex() != key_id:
             raise ValueError("this verifier key is damaged")
@@ -101,7 +109,7 @@ def open_note(note: str, verifiers: tuple[Verifier, ...]) -> str:
     good = 0
     for line in signatures.splitlines():
         dash, name, encoded = line.split(" ", 2)
-        data = base64.b64decode(encoded, validate=True)
+        data = unbase64(encoded)
         verifier = known.get((name, data[:4]))
         if dash != SEPARATOR or len(data) < 5:
             raise ValueError("a signature line is damaged")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, select
 
 from guardhouse.errors import Refusal
 from guardhouse.ledger import checkpoint, entries
-from guardhouse.ledger.keys import Verifier
+from guardhouse.ledger.keys import Verifier, unbase64
 from guardhouse.ledger.tables import ENTRY, TILE
 from guardhouse.ledger.tree import (
     SubtreeHash,
@@ -85,6 +85,10 @@ def receipt(connection: Connection, workspace_id: str, decision_id: str) -> str:
     return "\n".join(lines) + "\n\n" + note
 
 
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
+
+
 @dataclass(frozen=True, slots=True)
 class Verified:
     """What a receipt proves: these canonical bytes are entry `index` of this ledger at this size."""
@@ -101,11 +105,11 @@ def verify_receipt(text: str, verifiers: tuple[Verifier, ...]) -> Verified:
     lines = proof.split("\n")
     if not split or len(lines) < 3 or lines[0] != HEADER or not lines[1].startswith("extra "):
         raise ValueError("not a receipt of ours")
-    if not lines[2].startswith("index ") or not lines[2][6:].isdigit():
+    if not lines[2].startswith("index ") or lines[2][6:] != str(_number(lines[2][6:])):
         raise ValueError("the receipt names no index")
-    body = base64.b64decode(lines[1][6:], validate=True)
+    body = unbase64(lines[1][6:])
     index = int(lines[2][6:])
-    path = [base64.b64decode(line, validate=True) for line in lines[3:]]
+    path = [unbase64(line) for line in lines[3:]]
     statement = checkpoint.parse(note, verifiers)
     if not verify_inclusion(leaf_hash(body), index, statement.size, path, statement.root):
         raise ValueError("the proof does not lead from this entry to the signed root")
