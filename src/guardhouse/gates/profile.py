@@ -69,6 +69,12 @@ def parse(files: Mapping[str, bytes]) -> Rules:
     return Rules(MappingProxyType(profiles))
 
 
+def limited(rules: Rules, profile: str) -> frozenset[str]:
+    """The limits that a profile sets: what is worth measuring before deciding. Empty for an unknown profile."""
+    found = rules.profiles.get(profile or "default")
+    return frozenset(found.limits) if found is not None else frozenset()
+
+
 def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:
     """Judge an agent by its profile; people have none. What is used is what was used before this call."""
     del so_far

@@ -15,15 +15,19 @@ from dataclasses import dataclass, field
 from sqlalchemy import bindparam, select
 
 from guardhouse.bundle import Bundle, versions
+from guardhouse.gates import profile
 from guardhouse.gateway.prepare import Prepared
 from guardhouse.gateway.tables import FIRST_OUTCOME
 from guardhouse.governance import approvals, quotas, standing
+from guardhouse.governance.tables import STANDING_TABLES
 from guardhouse.ledger import entries
 from guardhouse.ledger.tables import HEAD
 from guardhouse.model import canonical
 from guardhouse.model.facts import ApprovalFact, Facts, Principal, WorkspaceFacts
 from guardhouse.model.instants import DAY, Micros
 from guardhouse.storage.store import Transaction
+
+_STANDING = frozenset(STANDING_TABLES)
 
 CALLS_PER_HOUR = "calls_per_hour"
 
@@ -145,9 +149,12 @@ class View:
         if principal is None:
             return None
         used = dict(self._used.get(principal.id, {}))
-        if prepared.operation is not None and prepared.ask is not None:
-            for limit, measure in prepared.operation.measures.items():
-                used[limit] = measure(self.tx, self.workspace_id, principal, prepared.ask)
+        operation = prepared.operation
+        if operation is not None and prepared.ask is not None and operation.measures and principal.kind == "agent":
+            limits = profile.limited(self.standing.bundle.rules[profile.NAME], principal.profile)
+            for limit, measure in operation.measures.items():
+                if limit in limits:
+                    used[limit] = measure(self.tx, self.workspace_id, principal, prepared.ask)
         first = self.first(prepared, principal)
         repository = prepared.call.resource.repository
         return Facts(
@@ -201,8 +208,16 @@ class View:
         """The counters that this train changed, to be written once."""
         return {principal: {CALLS_PER_HOUR: self._used[principal][CALLS_PER_HOUR]} for principal in self._spent}
 
-    def refresh(self, prepared: list[Prepared]) -> None:
-        """Read standing again when an effect of this very train has changed it."""
+    def refresh(self, prepared: list[Prepared], *, governs: bool) -> None:
+        """Read standing again when an effect of this very train has changed it.
+
+        An operation that governs is always followed by a look at the version; any other only when it
+        wrote to a table whose trigger raises it.
+        """
+        touched = self.tx.written & _STANDING
+        self.tx.written.clear()
+        if not governs and not touched:
+            return
         version = self.tx.execute(_VERSION, {"workspace": self.workspace_id}).scalar_one()
         if version != self.version:
             self.version = version

@@ -28,6 +28,7 @@ from guardhouse.ledger import entries
 from guardhouse.ledger.tables import ENTRY
 from guardhouse.model import canonical
 from guardhouse.model.answer import Outcome
+from guardhouse.model.call import Category
 from guardhouse.model.decision import Effect, Verdict
 from guardhouse.model.facts import Facts
 from guardhouse.model.ids import Ids
@@ -213,7 +214,8 @@ class _Carriage:
             view.count(facts.principal)
         operation = prepared.operation
         if acted.code == "performed" and operation is not None and operation.writes and not facts.repeats:
-            view.refresh(self._calls)
+            governs = operation.people_only or operation.category is Category.ADMIN
+            view.refresh(self._calls, governs=governs)
         if acted.code == "performed" and prepared.call.idempotency and not facts.repeats:
             self._keep_first(prepared, facts, acted.result or {}, sequence)
         outcome = record.answer(

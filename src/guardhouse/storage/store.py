@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, CursorResult, Executable
+from sqlalchemy import Connection, CursorResult, Executable, Table, UpdateBase
 
 from guardhouse.model.instants import Micros
 
@@ -16,6 +16,7 @@ Parameters = Mapping[str, Any] | Sequence[Mapping[str, Any]] | None
 class Transaction:
     """One open write transaction. `now` is its only time: every lease and expiry is judged by it.
 
+    `written` names the tables that statements run through `execute` have changed.
     Commit and rollback belong to whoever opened it; code that is handed a transaction MUST NOT end it.
     """
 
@@ -23,6 +24,7 @@ class Transaction:
         self.connection = connection
         self.now = now
         self._depth = 0
+        self.written: set[str] = set()
 
     @property
     def dialect(self) -> str:
@@ -31,6 +33,8 @@ class Transaction:
 
     def execute(self, statement: Executable, parameters: Parameters = None) -> CursorResult[Any]:
         """Run one Core statement. Values are always bound, never written into the text."""
+        if isinstance(statement, UpdateBase) and isinstance(statement.table, Table):
+            self.written.add(statement.table.name)
         return self.connection.execute(statement, parameters)
 
     def rows(self, statement: Executable, parameters: Parameters = None) -> list[dict[str, Any]]:
