@@ -18,8 +18,8 @@ CODES: Mapping[str, str] = {
     "disabled": "this principal is disabled; ask an operator",
     "people_only": "governing is for people, whatever an agent's trust",
     # standing
-    "suspended": "the agent is suspended until a person reinstates it",
-    "stopped": "the agent is stopped until a person reinstates it",
+    "agent_suspended": "the agent, or one that it acts for, is suspended until a person reinstates it",
+    "agent_stopped": "the agent, or one that it acts for, is to end its work",
     "agent_paused": "the agent, or one that it acts for, is paused; wait as long as told",
     "workspace_not_active": "the workspace is paused or stopped",
     "trust_too_low": "the agent's trust or its profile's ceiling is too low for this",

@@ -1,0 +1,218 @@
+"""The pages say what is so: nothing undocumented, no dead link, no stale table, no snippet that prints something else.
+
+`GUARDHOUSE_RENEW_GOLDEN=1 pytest tests/test_docs.py` renews what the quickstart's commands print; `make docs` the rest.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from guardhouse.gates import profile
+from guardhouse.operations import CATALOG
+from guardhouse.settings import Settings
+from guardhouse.surfaces import problem
+from guardhouse.surfaces.cli import docs as generator
+from guardhouse.surfaces.cli import meanings
+from tests.server import environment, serving
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
+QUICKSTART = DOCS / "quickstart.md"
+RENEW = os.environ.get("GUARDHOUSE_RENEW_GOLDEN") == "1"
+
+
+def _text(name: str) -> str:
+    return (DOCS / name).read_text(encoding="utf-8")
+
+
+# --- nothing undocumented -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", generator.pages(DOCS), ids=lambda page: page.name)
+def test_what_is_made_from_the_source_is_not_stale(page: Path) -> None:
+    assert page.read_text(encoding="utf-8") == generator.pages(DOCS)[page], "run `make docs`"
+
+
+def test_every_operation_has_its_page_and_every_field_its_words() -> None:
+    headings = set(re.findall(r"^### (\w+)$", _text("operations.md"), re.MULTILINE))
+    assert headings == {declared.name for declared in CATALOG}
+    silent = [
+        f"{declared.name}: {name}"
+        for declared in CATALOG
+        for model in (declared.ask, declared.answer)
+        for name, _kind, _default, words in generator.rows_of(model)
+        if not words
+    ]
+    assert not silent, "give these a description where they are declared, or in surfaces/cli/meanings.py"
+
+
+def test_somebody_may_ask_for_every_operation() -> None:
+    assert "| who may | nobody |" not in _text("operations.md")
+
+
+def test_every_code_means_something_and_the_reserved_are_answered_by_nothing() -> None:
+    assert meanings.CODES.keys() | meanings.RESERVED == problem.TABLE.keys()
+    assert not meanings.CODES.keys() & meanings.RESERVED
+    source = "".join(
+        path.read_text(encoding="utf-8")
+        for path in (ROOT / "src").rglob("*.py")
+        if path.name not in ("problem.py", "meanings.py")
+    )
+    used = {code for code in meanings.RESERVED if re.search(rf"(?:Refusal|deny)\(\s*(?:NAME, )?\"{code}\"", source)}
+    assert not used, "these are answered: say what they mean"
+
+
+def test_every_setting_and_every_command_is_on_the_operators_page() -> None:
+    page = _text("operating.md")
+    assert not [name for name in Settings.model_fields if f"`GUARDHOUSE_{name.upper()}`" not in page]
+    assert not [usage for usage, _words in generator.commands() if f"`{usage}`" not in page]
+    assert all(words for _usage, words in generator.commands()), "a command without a help text"
+
+
+def test_every_key_of_the_law_is_documented() -> None:
+    words = set(re.findall(r"[a-z_]+", _text("policies.md") + _text("guardrails.md")))
+    keys = {*profile.LIMITS, "trust_ceiling", "allowed", "blocked", "engine", "include", "approval_required"}
+    for source in (ROOT / "policies").rglob("*.yaml"):
+        if "cases" not in source.parts:
+            text = source.read_text(encoding="utf-8")
+            keys |= set(re.findall(r"^\s*(?:- )?([a-z_]+):(?:\s|$)", text, re.MULTILINE))
+    names = {"default", *(p.stem for p in (ROOT / "policies").rglob("*.yaml"))} | _profile_names()
+    assert not sorted(keys - words - names), "say what these mean in docs/policies.md or docs/guardrails.md"
+
+
+def _profile_names() -> set[str]:
+    return set(re.findall(r"^  ([a-z_-]+):$", (ROOT / "policies" / "profiles.yaml").read_text(), re.MULTILINE))
+
+
+# --- links ----------------------------------------------------------------------------------------------------------
+
+
+def _anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as code hosts make them."""
+    prose = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    heads = re.findall(r"^#+ (.+)$", prose, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_leads_somewhere(page: Path) -> None:
+    dead = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+        if target.startswith(("http://", "https://")):
+            continue
+        path, _, anchor = target.partition("#")
+        other = (page.parent / path).resolve() if path else page
+        if not other.exists() or (anchor and anchor not in _anchors(other)):
+            dead.append(target)
+    assert not dead
+
+
+# --- snippets that are run ------------------------------------------------------------------------------------------
+
+_MASKS = (
+    (r"\b(gdh_[a-z]+)_[\w-]+", r"\1_…"),
+    (r"\b(agt|apr|ctl|dec|lck|mod|mode|per|req|ses|tok|wsp)_[0-9a-z]{12,}", r"\1_…"),
+    (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?", "2026-…Z"),
+    (r"\b[0-9a-f]{64}\b", "…"),
+    (r"127\.0\.0\.1:\d+", "127.0.0.1:8420"),
+    (r"\(process \d+\)", "(process 4711)"),
+    (r"[ \t]+$", ""),
+)
+
+
+def _masked(text: str) -> str:
+    for pattern, shown in _MASKS:
+        text = re.sub(pattern, shown, text, flags=re.MULTILINE)
+    return text.strip("\n")
+
+
+def _blocks(text: str) -> list[tuple[str, str, int, int]]:
+    """Every fenced block: its info line, its content, and where its content begins and ends in the page."""
+    return [
+        (found[1], found[2], found.start(2), found.end(2))
+        for found in re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    ]
+
+
+def _compare(page: Path, made: dict[int, str]) -> None:
+    """Hold each printed text against the block (by its number) that shows it; or write it there, when renewing."""
+    text = page.read_text(encoding="utf-8")
+    blocks = _blocks(text)
+    if RENEW:
+        for number in sorted(made, reverse=True):
+            text = text[: blocks[number][2]] + made[number] + "\n" + text[blocks[number][3] :]
+        page.write_text(text, encoding="utf-8")
+        return
+    for number, printed in made.items():
+        assert blocks[number][1].strip("\n") == printed
+
+
+@pytest.fixture
+def shell(tmp_path: Path) -> dict[str, str]:
+    """A person's own shell with a home of its own and the command on its path."""
+    env = environment(tmp_path / "home", COLUMNS="120", NO_COLOR="1")
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
+    return env
+
+
+def test_the_quickstarts_commands_print_what_it_says(shell: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "home").mkdir(mode=0o700)
+    subprocess.run(["guardhouse", "init"], env=shell, check=True, capture_output=True, timeout=60)
+    blocks = _blocks(QUICKSTART.read_text(encoding="utf-8"))
+    numbers = [number for number, (info, *_) in enumerate(blocks) if info == "bash run"]
+    assert numbers
+    script = "".join(f"echo '<<{number}>>'\n{blocks[number][1]}" for number in numbers)
+    with serving(shell):
+        done = subprocess.run(
+            ["bash", "-c", script],
+            env=shell,
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=180,
+        )
+    parts = re.split(r"^<<(\d+)>>\n", done.stdout, flags=re.MULTILINE)[1:]
+    printed = {int(number) + 1: _masked(text) for number, text in zip(parts[::2], parts[1::2], strict=True)}
+    assert printed.keys() == {number + 1 for number in numbers}
+    assert all(blocks[number][0] == "text" for number in printed)
+    _compare(QUICKSTART, printed)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the line to paste needs curl")
+def test_the_first_run_prints_a_line_that_works(shell: dict[str, str], tmp_path: Path) -> None:
+    shell |= {"BIN": str(Path(sys.executable).parent), "GUARDHOUSE_PORT": "0"}
+    log = tmp_path / "run.log"
+    with log.open("wb") as sink:
+        run = subprocess.Popen(["sh", str(ROOT / "scripts" / "run.sh")], env=shell, stdout=sink, stderr=sink)
+    try:
+        deadline = time.monotonic() + 60
+        while "Ctrl-C" not in log.read_text():
+            assert run.poll() is None, log.read_text()
+            assert time.monotonic() < deadline, log.read_text()
+            time.sleep(0.05)
+        said = log.read_text()
+        line = said[said.index("curl ") : said.index("\n\nCtrl-C")]
+        answered = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True).stdout
+        run.send_signal(signal.SIGINT)
+        run.wait(60)
+    finally:
+        if run.poll() is None:
+            run.kill()
+            run.wait(30)
+    answer = json.loads(answered)
+    assert answer["safe"] is False
+    shown = _masked(said.replace(shell["GUARDHOUSE_HOME"], ".guardhouse"))
+    infos = {info: number for number, (info, *_) in enumerate(_blocks(QUICKSTART.read_text(encoding="utf-8")))}
+    _compare(QUICKSTART, {infos["text run.sh"]: shown, infos["json curl"]: _masked(json.dumps(answer, indent=1))})
