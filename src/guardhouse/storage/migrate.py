@@ -65,26 +65,29 @@ def current(connection: Connection) -> str:
     return MigrationContext.configure(connection).get_current_revision() or ""
 
 
-def migrate(url: str) -> str:
-    """Apply every migration that is missing; the revision afterwards. Safe to run from several processes at once."""
+def migrate(url: str, revision: str = "head") -> str:
+    """Apply every migration that is missing, or those up to one; the revision afterwards.
+
+    Safe to run from several processes at once.
+    """
     address = make_url(url)
     if address.get_backend_name() == "sqlite":
         path = sqlite_path(url)
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _file_lock(path), _sqlite_engine(path) as engine:
-            return _upgrade(engine)
+            return _upgrade(engine, revision)
     engine = create_engine(address.set(drivername="postgresql+psycopg"))
     try:
-        return _upgrade(engine)
+        return _upgrade(engine, revision)
     finally:
         engine.dispose()
 
 
-def _upgrade(engine: Engine) -> str:
+def _upgrade(engine: Engine, revision: str) -> str:
     with engine.begin() as connection:
         if connection.dialect.name == "postgresql":
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
-        command.upgrade(_config(connection), "head")
+        command.upgrade(_config(connection), revision)
         return current(connection)
 
 
