@@ -20,13 +20,17 @@ NAMES = ("allow", "warn", "ask", "block")
 
 
 def shipped() -> Packs:
-    files = {str(path.relative_to(POLICIES)): path.read_bytes() for path in sorted((POLICIES / "guardrails").glob("*.yaml"))}
+    files = {
+        str(path.relative_to(POLICIES)): path.read_bytes() for path in sorted((POLICIES / "guardrails").glob("*.yaml"))
+    }
     return load_packs(files)
 
 
 def verdict(packs: Packs, text: str, kind: str = "auto") -> str:
     """The strictest verdict for an agent that may override nothing."""
-    return NAMES[max((_VERDICTS[finding.severity] for finding in packs.examine((Examined("text", text, kind),))), default=0)]
+    return NAMES[
+        max((_VERDICTS[finding.severity] for finding in packs.examine((Examined("text", text, kind),))), default=0)
+    ]
 
 
 def tally(rows: Iterable[Mapping[str, Any]], verdicts: Iterable[str]) -> dict[str, float]:
@@ -76,8 +80,15 @@ def score(path: Path, packs: Packs) -> dict[str, Any]:
             groups[f"category {row.get('category', '?')}"].append(number)
     times.sort()
     return {
-        "groups": {name: tally([rows[n] for n in numbers], [verdicts[n] for n in numbers]) for name, numbers in sorted(groups.items())},
-        "latency_us": {"p50": round(times[len(times) // 2]), "p99": round(times[len(times) * 99 // 100]), "max": round(times[-1])},
+        "groups": {
+            name: tally([rows[n] for n in numbers], [verdicts[n] for n in numbers])
+            for name, numbers in sorted(groups.items())
+        },
+        "latency_us": {
+            "p50": round(times[len(times) // 2]),
+            "p99": round(times[len(times) * 99 // 100]),
+            "max": round(times[-1]),
+        },
         "verdicts": verdicts,
         "rows": rows,
     }
@@ -97,12 +108,22 @@ def main() -> int:
         return 0
     print(f"{'group':<34}{'pos':>6}{'neg':>6}{'detect':>8}{'gate':>8}{'block':>8}{'fp':>7}{'false block':>13}")
     for name, group in made["groups"].items():
-        print(f"{name:<34}{group['positives']:>6}{group['negatives']:>6}{group['detect']:>8}{group['gate']:>8}{group['block']:>8}{group['fp']:>7}{group['false_block']:>13}")
+        print(
+            f"{name:<34}{group['positives']:>6}{group['negatives']:>6}{group['detect']:>8}{group['gate']:>8}{group['block']:>8}{group['fp']:>7}{group['false_block']:>13}"
+        )
     print("latency in microseconds:", ", ".join(f"{name} {value}" for name, value in made["latency_us"].items()))
     if asked.wrong:
         for row, got in zip(rows, verdicts, strict=True):
             gated = got in ("ask", "block")
-            if row.get("scope") == "core" and row.get("strength") == "strong" and ((row["expected"] in ("ask", "block") and not gated) or (row["expected"] == "allow" and gated) or (row["expected"] == "block" and got == "ask")):
+            if (
+                row.get("scope") == "core"
+                and row.get("strength") == "strong"
+                and (
+                    (row["expected"] in ("ask", "block") and not gated)
+                    or (row["expected"] == "allow" and gated)
+                    or (row["expected"] == "block" and got == "ask")
+                )
+            ):
                 print(f"{row['expected']:>5} -> {got:<5} [{row['category']}] {row['command'][:150]!r}", file=sys.stderr)
     return 0
 

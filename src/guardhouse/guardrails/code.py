@@ -12,24 +12,56 @@ MOST_CALLS = 40
 _STRING = r"""(?:[rbfu]{0,2}(?P<q>['"`])(?P<s>(?:\\.|(?!(?P=q)).)*)(?P=q))"""
 _SHELL = re.compile(
     r"(?:\b(?:os\.)?(?:system|popen|getoutput|getstatusoutput|exec|execSync|spawnSync?|execFileSync?|shell_exec|passthru|proc_open|run|call|check_call|check_output|Popen|sh|backtick|IO\.popen|Open3\.\w+|os\.execute|capture2e?)|Command::new)"
-    r"\s*[\(\s]\s*" + _STRING, re.S
+    r"\s*[\(\s]\s*" + _STRING,
+    re.S,
 )
-_LISTED = re.compile(r"\b(?:run|call|check_call|check_output|Popen|execv[pe]*|spawn[lvpe]*|spawnSync|execFile(?:Sync)?|system|exec)\s*\(\s*(?:['\"][\w/.-]+['\"]\s*,\s*)?[\[\(]([^\]\)]{1,500})[\]\)]", re.S)
-_ARGS = re.compile(r"\b(?:spawn(?:Sync)?|execFile(?:Sync)?|execl[pe]*)\s*\(\s*(['\"])([\w/.-]+)\1\s*,\s*\[([^\]]{1,500})\]", re.S)
-_SEVERAL = re.compile(r"\b(?:system|exec|spawn|execlp?|execvp?)\s*\(?\s*((?:['\"][^'\"\n]{1,200}['\"]\s*,\s*)+['\"][^'\"\n]{1,200}['\"])")
+_LISTED = re.compile(
+    r"\b(?:run|call|check_call|check_output|Popen|execv[pe]*|spawn[lvpe]*|spawnSync|execFile(?:Sync)?|system|exec)\s*\(\s*(?:['\"][\w/.-]+['\"]\s*,\s*)?[\[\(]([^\]\)]{1,500})[\]\)]",
+    re.S,
+)
+_ARGS = re.compile(
+    r"\b(?:spawn(?:Sync)?|execFile(?:Sync)?|execl[pe]*)\s*\(\s*(['\"])([\w/.-]+)\1\s*,\s*\[([^\]]{1,500})\]", re.S
+)
+_SEVERAL = re.compile(
+    r"\b(?:system|exec|spawn|execlp?|execvp?)\s*\(?\s*((?:['\"][^'\"\n]{1,200}['\"]\s*,\s*)+['\"][^'\"\n]{1,200}['\"])"
+)
 _BACKTICK = re.compile(r"`([^`\n]{1,1000})`|%x[\(\{\[]([^\)\}\]]{1,1000})|\bqx\s*[\(\{\[/]([^\)\}\]/]{1,1000})")
 _RECURSIVE = r"(?:shutil\.rmtree|rmtree|remove_tree|rmSync|rmdirSync|fs\.rm|fs\.rmdir|promises\.rm|removeSync|rimraf(?:Sync|\.sync)?|FileUtils\.(?:rm_rf|rm_r|remove_dir|remove_entry_secure|rmtree)|Deno\.remove(?:Sync)?|del_tree|RemoveAll|deltree|remove_dir_all)"
-_SINGLE = r"(?:os\.(?:remove|unlink|rmdir|removedirs)|unlink(?:Sync)?|fs\.unlink|File\.(?:delete|unlink)|rmdir|Path(?:name)?)"
+_SINGLE = (
+    r"(?:os\.(?:remove|unlink|rmdir|removedirs)|unlink(?:Sync)?|fs\.unlink|File\.(?:delete|unlink)|rmdir|Path(?:name)?)"
+)
 _CALL_PATH = r"\s*\(?\s*(?:Path\()?(?:os\.path\.expanduser\()?\s*"
 _REMOVED = re.compile(r"\b" + _RECURSIVE + _CALL_PATH + r"(?:" + _STRING + r"|(?P<v>[\w$.@]+(?:\([^)]*\))?))", re.S)
 _UNLINKED = re.compile(r"\b" + _SINGLE + _CALL_PATH + _STRING + r"(?P<after>[^\n;]{0,40})", re.S)
-_WRITTEN = re.compile(r"\b(?:open|fopen|file_put_contents|writeFile(?:Sync)?|appendFile(?:Sync)?|createWriteStream|File\.(?:write|open)|truncate(?:Sync)?)\s*\(?\s*" + _STRING + r"(?P<after>[^\n;]{0,30})", re.S)
-_READ = re.compile(r"\b(?:open|readFile(?:Sync)?|file_get_contents|File\.(?:read|readlines|open)|IO\.read|readlines?|read_text|Path|createReadStream|slurp|copyfile|copy2?|copyFile(?:Sync)?|move|rename(?:Sync)?)\s*\(?\s*(?:os\.path\.expanduser\(\s*)?" + _STRING, re.S)
-_ENCODED = re.compile(r"(?:b64decode|atob|Buffer\.from|decode64|base64_decode|fromhex|unhexlify)\s*\(\s*[rb]?(['\"])([A-Za-z0-9+/=_-]{8,4000})\1")
-_RUNS_MADE = re.compile(r"\b(?:exec|eval|os\.system|system|subprocess\.\w+|popen|execSync|Popen|Function|compile|instance_eval)\s*\(?\s*(?:__import__\(|base64|b64decode|bytes|codecs|zlib|marshal|atob|Buffer|requests|urllib|urlopen|chr\(|''\.join|\"\"\.join|decode|unhexlify|open\(|eval\()", re.S)
-_FETCHED = re.compile(r"\b(?:exec|eval|os\.system|system|Function)\s*\(.{0,120}(?:urlopen|requests\.get|urllib|http\.get|fetch\(|open-uri|Net::HTTP|LWP)", re.S)
-_SOCKET_SHELL = re.compile(r"(?:socket|Socket|fsockopen|TCPSocket|net\.connect|net\.Socket|IO::Socket).{0,600}(?:/bin/(?:ba|z|da|k)?sh|dup2|pty\.spawn|exec\b|spawn)|pty\.spawn\(\s*['\"](?:/bin/)?(?:ba|z)?sh", re.S)
-_BOMB = re.compile(r"while\s*(?:True|1|\(1\)|\(true\))\s*[:{]\s*(?:os\.)?fork|fork\s+while\s+(?:fork|1)|while\s+1\s*\{\s*fork|loop\s*\{\s*fork|fork\(\)\s*while")
+_WRITTEN = re.compile(
+    r"\b(?:open|fopen|file_put_contents|writeFile(?:Sync)?|appendFile(?:Sync)?|createWriteStream|File\.(?:write|open)|truncate(?:Sync)?)\s*\(?\s*"
+    + _STRING
+    + r"(?P<after>[^\n;]{0,30})",
+    re.S,
+)
+_READ = re.compile(
+    r"\b(?:open|readFile(?:Sync)?|file_get_contents|File\.(?:read|readlines|open)|IO\.read|readlines?|read_text|Path|createReadStream|slurp|copyfile|copy2?|copyFile(?:Sync)?|move|rename(?:Sync)?)\s*\(?\s*(?:os\.path\.expanduser\(\s*)?"
+    + _STRING,
+    re.S,
+)
+_ENCODED = re.compile(
+    r"(?:b64decode|atob|Buffer\.from|decode64|base64_decode|fromhex|unhexlify)\s*\(\s*[rb]?(['\"])([A-Za-z0-9+/=_-]{8,4000})\1"
+)
+_RUNS_MADE = re.compile(
+    r"\b(?:exec|eval|os\.system|system|subprocess\.\w+|popen|execSync|Popen|Function|compile|instance_eval)\s*\(?\s*(?:__import__\(|base64|b64decode|bytes|codecs|zlib|marshal|atob|Buffer|requests|urllib|urlopen|chr\(|''\.join|\"\"\.join|decode|unhexlify|open\(|eval\()",
+    re.S,
+)
+_FETCHED = re.compile(
+    r"\b(?:exec|eval|os\.system|system|Function)\s*\(.{0,120}(?:urlopen|requests\.get|urllib|http\.get|fetch\(|open-uri|Net::HTTP|LWP)",
+    re.S,
+)
+_SOCKET_SHELL = re.compile(
+    r"(?:socket|Socket|fsockopen|TCPSocket|net\.connect|net\.Socket|IO::Socket).{0,600}(?:/bin/(?:ba|z|da|k)?sh|dup2|pty\.spawn|exec\b|spawn)|pty\.spawn\(\s*['\"](?:/bin/)?(?:ba|z)?sh",
+    re.S,
+)
+_BOMB = re.compile(
+    r"while\s*(?:True|1|\(1\)|\(true\))\s*[:{]\s*(?:os\.)?fork|fork\s+while\s+(?:fork|1)|while\s+1\s*\{\s*fork|loop\s*\{\s*fork|fork\(\)\s*while"
+)
 _WIPES = re.compile(r"/dev/(?:[shv]d[a-z]|nvme\d|disk\d)")
 
 
@@ -51,7 +83,9 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
         for match in _SEVERAL.finditer(source):
             made.append(shlex.join(_literals(match[1])))
         for match in _REMOVED.finditer(source):
-            made.append(f"rm -rf {shlex.quote(_unquote(match['s']))}" if match["s"] is not None else _named_target(match["v"]))
+            made.append(
+                f"rm -rf {shlex.quote(_unquote(match['s']))}" if match["s"] is not None else _named_target(match["v"])
+            )
         for match in _UNLINKED.finditer(source):
             if match[0].startswith("Path") and ".unlink" not in match["after"] and ".rmdir" not in match["after"]:
                 continue
@@ -65,7 +99,10 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
         for match in _BACKTICK.finditer(code):
             made.append(next(filter(None, match.groups()), ""))
     if lang == "awk":
-        for match in re.finditer(r'\bsystem\s*\(\s*"((?:\\.|[^"])*)"|(?:print[^|{}]*)?\|\s*"((?:\\.|[^"])*)"|"((?:\\.|[^"])*)"\s*\|\s*getline', code):
+        for match in re.finditer(
+            r'\bsystem\s*\(\s*"((?:\\.|[^"])*)"|(?:print[^|{}]*)?\|\s*"((?:\\.|[^"])*)"|"((?:\\.|[^"])*)"\s*\|\s*getline',
+            code,
+        ):
             made.append(_unquote(next(filter(None, match.groups()), "")))
     for match in _ENCODED.finditer(code):
         inner = _undone(match[2])
@@ -134,19 +171,19 @@ class _Fold(ast.NodeTransformer):
         self.names: dict[str, ast.Constant] = {}
         self.modules: dict[str, str] = {}
 
-    def visit_Import(self, node: ast.Import) -> ast.AST:  # noqa: N802  the name is ast's
+    def visit_Import(self, node: ast.Import) -> ast.AST:
         for alias in node.names:
             if alias.asname:
                 self.modules[alias.asname] = alias.name
         return node
 
-    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:  # noqa: N802  the name is ast's
+    def visit_ImportFrom(self, node: ast.ImportFrom) -> ast.AST:
         for alias in node.names:
             if alias.asname:
                 self.modules[alias.asname] = alias.name
         return node
 
-    def visit_Assign(self, node: ast.Assign) -> ast.AST:  # noqa: N802  the name is ast's
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
         self.generic_visit(node)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
@@ -156,7 +193,7 @@ class _Fold(ast.NodeTransformer):
                 self.modules[name] = ast.unparse(node.value)
         return node
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802  the name is ast's
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         if isinstance(node.ctx, ast.Load):
             if node.id in self.names:
                 return self.names[node.id]
@@ -164,20 +201,44 @@ class _Fold(ast.NodeTransformer):
                 return ast.Name(self.modules[node.id], ast.Load())
         return node
 
-    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:  # noqa: N802  the name is ast's
+    def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
         left, right = node.left, node.right
-        if isinstance(node.op, ast.Add) and isinstance(left, ast.Constant) and isinstance(right, ast.Constant) and isinstance(left.value, str) and isinstance(right.value, str):
+        if (
+            isinstance(node.op, ast.Add)
+            and isinstance(left, ast.Constant)
+            and isinstance(right, ast.Constant)
+            and isinstance(left.value, str)
+            and isinstance(right.value, str)
+        ):
             return ast.Constant((left.value + right.value)[:4000])
         return node
 
-    def visit_Call(self, node: ast.Call) -> ast.AST:  # noqa: N802  the name is ast's
+    def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         func = node.func
-        if isinstance(func, ast.Name) and func.id == "getattr" and len(node.args) >= 2 and isinstance(node.args[1], ast.Constant) and str(node.args[1].value).isidentifier():
+        if (
+            isinstance(func, ast.Name)
+            and func.id == "getattr"
+            and len(node.args) >= 2
+            and isinstance(node.args[1], ast.Constant)
+            and str(node.args[1].value).isidentifier()
+        ):
             return ast.Attribute(node.args[0], str(node.args[1].value), ast.Load())
-        if isinstance(func, ast.Name) and func.id == "__import__" and node.args and isinstance(node.args[0], ast.Constant):
+        if (
+            isinstance(func, ast.Name)
+            and func.id == "__import__"
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+        ):
             return ast.Name(str(node.args[0].value), ast.Load())
-        if isinstance(func, ast.Name) and func.id == "chr" and node.args and isinstance(node.args[0], ast.Constant) and isinstance(node.args[0].value, int) and 8 < node.args[0].value < 0xD800:
+        if (
+            isinstance(func, ast.Name)
+            and func.id == "chr"
+            and node.args
+            and isinstance(node.args[0], ast.Constant)
+            and isinstance(node.args[0].value, int)
+            and 8 < node.args[0].value < 0xD800
+        ):
             return ast.Constant(chr(node.args[0].value))
         return node

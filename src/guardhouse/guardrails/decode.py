@@ -11,7 +11,7 @@ import zlib
 from guardhouse.guardrails import words
 from guardhouse.guardrails.words import MOST_TEXT, UNKNOWN
 
-DECODERS = frozenset("base64 base32 xxd openssl gunzip zcat gzip bunzip2 bzcat xz unxz xzcat uudecode rev tr".split())
+DECODERS = frozenset(["base64", "base32", "xxd", "openssl", "gunzip", "zcat", "gzip", "bunzip2", "bzcat", "xz", "unxz", "xzcat", "uudecode", "rev", "tr"])
 _RANGE = re.compile(r"(.)-(.)", re.S)
 
 
@@ -21,7 +21,9 @@ def decoded(program: str, args: list[str], text: str | None) -> str | None:
         return None
     options = [arg for arg in args if arg.startswith("-")]
     try:
-        if program == "base64" and any(option in ("-d", "-D", "--decode", "-di", "-id") or option.startswith("--d") for option in options):
+        if program == "base64" and any(
+            option in ("-d", "-D", "--decode", "-di", "-id") or option.startswith("--d") for option in options
+        ):
             return _text(base64.b64decode(re.sub(r"[^A-Za-z0-9+/=]", "", text) + "==", validate=False))
         if program == "base32" and any(option in ("-d", "--decode") for option in options):
             return _text(base64.b32decode(re.sub(r"\s", "", text)))
@@ -51,7 +53,10 @@ def _text(data: bytes) -> str | None:
 
 def _translate(args: list[str], options: list[str], text: str) -> str | None:
     def spread(letters: str) -> str:
-        return _RANGE.sub(lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))) if ord(m[1]) <= ord(m[2]) < 256 else m[0], words.ansi(letters))
+        return _RANGE.sub(
+            lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))) if ord(m[1]) <= ord(m[2]) < 256 else m[0],
+            words.ansi(letters),
+        )
 
     if "-d" in options and args:
         return text.translate({ord(letter): None for letter in spread(args[0])})
@@ -100,7 +105,12 @@ def _formatted(pattern: str, values: list[str]) -> str:
             return words.ansi(value) if match[1] == "b" else value
 
         # Escapes belong to the format, never to the values.
-        made.append("".join(one(m) if (m := _FORMAT.fullmatch(part)) else words.ansi(part) for part in re.split(r"(%(?:%|[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]))", pattern)[:200]))
+        made.append(
+            "".join(
+                one(m) if (m := _FORMAT.fullmatch(part)) else words.ansi(part)
+                for part in re.split(r"(%(?:%|[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]))", pattern)[:200]
+            )
+        )
         if not left or not used:
             break
     return words.clean("".join(made))[: words.MOST_TEXT]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import re2
@@ -27,6 +27,7 @@ MOST_SPANS = 5
 _KEPT = 512
 _RANK = {name: rank for rank, name in enumerate(SEVERITIES)}
 _HIDDEN = re.compile("[\x00-\x08\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
+_SURROGATES = re.compile("[\ud800-\udfff]")
 _ODD = re.compile(r"[^\x20-\x7e]")
 
 
@@ -66,7 +67,9 @@ class Engine:
         self._by_id = {made.rule.id: made for made in loaded.rules}
         self.rules: Mapping[str, Rule] = {name: made.rule for name, made in self._by_id.items()}
         patterns = [made for made in loaded.rules if made.pattern is not None]
-        self._texts = {kind: _PatternSet([one for one in patterns if kind in one.kinds and one.place == "text"]) for kind in KINDS}
+        self._texts = {
+            kind: _PatternSet([one for one in patterns if kind in one.kinds and one.place == "text"]) for kind in KINDS
+        }
         self._units = _PatternSet([one for one in patterns if one.place == "units"])
         self._codes = _PatternSet([one for one in patterns if one.place == "code"])
         self._secrets = _PatternSet([one for one in patterns if one.redact])
@@ -99,14 +102,18 @@ class Engine:
     def explain(self, texts: tuple[Examined, ...], findings: tuple[Finding, ...]) -> tuple[Explained, ...]:
         """The same findings in words, secrets cut from the matched text."""
         by_field = {text.field: text for text in texts}
-        known = {(hit.finding.rule, hit.finding.field, hit.finding.start, hit.finding.end): hit for text in texts for hit in self.hits(text)}
+        known = {
+            (hit.finding.rule, hit.finding.field, hit.finding.start, hit.finding.end): hit
+            for text in texts
+            for hit in self.hits(text)
+        }
         explained = []
         for finding in findings:
             made = self._by_id.get(finding.rule)
             if made is None:
                 continue
             hit = known.get((finding.rule, finding.field, finding.start, finding.end))
-            text = by_field[finding.field].text if finding.field in by_field else ""
+            text = _SURROGATES.sub("\ufffd", by_field[finding.field].text) if finding.field in by_field else ""
             explained.append(
                 Explained(
                     rule=finding.rule,
@@ -128,7 +135,7 @@ class Engine:
     def redact(self, value: Any) -> Any:
         """A plain JSON value with every caught secret replaced by `[redacted:RULE]`."""
         if isinstance(value, str):
-            return self._cut_all(value)
+            return self._cut_all(_SURROGATES.sub("\ufffd", value))
         if isinstance(value, list):
             return [self.redact(item) for item in value]
         if isinstance(value, dict):
@@ -165,6 +172,8 @@ class Engine:
             return kept
         found: dict[tuple[str, int, int], Hit] = {}
         kind = text.kind if text.kind in KINDS else "auto"
+        if _SURROGATES.search(text.text):
+            text = replace(text, text=_SURROGATES.sub("\ufffd", text.text))
         size = len(text.text)
         for made in self._texts[kind].hits(text.text):
             for number, match in enumerate(made.pattern.finditer(text.text)):
@@ -173,7 +182,11 @@ class Engine:
                 self._add(found, made, text, *match.span())
         if kind in ("shell", "auto", "sql") and text.text.strip():
             self._read(found, text, kind, size)
-        hits = tuple(sorted(found.values(), key=lambda hit: (hit.finding.start, hit.finding.end, hit.finding.rule))[:MOST_FINDINGS])
+        hits = tuple(
+            sorted(found.values(), key=lambda hit: (hit.finding.start, hit.finding.end, hit.finding.rule))[
+                :MOST_FINDINGS
+            ]
+        )
         if len(self._made) >= _KEPT:
             self._made.clear()
         self._made[text] = hits
@@ -231,11 +244,19 @@ class Engine:
             flags = self._flags.get(unit.program, frozenset())
             for made, form in candidates:
                 classes = fits(form, parsed, flags)
-                if classes is None or any(any(_named(name, unit.program) for name in other.programs) and fits(other, parsed, flags) is not None for other in made.unless):
+                if classes is None or any(
+                    any(_named(name, unit.program) for name in other.programs)
+                    and fits(other, parsed, flags) is not None
+                    for other in made.unless
+                ):
                     continue
                 severity = made.rule.severity
                 for when, to in made.escalate:
-                    if _RANK[to] > _RANK[severity] and any(_named(name, unit.program) for name in when.programs) and fits(when, parsed, flags) is not None:
+                    if (
+                        _RANK[to] > _RANK[severity]
+                        and any(_named(name, unit.program) for name in when.programs)
+                        and fits(when, parsed, flags) is not None
+                    ):
                         severity = to
                 if unit.trial:
                     if _RANK[severity] >= 2:
@@ -246,7 +267,11 @@ class Engine:
             self._unit_patterns(found, text, units)
 
     def _unit_patterns(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit]) -> None:
-        lines = [f"{unit.program} {' '.join(word.text for word in unit.args)}".replace("\n", " ").replace(UNKNOWN, "$") for unit in units if not unit.trial]
+        lines = [
+            f"{unit.program} {' '.join(word.text for word in unit.args)}".replace("\n", " ").replace(UNKNOWN, "$")
+            for unit in units
+            if not unit.trial
+        ]
         if not self._units.hits("\n".join(lines)):
             return
         for line, unit in zip(lines, (one for one in units if not one.trial), strict=True):
@@ -258,12 +283,24 @@ class Engine:
             return self._exact.get(program, [])
         made = self._named.get(program)
         if made is None:
-            made = [*self._exact.get(program, []), *((rule, form) for name, rule, form in self._loose if fnmatch.fnmatchcase(program, name))]
+            made = [
+                *self._exact.get(program, []),
+                *((rule, form) for name, rule, form in self._loose if fnmatch.fnmatchcase(program, name)),
+            ]
             if len(self._named) < 4096:
                 self._named[program] = made
         return made
 
-    def _event(self, found: dict[tuple[str, int, int], Hit], text: Examined, name: str, start: int, end: int, via: tuple[str, ...], detail: str = "") -> None:
+    def _event(
+        self,
+        found: dict[tuple[str, int, int], Hit],
+        text: Examined,
+        name: str,
+        start: int,
+        end: int,
+        via: tuple[str, ...],
+        detail: str = "",
+    ) -> None:
         for made in self._events.get(name, ()):
             if text.kind in made.kinds or text.kind not in KINDS:
                 self._add(found, made, text, start, end, via, None, "", frozenset(), detail)
@@ -343,10 +380,19 @@ def prove(engine: Engine, examples: list[Example]) -> list[LawProblem]:
     for example in examples:
         made = example.rule
         kind = "auto" if "auto" in made.kinds else sorted(made.kinds)[0]
-        hit = any(finding.finding.rule == made.rule.id for finding in engine.hits(Examined("example", example.text, kind)))
+        hit = any(
+            finding.finding.rule == made.rule.id for finding in engine.hits(Examined("example", example.text, kind))
+        )
         if hit is not example.wanted:
             verb = "does not match" if example.wanted else "matches"
-            problems.append(LawProblem(example.path, example.line, f"`{made.rule.id}` {verb} its example `{example.text}`", "mend the rule or the example"))
+            problems.append(
+                LawProblem(
+                    example.path,
+                    example.line,
+                    f"`{made.rule.id}` {verb} its example `{example.text}`",
+                    "mend the rule or the example",
+                )
+            )
     return problems
 
 

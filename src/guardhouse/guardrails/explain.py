@@ -43,7 +43,11 @@ def draw(explained: Sequence[Explained], text: str) -> str:
         if one.alternative:
             made.append(f"{gutter} = instead: {_plain(one.alternative)}")
         if one.severity in ("block", "approval_required"):
-            needed = f"trust {one.min_trust} or more, or a person's approval" if one.min_trust <= 4 else "nothing an agent may hold"
+            needed = (
+                f"trust {one.min_trust} or more, or a person's approval"
+                if one.min_trust <= 4
+                else "nothing an agent may hold"
+            )
             made.append(f"{gutter} = allowed by: {needed}")
         made.append("")
     return "\n".join(made).rstrip("\n") + "\n" if made else "nothing found\n"

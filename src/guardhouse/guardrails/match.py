@@ -57,7 +57,11 @@ def parse_form(source: str) -> Form:
             names, equals, value = body.partition("=")
             listed = tuple(names.split("|"))
             flags.update(listed)
-            conditions.append(Condition("value", listed, tuple(value.split("|")), negated) if equals else Condition("flag", listed, None, negated))
+            conditions.append(
+                Condition("value", listed, tuple(value.split("|")), negated)
+                if equals
+                else Condition("flag", listed, None, negated)
+            )
         elif body[0] == "@":
             classes = tuple(body[1:].split("|"))
             unknown = [name for name in classes if name.lstrip("^") not in paths.CLASSES]
@@ -152,7 +156,9 @@ def _after(form: Form, parsed: Parsed) -> tuple[Word, ...] | None:
     for positionals in (parsed.given.positionals, parsed.loose):
         if len(positionals) < len(form.subs):
             continue
-        if all(any(_same(name, word.text) for name in names) for names, word in zip(form.subs, positionals, strict=False)):
+        if all(
+            any(_same(name, word.text) for name in names) for names, word in zip(form.subs, positionals, strict=False)
+        ):
             return positionals[len(form.subs) :]
     return None
 
@@ -161,7 +167,9 @@ def _same(wanted: str, text: str) -> bool:
     return wanted == text or ("*" in wanted and fnmatch.fnmatchcase(text, wanted))
 
 
-def _holds(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], known: frozenset[str], found: set[str]) -> bool:
+def _holds(
+    condition: Condition, parsed: Parsed, rest: tuple[Word, ...], known: frozenset[str], found: set[str]
+) -> bool:
     kind = condition.kind
     if kind == "flag":
         return any(_flag(name, option, known) for option, _ in parsed.given.options for name in condition.names)
@@ -172,7 +180,9 @@ def _holds(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], known: 
                     return True
         words = parsed.unit.args
         for at, word in enumerate(words[:-1]):
-            if word.text in condition.names and any(fnmatch.fnmatchcase(words[at + 1].text, one) for one in condition.wanted):
+            if word.text in condition.names and any(
+                fnmatch.fnmatchcase(words[at + 1].text, one) for one in condition.wanted
+            ):
                 return True
         return any(
             word.text.startswith(name) and fnmatch.fnmatchcase(word.text[len(name) :].removeprefix("="), one)
@@ -198,7 +208,13 @@ def _holds(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], known: 
         return bool(condition.wanted.search(parsed.text))
     if kind == "count":
         sign, number = condition.names[0], len(rest)
-        return number > condition.wanted if sign == ">" else number < condition.wanted if sign == "<" else number == condition.wanted
+        return (
+            number > condition.wanted
+            if sign == ">"
+            else number < condition.wanted
+            if sign == "<"
+            else number == condition.wanted
+        )
     kinds = set(condition.names)
     feed = parsed.unit.feed
     return any(kinds & word.kinds for word in parsed.unit.args) or (feed is not None and bool(kinds & feed.kinds))

@@ -35,7 +35,9 @@ class Override:
         return fnmatch.fnmatchcase(finding.rule, self.rule) if self.rule else finding.category == self.category
 
 
-def read_overrides(path: str, value: Any, line: int, rules: Mapping[str, Rule]) -> tuple[tuple[Override, ...], list[LawProblem]]:
+def read_overrides(
+    path: str, value: Any, line: int, rules: Mapping[str, Rule]
+) -> tuple[tuple[Override, ...], list[LawProblem]]:
     """All overrides of a file, and what is wrong with it."""
     problems: list[LawProblem] = []
     made: list[Override] = []
@@ -45,6 +47,9 @@ def read_overrides(path: str, value: Any, line: int, rules: Mapping[str, Rule]) 
     if not isinstance(listed, list):
         return (), [LawProblem(path, line, "a list `overrides` is missing", "see docs/guardrails.md")]
     for number, item in enumerate(listed, 1):
+        if isinstance(item, dict) and item.get("set") is False:
+            # YAML reads a bare `off` as false.
+            item = {**item, "set": "off"}
         wrong = _faults(item, rules)
         problems.extend(LawProblem(path, line, f"override {number}: {message}", remedy) for message, remedy in wrong)
         if not wrong:
@@ -61,14 +66,19 @@ def _faults(item: Any, rules: Mapping[str, Rule]) -> list[tuple[str, str]]:
     targets = [
         rule
         for rule in rules.values()
-        if (item.get("rule") and fnmatch.fnmatchcase(rule.id, str(item["rule"]))) or (item.get("category") and rule.category == item["category"])
+        if (item.get("rule") and fnmatch.fnmatchcase(rule.id, str(item["rule"])))
+        or (item.get("category") and rule.category == item["category"])
     ]
     if bool(item.get("rule")) is bool(item.get("category")) or not targets:
         wrong.append(("`rule` or `category` names no shipped rule", "name one rule, or one category"))
     for key in ("reason", "owner"):
         if not isinstance(item.get(key), str) or not item[key].strip():
             wrong.append((f"`{key}` is missing", "say why, and who answers for it"))
-    loosens = any(LEVELS.index(str(item.get("set"))) < LEVELS.index(rule.severity) for rule in targets) if item.get("set") in LEVELS else False
+    loosens = (
+        any(LEVELS.index(str(item.get("set"))) < LEVELS.index(rule.severity) for rule in targets)
+        if item.get("set") in LEVELS
+        else False
+    )
     if loosens and any(rule.protects for rule in targets):
         wrong.append(("a rule that protects Guardhouse cannot be loosened", "take the override away"))
     if loosens and item.get("expires") is None:
@@ -129,10 +139,13 @@ def apply(
     for finding in findings:
         level = finding.severity
         for one in overrides:
-            if one.expires and one.expires <= now or not one.covers(finding):
+            if (one.expires and one.expires <= now) or not one.covers(finding):
                 continue
             scopes = ((one.agents, agent), (one.roles, role), (one.paths, path), (one.repositories, repository))
-            if all(not names or (value and any(fnmatch.fnmatchcase(value, name) for name in names)) for names, value in scopes):
+            if all(
+                not names or (value and any(fnmatch.fnmatchcase(value, name) for name in names))
+                for names, value in scopes
+            ):
                 level = one.level
         if finding.protects and LEVELS.index(level) < LEVELS.index(finding.severity):
             level = finding.severity

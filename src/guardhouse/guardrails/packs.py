@@ -21,13 +21,11 @@ KINDS = ("shell", "sql", "file", "prose", "auto")
 DEFAULT_KINDS = ("shell", "sql", "auto")
 PLACES = ("text", "units", "code")
 EVENTS = frozenset(
-    "size depth syntax program code stdin fetched decoded bomb reverse exfil exfil.variable secret.read hidden wrapper "
-    "sql.drop sql.drop.database sql.truncate sql.unbounded sql.role sql.grant sql.program sql.server sql.replace sql.alter "
-    "sql.temporary sql.detach sql.unread".split()
+    ["size", "depth", "syntax", "program", "code", "stdin", "fetched", "decoded", "bomb", "reverse", "exfil", "exfil.variable", "secret.read", "hidden", "wrapper", "sql.drop", "sql.drop.database", "sql.truncate", "sql.unbounded", "sql.role", "sql.grant", "sql.program", "sql.server", "sql.replace", "sql.alter", "sql.temporary", "sql.detach", "sql.unread"]
 )
 _PACK_KEYS = frozenset({"pack", "category", "description", "protects", "rules", "programs"})
 _RULE_KEYS = frozenset(
-    "id pattern in argv unless escalate event kinds severity min_trust reason alternative redact must_match must_pass category".split()
+    ["id", "pattern", "in", "argv", "unless", "escalate", "event", "kinds", "severity", "min_trust", "reason", "alternative", "redact", "must_match", "must_pass", "category"]
 )
 
 
@@ -134,7 +132,11 @@ def read_packs(files: Mapping[str, bytes]) -> Loaded:
                 continue
         for made, line, item in _rules(reader, value, lines):
             if made.rule.id in seen:
-                reader.note(line, f"the rule `{made.rule.id}` stands in {seen[made.rule.id]} already", "give it an id of its own")
+                reader.note(
+                    line,
+                    f"the rule `{made.rule.id}` stands in {seen[made.rule.id]} already",
+                    "give it an id of its own",
+                )
                 continue
             seen[made.rule.id] = f"{path}:{line}"
             _examples(reader, line, made, item, loaded.examples)
@@ -227,7 +229,12 @@ def _rule(reader: _Reader, line: int, item: Any, pack: str, category: str, *, pr
     shared = {"rule": rule, "kinds": frozenset(kinds), "redact": item.get("redact") is True}
     try:
         if "pattern" in item:
-            return LoadedRule(**shared, pattern=re2.compile(str(item["pattern"]), options=QUIET), source=str(item["pattern"]), place=item.get("in", "text"))
+            return LoadedRule(
+                **shared,
+                pattern=re2.compile(str(item["pattern"]), options=QUIET),
+                source=str(item["pattern"]),
+                place=item.get("in", "text"),
+            )
         if "event" in item:
             names = frozenset(_texts(item["event"]))
             if names - EVENTS:
@@ -241,7 +248,9 @@ def _rule(reader: _Reader, line: int, item: Any, pack: str, category: str, *, pr
             escalate=tuple(_escalation(one) for one in item.get("escalate", [])),
         )
     except re2.error as error:
-        reader.note(line, f"not an RE2 pattern: {error.args[0]!s}"[:200], "RE2 has no look-around and no back-references")
+        reader.note(
+            line, f"not an RE2 pattern: {error.args[0]!s}"[:200], "RE2 has no look-around and no back-references"
+        )
     except (ValueError, TypeError, KeyError) as error:
         reader.note(line, f"`{item['id']}`: {error}"[:300], "see the grammar of forms in docs/guardrails.md")
     return None
@@ -265,6 +274,8 @@ def _examples(reader: _Reader, line: int, made: LoadedRule, item: Mapping[str, A
     for key, wanted in (("must_match", True), ("must_pass", False)):
         examples = item.get(key, [])
         if not isinstance(examples, list) or len(examples) < 2 or any(not isinstance(one, str) for one in examples):
-            reader.note(line, f"`{made.rule.id}` needs at least two texts under `{key}`", "a rule proves itself when it loads")
+            reader.note(
+                line, f"`{made.rule.id}` needs at least two texts under `{key}`", "a rule proves itself when it loads"
+            )
             continue
         into.extend(Example(reader.path, line, made, text, wanted) for text in examples)

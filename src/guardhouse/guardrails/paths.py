@@ -49,7 +49,9 @@ _IN_HOME = re.compile(r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)/.+", re.S)
 _DISK = re.compile(
     r"/dev/(?:(?:[shv]|xv)d[a-z*?\[].*|nvme\d.*|mmcblk\d.*|r?disk\d.*|loop\d.*|md\d.*|dm-\d.*|mapper/.+|disk/.+|sd\*|vg.*|pmem.*|zd\d.*|nbd\d.*)"
 )
-_MEMORY = re.compile(r"/dev/(?:mem|kmem|port)|/proc/(?:kcore|kmem|\d+/mem|self/mem|\*/mem|[^/]+/environ|sysrq-trigger|[^/]+/(?:uid_map|gid_map|setgroups))|/sys/fs/cgroup/.*release_agent")
+_MEMORY = re.compile(
+    r"/dev/(?:mem|kmem|port)|/proc/(?:kcore|kmem|\d+/mem|self/mem|\*/mem|[^/]+/environ|sysrq-trigger|[^/]+/(?:uid_map|gid_map|setgroups))|/sys/fs/cgroup/.*release_agent"
+)
 _TEMP = re.compile(r"/(?:private/)?(?:var/)?tmp/.+|/var/folders/.+|/dev/shm/.+", re.S)
 _ACCOUNT = re.compile(
     r"/etc/(?:g?shadow-?|master\.passwd|security/opasswd|sudoers(?:\.d)?(?:/.*)?|passwd-?|group-?|pam\.d(?:/.*)?|krb5\.keytab|ld\.so\.preload)"
@@ -93,7 +95,10 @@ _BUILD = re.compile(
     r"(?:.*/)?(?:node_modules|dist|build|out|target|__pycache__|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.tox|\.nox|\.venv|venv|\.next|\.nuxt|\.turbo|\.parcel-cache"
     r"|\.gradle|coverage|htmlcov|\.coverage|\.cache|\.eggs|[^/]*\.egg-info|\.terraform|tmp|temp|\.tmp|cmake-build-[^/]*|bin|obj|\.svelte-kit|storybook-static|logs?|[^/]*\.(?:pyc|pyo|o|log|tmp|class|bak|swp|orig))(?:/[^.].*|/\*|/)?"
 )
-_PERSONAL = re.compile(r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)/(?:Desktop|Documents|Downloads|Music|Pictures|Videos|Movies|Library|Public|OneDrive|Dropbox|iCloud)(?:/.*)?", re.S)
+_PERSONAL = re.compile(
+    r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)/(?:Desktop|Documents|Downloads|Music|Pictures|Videos|Movies|Library|Public|OneDrive|Dropbox|iCloud)(?:/.*)?",
+    re.S,
+)
 _WINDOWS = re.compile(r"[A-Za-z]:[\\/]?\*?")
 _URL = re.compile(r"[a-z][a-z0-9+.-]*://")
 _REMOTE = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//).*")

@@ -63,7 +63,7 @@ class Event:
     detail: str = ""
 
 
-class Spent(Exception):  # noqa: N818  control flow inside this package, never seen outside
+class Spent(Exception):
     """The work allowed for one text is used up."""
 
 
@@ -79,13 +79,25 @@ class State:
     cwd: str = ""
 
 
-_KNOWN = {"HOME": "~", "PWD": ".", "OLDPWD": "..", "TMPDIR": "/tmp", "IFS": " ", "USER": "user", "SHELL": "/bin/sh", "LOGNAME": "user", "UID": "1000", "RANDOM": "1"}  # noqa: S108  a word's value, no file is made
+_KNOWN = {
+    "HOME": "~",
+    "PWD": ".",
+    "OLDPWD": "..",
+    "TMPDIR": "/tmp",
+    "IFS": " ",
+    "USER": "user",
+    "SHELL": "/bin/sh",
+    "LOGNAME": "user",
+    "UID": "1000",
+    "RANDOM": "1",
+}
 _ENDLESS = re.compile(
-    r"(?:while\s+(?:\S*/)?(?:true|:|\(\(\s*1\s*\)\)|\[+\s*1\s*\]+)|until\s+(?:\S*/)?(?:false|!\s*true)|for\s*\(\([^;]*;\s*;[^)]*\)\))\s*;?\s*do\b(?!.*\b(?:sleep|read)\b).*[^&>]&(?![&>\d])", re.S
+    r"(?:while\s+(?:\S*/)?(?:true|:|\(\(\s*1\s*\)\)|\[+\s*1\s*\]+)|until\s+(?:\S*/)?(?:false|!\s*true)|for\s*\(\([^;]*;\s*;[^)]*\)\))\s*;?\s*do\b(?!.*\b(?:sleep|read)\b).*[^&>]&(?![&>\d])",
+    re.S,
 )
+_EVERY = re.compile(r'"\$(?:\{(\w+)\[@\]\}|@|\{@\})"')
 _BODIES = frozenset(
-    "program list pipeline subshell compound_statement if_statement elif_clause else_clause while_statement for_statement "
-    "c_style_for_statement do_group case_statement case_item negated_command ERROR redirected_statement".split()
+    ["program", "list", "pipeline", "subshell", "compound_statement", "if_statement", "elif_clause", "else_clause", "while_statement", "for_statement", "c_style_for_statement", "do_group", "case_statement", "case_item", "negated_command", "ERROR", "redirected_statement"]
 )
 
 
@@ -394,7 +406,10 @@ class Reader:
                 parts.extend(self.word(child))
             for number, part in enumerate(parts[:16]):
                 self.state.variables[f"{called}[{number}]"] = (part.text, part.kinds)
-            made = Word(" ".join(part.text for part in parts), kinds=frozenset().union(*(p.kinds for p in parts)) if parts else NOTHING)
+            made = Word(
+                " ".join(part.text for part in parts),
+                kinds=frozenset().union(*(p.kinds for p in parts)) if parts else NOTHING,
+            )
         else:
             pieces = self.word(value, assignment=True)
             made = pieces[0] if pieces else Word("")
@@ -446,7 +461,11 @@ class Reader:
                 if word is not None:
                     assigned.append(word.text)
             elif kind == "command_name":
-                args.extend(self.word(child.named_children[0]) if child.named_children else [Word(self.raw(child), *self.span(child))])
+                args.extend(
+                    self.word(child.named_children[0])
+                    if child.named_children
+                    else [Word(self.raw(child), *self.span(child))]
+                )
             elif kind.endswith("_redirect"):
                 redirects.append(child)
             elif kind != "comment":
@@ -492,6 +511,8 @@ class Reader:
         """The words that one node becomes."""
         kinds: list[frozenset[str]] = []
         start, end = self.span(node)
+        if node.type == "string" and not assignment and (listed := self._listed(self.raw(node))) is not None:
+            return [Word(text, start, end, taint) for text, taint in listed]
         if node.type == "word":
             raw = self.raw(node)
             if "{" not in raw and "\\" not in raw:
@@ -502,12 +523,33 @@ class Reader:
             return [Word(text.replace(SPLIT, " "), start, end, joined)]
         return [Word(one, start, end, joined) for one in words.expand(text)]
 
+    def _listed(self, raw: str) -> list[tuple[str, frozenset[str]]] | None:
+        """The words of `"${name[@]}"` and `"$@"`, which stay apart inside quotes."""
+        match = _EVERY.fullmatch(raw)
+        if match is None:
+            return None
+        made = []
+        for number in range(16):
+            found = self.state.variables.get(f"{match[1]}[{number}]" if match[1] else str(number + 1))
+            if found is None:
+                break
+            made.append(found)
+        return made or None
+
     def _piece(self, node: Node, kinds: list[frozenset[str]]) -> str:
         self.nodes -= 1
         if self.nodes < 0:
             raise Spent
         kind = node.type
-        if kind in ("word", "number", "extglob_pattern", "regex", "variable_name", "special_variable_name", "test_operator"):
+        if kind in (
+            "word",
+            "number",
+            "extglob_pattern",
+            "regex",
+            "variable_name",
+            "special_variable_name",
+            "test_operator",
+        ):
             if kind == "number" and node.named_child_count:
                 return self._joined(node, kinds)
             return words.marked(self.raw(node))
@@ -577,7 +619,11 @@ class Reader:
                 if child.type == "command_substitution":
                     parts.append(UNKNOWN)
                 else:
-                    parts.append(self._variable(child, kinds) if child.type == "simple_expansion" else self._expansion(child, kinds))
+                    parts.append(
+                        self._variable(child, kinds)
+                        if child.type == "simple_expansion"
+                        else self._expansion(child, kinds)
+                    )
                 at = child.end_byte
         parts.append(self._text[at : node.end_byte].decode("utf-8", "replace"))
         return "".join(parts)
@@ -707,7 +753,21 @@ class Reader:
 
 def _SECRET_NAME(name: str) -> bool:  # noqa: N802  reads as a predicate constant
     upper = name.upper()
-    return upper.endswith(("TOKEN", "SECRET", "PASSWORD", "PASSWD", "API_KEY", "APIKEY", "ACCESS_KEY", "PRIVATE_KEY", "SECRET_KEY", "CREDENTIALS", "_PAT"))
+    return upper.endswith(
+        (
+            "TOKEN",
+            "SECRET",
+            "PASSWORD",
+            "PASSWD",
+            "API_KEY",
+            "APIKEY",
+            "ACCESS_KEY",
+            "PRIVATE_KEY",
+            "SECRET_KEY",
+            "CREDENTIALS",
+            "_PAT",
+        )
+    )
 
 
 def _commands_in(node: Node) -> list[Node]:

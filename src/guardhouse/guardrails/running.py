@@ -9,16 +9,16 @@ from guardhouse.guardrails import code as codes
 from guardhouse.guardrails import paths
 from guardhouse.guardrails.decode import DECODERS, decoded, printed
 from guardhouse.guardrails.programs import UNSPECIFIED, Arguments, Program, arguments
-from guardhouse.guardrails.reading import MOST_DEPTH, NOTHING, SOMETHING, Flow, Reader, base_name
+from guardhouse.guardrails.reading import MOST_DEPTH, NOTHING, SOMETHING, Flow, Reader, Spent, base_name
 from guardhouse.guardrails.words import UNKNOWN, Word
 
-_SHELLS = frozenset("sh bash zsh dash ksh ash fish mksh rbash yash posh csh tcsh pwsh elvish nu xonsh".split())
+_SHELLS = frozenset(["sh", "bash", "zsh", "dash", "ksh", "ash", "fish", "mksh", "rbash", "yash", "posh", "csh", "tcsh", "pwsh", "elvish", "nu", "xonsh"])
 _ASSIGN = re.compile(r"[A-Za-z_]\w*\+?=", re.S)
 _BENIGN_EVAL = re.compile(
     r"(?:ssh-agent|direnv|starship|brew|pyenv|rbenv|nodenv|goenv|jenv|zoxide|fnm|mise|rtx|asdf|opam|conda|micromamba|dircolors|lesspipe|keychain|gh|kubectl|helm|docker-machine|minikube|fzf|thefuck|register-python-argcomplete|luarocks|atuin|navi|perl|resize|hub|tmuxinator|poetry|pip|npm|rustup|guix|nix)"
 )
 _RISKY = frozenset(
-    "rm shred dd mkfs wipefs git kubectl terraform sudo bash sh zsh chmod chown find docker truncate unlink rmdir mv helm aws gcloud az psql mysql".split()
+    ["rm", "shred", "dd", "mkfs", "wipefs", "git", "kubectl", "terraform", "sudo", "bash", "sh", "zsh", "chmod", "chown", "find", "docker", "truncate", "unlink", "rmdir", "mv", "helm", "aws", "gcloud", "az", "psql", "mysql"]
 )
 _NUMBER = re.compile(r"[\d.]+[smhd]?")
 SENSITIVE = frozenset({"credential", "account", "memory"})
@@ -59,6 +59,9 @@ class Runner(Reader):
 
     def command(self, args: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
         """One simple command with its words known as far as they can be."""
+        self.nodes -= 1 + len(args) // 4
+        if self.nodes < 0:
+            raise Spent
         while args and _ASSIGN.match(args[0].text) and UNKNOWN not in args[0].text.partition("=")[0]:
             self.effect("<assign>", [args[0]])
             args = args[1:]
@@ -136,7 +139,11 @@ class Runner(Reader):
         if name in ("read", "mapfile", "readarray"):
             taint = feed.kinds if feed else NOTHING
             for word in given.positionals[-8:]:
-                known = feed.text.rstrip("\n") if feed and feed.text is not None and len(given.positionals) == 1 else UNKNOWN
+                known = (
+                    feed.text.rstrip("\n")
+                    if feed and feed.text is not None and len(given.positionals) == 1
+                    else UNKNOWN
+                )
                 self.state.variables[word.text] = (known, taint)
             return Flow("")
         if name == "trap" and given.positionals:
@@ -157,12 +164,16 @@ class Runner(Reader):
             if made is not None:
                 return Flow(made, frozenset(kinds | ({"decode"} if name not in ("tr", "gzip") else set())))
             if name not in ("tr", "rev", "gzip", "openssl", "xz", "base64", "base32", "xxd") or any(
-                word.text.startswith(("-d", "-D", "--d", "-r", "-p", "-c")) or word.text in ("enc", "-di") for word in rest
+                word.text.startswith(("-d", "-D", "--d", "-r", "-p", "-c")) or word.text in ("enc", "-di")
+                for word in rest
             ):
                 kinds.add("decode")
         if program.sink and not helps:
             self._sinks(name, program, rest, given, feed, start, end, kinds)
-        if name in ("sqlite3", "sqlite", "duckdb", "bq", "surreal", "beeline", "isql", "athena") and len(given.positionals) > 1:
+        if (
+            name in ("sqlite3", "sqlite", "duckdb", "bq", "surreal", "beeline", "isql", "athena")
+            and len(given.positionals) > 1
+        ):
             for word in given.positionals[1:]:
                 self._code(word, "sql", start, end)
         if program.flow == "env":
@@ -221,7 +232,11 @@ class Runner(Reader):
                             text = text.rpartition("@")[2].partition(";")[0]
                         elif "=" in text and "<" in text:
                             text = text.rpartition("<")[2]
-                        elif not any(name in ("-T", "--upload-file", "--post-file", "--body-file") for name, value in given.options if value is word):
+                        elif not any(
+                            name in ("-T", "--upload-file", "--post-file", "--body-file")
+                            for name, value in given.options
+                            if value is word
+                        ):
                             continue
                     touched.append(Word(text, word.start, word.end, word.kinds))
                 for word in rest:
@@ -232,11 +247,39 @@ class Runner(Reader):
                 kinds |= self.effect(operator, touched)
         return frozenset(kinds)
 
-    def _sinks(self, name: str, program: Program, rest: list[Word], given: Arguments, feed: Flow | None, start: int, end: int, touched: set[str] | None = None) -> None:
+    def _sinks(
+        self,
+        name: str,
+        program: Program,
+        rest: list[Word],
+        given: Arguments,
+        feed: Flow | None,
+        start: int,
+        end: int,
+        touched: set[str] | None = None,
+    ) -> None:
         carried: set[str] = set(touched or ())
         for word in rest:
             carried |= word.kinds
-        if feed is not None and (program.stdin or any(word.text in ("-", "@-", "-F-") or word.text.endswith("@-") for word in rest) or name in ("nc", "ncat", "netcat", "socat", "telnet", "mail", "mailx", "sendmail", "rclone", "aws", "gsutil", "ssh")):
+        if feed is not None and (
+            program.stdin
+            or any(word.text in ("-", "@-", "-F-") or word.text.endswith("@-") for word in rest)
+            or name
+            in (
+                "nc",
+                "ncat",
+                "netcat",
+                "socat",
+                "telnet",
+                "mail",
+                "mailx",
+                "sendmail",
+                "rclone",
+                "aws",
+                "gsutil",
+                "ssh",
+            )
+        ):
             carried |= feed.kinds
         if carried & {"secret", "env"}:
             self.event("exfil", start, end, name)
@@ -247,7 +290,12 @@ class Runner(Reader):
     def _authorises(rest: list[Word]) -> bool:
         """Whether the secret stands where a request's own authorisation belongs."""
         for before, word in zip([Word("")] + rest[:-1], rest, strict=True):
-            if "secretvar" in word.kinds and before.text not in ("-H", "--header", "-u", "--user", "--token", "-t", "--password", "--oauth2-bearer") and not word.text.lower().startswith(("authorization", "x-api-key", "-h", "--token", "--password")):
+            if (
+                "secretvar" in word.kinds
+                and before.text
+                not in ("-H", "--header", "-u", "--user", "--token", "-t", "--password", "--oauth2-bearer")
+                and not word.text.lower().startswith(("authorization", "x-api-key", "-h", "--token", "--password"))
+            ):
                 return False
         return True
 
@@ -335,7 +383,13 @@ class Runner(Reader):
         return self._code(Word(text, inner[0].start, inner[-1].end, kinds), "shell", start, end, feed)
 
     def _xargs(self, name: str, given: Arguments, inner: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
-        marks = [word.text for word in given.value(("-I", "-i", "--replace", "-J"))] or (["{}"] if any(o in ("-i", "-I", "--replace") for o, _ in given.options) or name == "parallel" or "{}" in [w.text for w in inner] else [])
+        marks = [word.text for word in given.value(("-I", "-i", "--replace", "-J"))] or (
+            ["{}"]
+            if any(o in ("-i", "-I", "--replace") for o, _ in given.options)
+            or name == "parallel"
+            or "{}" in [w.text for w in inner]
+            else []
+        )
         added: list[Word]
         if name == "parallel" and any(word.text in (":::", "::::") for word in inner):
             cut = next(at for at, word in enumerate(inner) if word.text in (":::", "::::"))
@@ -343,9 +397,9 @@ class Runner(Reader):
             if not inner:
                 return self._joined_code(added, None, start, end)
         elif feed is not None and feed.text is not None and UNKNOWN not in feed.text and len(feed.text) < 2000:
-            if marks:
-                added = [Word(feed.text.strip(), start, end, feed.kinds)]
-            elif base_name(inner[0].text) in _SHELLS and inner[-1].text.endswith("c") and inner[-1].text.startswith("-"):
+            if marks or (
+                base_name(inner[0].text) in _SHELLS and inner[-1].text.endswith("c") and inner[-1].text.startswith("-")
+            ):
                 added = [Word(feed.text.strip(), start, end, feed.kinds)]
             else:
                 added = [Word(one, start, end, feed.kinds) for one in re.split(r"[\s\0]+", feed.text) if one][:64]
@@ -358,14 +412,18 @@ class Runner(Reader):
             for word in inner:
                 for mark in marks:
                     if mark in word.text and added:
-                        word = Word(word.text.replace(mark, added[0].text), word.start, word.end, word.kinds | added[0].kinds)
+                        word = Word(
+                            word.text.replace(mark, added[0].text), word.start, word.end, word.kinds | added[0].kinds
+                        )
                 made.append(word)
             inner = made
         else:
             inner = inner + added
         if len(inner) == 1 or (" " in inner[0].text and name == "parallel"):
             return self._code(inner[0], "shell", start, end)
-        if base_name(inner[0].text) in _SHELLS and not any(word.text.startswith("-") and "c" in word.text for word in inner[1:2]):
+        if base_name(inner[0].text) in _SHELLS and not any(
+            word.text.startswith("-") and "c" in word.text for word in inner[1:2]
+        ):
             if feed is not None and "fetch" in feed.kinds:
                 self.event("fetched", start, end)
         elif inner[-1].dynamic and base_name(inner[0].text) in _SHELLS and inner[-2].text.endswith("c"):
@@ -374,15 +432,51 @@ class Runner(Reader):
 
     def _find(self, name: str, rest: list[Word], start: int, end: int) -> Flow:
         clauses = ("-exec", "-execdir", "-ok", "-okdir") if name == "find" else ("-x", "--exec", "-X", "--exec-batch")
-        first = next((at for at, word in enumerate(rest) if word.text[:1] in "-(!" and word.text not in ("-L", "-P", "-H", "-E", "-x", "-X")), len(rest))
+        first = next(
+            (
+                at
+                for at, word in enumerate(rest)
+                if word.text[:1] in "-(!" and word.text not in ("-L", "-P", "-H", "-E", "-x", "-X")
+            ),
+            len(rest),
+        )
         if name == "find" and rest and rest[0].text == "-D":
             return self._find(name, rest[2:], start, end)
         given = [word for word in rest[:first] if not word.text.startswith("-")]
         roots = given if name == "find" else given[1:] or []
         roots = roots or [Word(".", start, end)]
         texts = [word.text for word in rest]
-        narrowed = any(text in ("-name", "-iname", "-path", "-ipath", "-regex", "-wholename", "-newer", "-mtime", "-mmin", "-size", "-empty", "-user", "-inum", "-atime", "-ctime", "-cmin", "-amin", "-maxdepth", "-type") for text in texts) or name != "find"
-        sensitive = any(paths.classes(text, "", "") & SENSITIVE for text in texts[first:]) or any(text in (".env", "*.pem", "*.key", "id_rsa", "id_rsa*", "id_*") for text in texts)
+        narrowed = (
+            any(
+                text
+                in (
+                    "-name",
+                    "-iname",
+                    "-path",
+                    "-ipath",
+                    "-regex",
+                    "-wholename",
+                    "-newer",
+                    "-mtime",
+                    "-mmin",
+                    "-size",
+                    "-empty",
+                    "-user",
+                    "-inum",
+                    "-atime",
+                    "-ctime",
+                    "-cmin",
+                    "-amin",
+                    "-maxdepth",
+                    "-type",
+                )
+                for text in texts
+            )
+            or name != "find"
+        )
+        sensitive = any(paths.classes(text, "", "") & SENSITIVE for text in texts[first:]) or any(
+            text in (".env", "*.pem", "*.key", "id_rsa", "id_rsa*", "id_*") for text in texts
+        )
         at = 0
         while at < len(rest):
             if texts[at] in clauses:
@@ -394,10 +488,21 @@ class Runner(Reader):
                 for root in roots[:4]:
                     whole = not narrowed and any(re.match(r"-\w*[rR]|--rec", word.text) for word in inner)
                     target = root.text if whole or root.text == "/" else f"{root.text.rstrip('/')}/{{}}"
-                    made = [Word(word.text.replace("{}", target), word.start, word.end, word.kinds | (frozenset({"secret"}) if sensitive and "{}" in word.text else NOTHING)) for word in inner]
+                    made = [
+                        Word(
+                            word.text.replace("{}", target),
+                            word.start,
+                            word.end,
+                            word.kinds | (frozenset({"secret"}) if sensitive and "{}" in word.text else NOTHING),
+                        )
+                        for word in inner
+                    ]
                     if name != "find" and not any("{}" in word.text for word in inner):
                         made.append(Word(target, start, end))
-                    self._within(f"{name} {texts[at - len(inner) - 1] if at - len(inner) - 1 >= 0 else '-exec'}", lambda made=made: self.command(made, None, start, end))  # type: ignore[misc]
+                    self._within(
+                        f"{name} {texts[at - len(inner) - 1] if at - len(inner) - 1 >= 0 else '-exec'}",
+                        lambda made=made: self.command(made, None, start, end),
+                    )  # type: ignore[misc]
                     if sensitive and made and base_name(made[0].text) in ("cat", "cp", "tar", "base64", "curl"):
                         self.event("secret.read", start, end)
             at += 1
@@ -405,7 +510,9 @@ class Runner(Reader):
 
     # -- code --------------------------------------------------------------------------------------------------------
 
-    def _interpreter(self, name: str, program: Program, rest: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
+    def _interpreter(
+        self, name: str, program: Program, rest: list[Word], feed: Flow | None, start: int, end: int
+    ) -> Flow:
         given = arguments(rest, program, stop=True)
         lang = program.lang
         literal = given.value(program.code)
@@ -422,7 +529,10 @@ class Runner(Reader):
                     tail = list(given.positionals)
                     for number, one in enumerate([w for w in tail if w is not word][:9]):
                         self.state.variables[str(number)] = (one.text, one.kinds)
-                flow = self._within(f"{name} {program.code[0] if program.code else '-c'}", lambda word=word: self._code(word, lang, start, end, feed))  # type: ignore[misc]
+                flow = self._within(
+                    f"{name} {program.code[0] if program.code else '-c'}",
+                    lambda word=word: self._code(word, lang, start, end, feed),
+                )  # type: ignore[misc]
                 self.state.variables = keep
             return flow
         script = given.positionals[0] if given.positionals else None
@@ -531,9 +641,15 @@ class Runner(Reader):
         text = " ".join(word.text for word in rest)
         kinds = frozenset().union(*(word.kinds for word in rest))
         source = self.source[rest[0].start : rest[-1].end] if rest[-1].end > rest[0].start else ""
-        if UNKNOWN in text and re.match(r"""["']?(?:\$\(|`)\s*(?:\S*/)?""" + _BENIGN_EVAL.pattern + r"\s[^;|&]*[)`]", source) and not kinds & {"fetch", "decode"}:
+        if (
+            UNKNOWN in text
+            and re.match(r"""["']?(?:\$\(|`)\s*(?:\S*/)?""" + _BENIGN_EVAL.pattern + r"\s[^;|&]*[)`]", source)
+            and not kinds & {"fetch", "decode"}
+        ):
             return SOMETHING
-        return self._within(name, lambda: self._code(Word(text, rest[0].start, rest[-1].end, kinds), "shell", start, end, feed))
+        return self._within(
+            name, lambda: self._code(Word(text, rest[0].start, rest[-1].end, kinds), "shell", start, end, feed)
+        )
 
     def _source(self, rest: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
         if not rest:

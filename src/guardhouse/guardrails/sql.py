@@ -25,18 +25,33 @@ STARTS = re.compile(
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
 _LITERAL = re.compile(r"'(?:''|[^'])*'", re.S)
 _FALLBACK = [
-    ("sql.drop", r"(?i)\bDROP\s+(?:TABLE|VIEW|INDEX|MATERIALIZED|FUNCTION|SEQUENCE|TYPE|TRIGGER|EXTENSION|PROCEDURE|COLUMN|CONSTRAINT|PARTITION|POLICY)\b"),
+    (
+        "sql.drop",
+        r"(?i)\bDROP\s+(?:TABLE|VIEW|INDEX|MATERIALIZED|FUNCTION|SEQUENCE|TYPE|TRIGGER|EXTENSION|PROCEDURE|COLUMN|CONSTRAINT|PARTITION|POLICY)\b",
+    ),
     ("sql.drop.database", r"(?i)\bDROP\s+(?:DATABASE|SCHEMA|KEYSPACE|CATALOG|TABLESPACE|OWNED|WAREHOUSE|STAGE)\b"),
-    ("sql.role", r"(?i)\bDROP\s+(?:USER|ROLE|LOGIN)\b|\bALTER\s+(?:USER|ROLE|LOGIN)\b|\bCREATE\s+(?:USER|ROLE|LOGIN)\b[^;]*\bSUPERUSER\b|\bSET\s+PASSWORD\b"),
+    (
+        "sql.role",
+        r"(?i)\bDROP\s+(?:USER|ROLE|LOGIN)\b|\bALTER\s+(?:USER|ROLE|LOGIN)\b|\bCREATE\s+(?:USER|ROLE|LOGIN)\b[^;]*\bSUPERUSER\b|\bSET\s+PASSWORD\b",
+    ),
     ("sql.truncate", r"(?i)\bTRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[]"),
     ("sql.grant", r"(?i)\bGRANT\b[^;]*\bTO\b|\bREVOKE\b[^;]*\bFROM\b"),
-    ("sql.program", r"(?i)\bCOPY\b[^;]*\bPROGRAM\b|\bxp_cmdshell\b|\bsys_exec\b|\blo_export\b|\bINTO\s+(?:OUTFILE|DUMPFILE)\b|\bpg_read_(?:binary_)?file\b|\bLOAD_FILE\s*\(|\bload_extension\s*\(|\bdblink_exec\b|\bpg_write_file\b"),
-    ("sql.server", r"(?i)\bpg_terminate_backend\b|\bSHUTDOWN\b|\bALTER\s+SYSTEM\b|\bpg_cancel_backend\b|\bRESET\s+MASTER\b|\bPURGE\s+BINARY\b|\bFLUSH\s+PRIVILEGES\b|\bALTER\s+DATABASE\b|\bKILL\s+\d"),
+    (
+        "sql.program",
+        r"(?i)\bCOPY\b[^;]*\bPROGRAM\b|\bxp_cmdshell\b|\bsys_exec\b|\blo_export\b|\bINTO\s+(?:OUTFILE|DUMPFILE)\b|\bpg_read_(?:binary_)?file\b|\bLOAD_FILE\s*\(|\bload_extension\s*\(|\bdblink_exec\b|\bpg_write_file\b",
+    ),
+    (
+        "sql.server",
+        r"(?i)\bpg_terminate_backend\b|\bSHUTDOWN\b|\bALTER\s+SYSTEM\b|\bpg_cancel_backend\b|\bRESET\s+MASTER\b|\bPURGE\s+BINARY\b|\bFLUSH\s+PRIVILEGES\b|\bALTER\s+DATABASE\b|\bKILL\s+\d",
+    ),
     ("sql.replace", r"(?i)\bCREATE\s+OR\s+REPLACE\s+TABLE\b|\bINSERT\s+OVERWRITE\b"),
     ("sql.alter", r"(?i)\bALTER\s+TABLE\b[^;]*\b(?:DROP|RENAME|DISABLE\s+(?:TRIGGER|ROW))\b"),
     ("sql.detach", r"(?i)\bDETACH\s+(?:TABLE|PARTITION|DATABASE)\b"),
     ("sql.unbounded", r"(?i)\b(?:DELETE\s+FROM\s+[\w\"`.\[\]]+|UPDATE\s+[\w\"`.\[\]]+\s+SET\s+[^;]*?)\s*(?:;|$)"),
-    ("sql.unbounded", r"(?i)\b(?:DELETE\s+FROM|UPDATE)\b[^;]*\bWHERE\s+\(?\s*(?:1\s*=\s*1|TRUE|1|'1'\s*=\s*'1')\s*\)?\s*(?:;|$|\bOR\b)"),
+    (
+        "sql.unbounded",
+        r"(?i)\b(?:DELETE\s+FROM|UPDATE)\b[^;]*\bWHERE\s+\(?\s*(?:1\s*=\s*1|TRUE|1|'1'\s*=\s*'1')\s*\)?\s*(?:;|$|\bOR\b)",
+    ),
 ]
 _COMPILED = [(name, re2.compile(pattern)) for name, pattern in _FALLBACK]
 _BODY = re.compile(r"\$(\w*)\$(.*?)\$\1\$", re.S)
@@ -48,7 +63,9 @@ def events(text: str, depth: int = 0) -> tuple[list[str], bool]:
     if len(text) > MOST_SQL:
         return ["size"], False
     found: list[str] = []
-    plain = re.sub(r"(?m)^\s*\\\S.*$|^\s*\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$", "", text)
+    plain = re.sub(
+        r"(?m)^\s*\\\S.*$|^\s*\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$", "", text
+    )
     if depth < 3:
         for match in list(_BODY.finditer(plain))[:10]:
             inner, _ = events(re.sub(r"(?i)\b(?:BEGIN|END|LOOP|THEN|DECLARE)\b", ";", match[2]), depth + 1)
@@ -77,7 +94,12 @@ def _fallback(text: str) -> list[str]:
 def _always(text: str) -> list[str]:
     """What sqlglot reads as an opaque command or an ordinary function."""
     bare = _LITERAL.sub("''", _COMMENT.sub(" ", text))
-    return [name for name, pattern in _COMPILED if name in ("sql.program", "sql.server", "sql.role", "sql.grant", "sql.replace", "sql.detach") and pattern.search(bare)]
+    return [
+        name
+        for name, pattern in _COMPILED
+        if name in ("sql.program", "sql.server", "sql.role", "sql.grant", "sql.replace", "sql.detach")
+        and pattern.search(bare)
+    ]
 
 
 def _statement(tree: Any) -> list[str]:
@@ -136,7 +158,11 @@ def _true(node: Any) -> bool:
     if isinstance(node, exp.Not):
         return _false(node.this)
     if isinstance(node, exp.EQ | exp.GTE | exp.LTE | exp.NullSafeEQ | exp.Like | exp.ILike):
-        if isinstance(node, exp.Like | exp.ILike) and isinstance(node.expression, exp.Literal) and str(node.expression.this).strip("%") == "":
+        if (
+            isinstance(node, exp.Like | exp.ILike)
+            and isinstance(node.expression, exp.Literal)
+            and str(node.expression.this).strip("%") == ""
+        ):
             return True
         return bool(node.this == node.expression)
     if isinstance(node, exp.NEQ | exp.GT | exp.LT):
@@ -145,7 +171,11 @@ def _true(node: Any) -> bool:
             if isinstance(node, exp.NEQ):
                 return bool(left != right)
             try:
-                return float(left.this) > float(right.this) if isinstance(node, exp.GT) else float(left.this) < float(right.this)
+                return (
+                    float(left.this) > float(right.this)
+                    if isinstance(node, exp.GT)
+                    else float(left.this) < float(right.this)
+                )
             except ValueError:
                 return False
     return False
@@ -157,5 +187,9 @@ def _false(node: Any) -> bool:
     if isinstance(node, exp.Boolean):
         return not node.this
     if isinstance(node, exp.EQ):
-        return isinstance(node.this, exp.Literal) and isinstance(node.expression, exp.Literal) and node.this != node.expression
+        return (
+            isinstance(node.this, exp.Literal)
+            and isinstance(node.expression, exp.Literal)
+            and node.this != node.expression
+        )
     return False
