@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import importlib
 import itertools
 import json
 import multiprocessing
 import os
+import pkgutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,12 +22,17 @@ from sqlalchemy.engine.url import make_url
 from sqlalchemy.exc import ProgrammingError
 from sqlmodel import SQLModel
 
-import guardhouse.app  # noqa: F401  # with it every room's tables are declared
+import guardhouse.app
+import guardhouse.services
 from guardhouse.ledger import fsck
 from guardhouse.storage import migrate as migrating
 from guardhouse.storage.opening import open_store
 from tests.conftest import CountingIds, FakeClock, _administer
 from tests.world import world
+
+# Every room's tables are declared once its modules are loaded.
+for found in pkgutil.walk_packages(guardhouse.services.__path__, "guardhouse.services."):
+    importlib.import_module(found.name)
 
 TRIGGERS = json.loads((Path(__file__).parent / "triggers.json").read_text())
 _numbers = itertools.count(1)
@@ -148,8 +155,7 @@ def test_the_service_role_serves(two_roles: tuple[str, str], clock: FakeClock, i
             agent = here.agent("builder")
             checked = here.call(agent, "check_guardrails", {"operation_text": "git status"})
             assert checked.code == "performed"
-            key = {"idempotency_key": "once"} if "idempotency_key" in here.raw(agent, "x").__slots__ else {}
-            here.done(agent, "acquire_lock", {"resource": "src/a.py"}, **key)
+            here.done(agent, "acquire_lock", {"key": "src/a.py"}, idempotency_key="once")
             here.done(here.operator, "suspend_agent", {"agent_id": agent.id, "reason": "a test"})
             assert here.call(agent, "check_locks", {}).code != "performed"
             erased = here.done(
