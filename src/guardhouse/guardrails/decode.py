@@ -11,7 +11,25 @@ import zlib
 from guardhouse.guardrails import words
 from guardhouse.guardrails.words import MOST_TEXT, UNKNOWN
 
-DECODERS = frozenset(["base64", "base32", "xxd", "openssl", "gunzip", "zcat", "gzip", "bunzip2", "bzcat", "xz", "unxz", "xzcat", "uudecode", "rev", "tr"])
+DECODERS = frozenset(
+    [
+        "base64",
+        "base32",
+        "xxd",
+        "openssl",
+        "gunzip",
+        "zcat",
+        "gzip",
+        "bunzip2",
+        "bzcat",
+        "xz",
+        "unxz",
+        "xzcat",
+        "uudecode",
+        "rev",
+        "tr",
+    ]
+)
 _RANGE = re.compile(r"(.)-(.)", re.S)
 
 

@@ -158,7 +158,7 @@ class Engine:
         return "".join(made)
 
     def _secret_spans(self, text: str) -> list[tuple[int, int, str]]:
-        found = []
+        found: list[tuple[int, int, str]] = []
         for made in self._secrets.hits(text):
             found.extend((*match.span(), made.rule.id) for match in made.pattern.finditer(text))
         return sorted(found)
@@ -201,8 +201,8 @@ class Engine:
                 self._event(found, text, name, 0, size, ())
             if kind == "sql" and not understood and not names:
                 self._event(found, text, "sql.unread", 0, size, ())
-        if _HIDDEN.search(text.text):
-            match = _HIDDEN.search(text.text)
+        match = _HIDDEN.search(text.text)
+        if match is not None:
             self._event(found, text, "hidden", match.start(), match.end(), ())
         if kind == "sql":
             source = "\n".join(re.findall(r"(?m)^\s*(?:\\!|\.shell|\.system|system)\s*(.+)$", text.text))

@@ -175,9 +175,9 @@ def _holds(
         return any(_flag(name, option, known) for option, _ in parsed.given.options for name in condition.names)
     if kind == "value":
         for option, value in parsed.given.options:
-            if value is not None and any(_flag(name, option, known) for name in condition.names):
-                if any(fnmatch.fnmatchcase(value.text, one) for one in condition.wanted):
-                    return True
+            named = value is not None and any(_flag(name, option, known) for name in condition.names)
+            if named and value is not None and any(fnmatch.fnmatchcase(value.text, one) for one in condition.wanted):
+                return True
         words = parsed.unit.args
         for at, word in enumerate(words[:-1]):
             if word.text in condition.names and any(
@@ -208,13 +208,8 @@ def _holds(
         return bool(condition.wanted.search(parsed.text))
     if kind == "count":
         sign, number = condition.names[0], len(rest)
-        return (
-            number > condition.wanted
-            if sign == ">"
-            else number < condition.wanted
-            if sign == "<"
-            else number == condition.wanted
-        )
+        wanted: int = condition.wanted
+        return number > wanted if sign == ">" else number < wanted if sign == "<" else number == wanted
     kinds = set(condition.names)
     feed = parsed.unit.feed
     return any(kinds & word.kinds for word in parsed.unit.args) or (feed is not None and bool(kinds & feed.kinds))

@@ -71,9 +71,11 @@ def _faults(item: Any, rules: Mapping[str, Rule]) -> list[tuple[str, str]]:
     ]
     if bool(item.get("rule")) is bool(item.get("category")) or not targets:
         wrong.append(("`rule` or `category` names no shipped rule", "name one rule, or one category"))
-    for key in ("reason", "owner"):
-        if not isinstance(item.get(key), str) or not item[key].strip():
-            wrong.append((f"`{key}` is missing", "say why, and who answers for it"))
+    wrong.extend(
+        (f"`{key}` is missing", "say why, and who answers for it")
+        for key in ("reason", "owner")
+        if not isinstance(item.get(key), str) or not item[key].strip()
+    )
     loosens = (
         any(LEVELS.index(str(item.get("set"))) < LEVELS.index(rule.severity) for rule in targets)
         if item.get("set") in LEVELS

@@ -21,11 +21,57 @@ KINDS = ("shell", "sql", "file", "prose", "auto")
 DEFAULT_KINDS = ("shell", "sql", "auto")
 PLACES = ("text", "units", "code")
 EVENTS = frozenset(
-    ["size", "depth", "syntax", "program", "code", "stdin", "fetched", "decoded", "bomb", "reverse", "exfil", "exfil.variable", "secret.read", "hidden", "wrapper", "sql.drop", "sql.drop.database", "sql.truncate", "sql.unbounded", "sql.role", "sql.grant", "sql.program", "sql.server", "sql.replace", "sql.alter", "sql.temporary", "sql.detach", "sql.unread"]
+    [
+        "size",
+        "depth",
+        "syntax",
+        "program",
+        "code",
+        "stdin",
+        "fetched",
+        "decoded",
+        "bomb",
+        "reverse",
+        "exfil",
+        "exfil.variable",
+        "secret.read",
+        "hidden",
+        "wrapper",
+        "sql.drop",
+        "sql.drop.database",
+        "sql.truncate",
+        "sql.unbounded",
+        "sql.role",
+        "sql.grant",
+        "sql.program",
+        "sql.server",
+        "sql.replace",
+        "sql.alter",
+        "sql.temporary",
+        "sql.detach",
+        "sql.unread",
+    ]
 )
 _PACK_KEYS = frozenset({"pack", "category", "description", "protects", "rules", "programs"})
 _RULE_KEYS = frozenset(
-    ["id", "pattern", "in", "argv", "unless", "escalate", "event", "kinds", "severity", "min_trust", "reason", "alternative", "redact", "must_match", "must_pass", "category"]
+    [
+        "id",
+        "pattern",
+        "in",
+        "argv",
+        "unless",
+        "escalate",
+        "event",
+        "kinds",
+        "severity",
+        "min_trust",
+        "reason",
+        "alternative",
+        "redact",
+        "must_match",
+        "must_pass",
+        "category",
+    ]
 )
 
 
@@ -91,7 +137,7 @@ def _compose(path: str, data: bytes) -> tuple[Any, list[int]]:
         if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=loader)):
             raise LawFault([LawProblem(path, 0, "aliases are not read here", "write the value out")])
         node = yaml.compose(text, Loader=loader)
-        value = yaml.constructor.SafeConstructor().construct_document(node) if node is not None else None  # type: ignore[no-untyped-call]
+        value = yaml.constructor.SafeConstructor().construct_document(node) if node is not None else None
     except UnicodeDecodeError as error:
         raise LawFault([LawProblem(path, 0, "the file is not UTF-8", "save it as UTF-8")]) from error
     except yaml.MarkedYAMLError as error:
@@ -226,7 +272,7 @@ def _rule(reader: _Reader, line: int, item: Any, pack: str, category: str, *, pr
         alternative=str(item.get("alternative", "")),
         protects=protects,
     )
-    shared = {"rule": rule, "kinds": frozenset(kinds), "redact": item.get("redact") is True}
+    shared: dict[str, Any] = {"rule": rule, "kinds": frozenset(kinds), "redact": item.get("redact") is True}
     try:
         if "pattern" in item:
             return LoadedRule(

@@ -1,5 +1,6 @@
 """What kind of place a path names: the root, a home, a system tree, a credential, the workspace, a build product."""
 
+# ruff: noqa: S108  names of places in texts, no file is made
 from __future__ import annotations
 
 import posixpath
@@ -106,7 +107,7 @@ _REMOTE = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//).*")
 
 def resolve(path: str, cwd: str) -> str:
     """The path seen from `cwd`, with `..` and doubled slashes folded; `~` stays at its start."""
-    if path.startswith("~") or path.startswith(UNKNOWN):
+    if path.startswith(("~", UNKNOWN)):
         head, _, rest = path.partition("/")
         folded = posixpath.normpath(rest) if rest else ""
         if folded.startswith(".."):

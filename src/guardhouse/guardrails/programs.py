@@ -46,7 +46,7 @@ def read_program(value: Any) -> Program:
     if value is None:
         return UNSPECIFIED
     if not isinstance(value, dict):
-        raise ValueError("a program is a mapping")
+        raise ValueError("a program is a mapping")  # noqa: TRY004  one error for all that is wrong with a row
     made: dict[str, Any] = {}
     for key, item in value.items():
         if key not in Program.__slots__:

@@ -83,7 +83,7 @@ _KNOWN = {
     "HOME": "~",
     "PWD": ".",
     "OLDPWD": "..",
-    "TMPDIR": "/tmp",
+    "TMPDIR": "/tmp",  # noqa: S108  a word's value, no file is made
     "IFS": " ",
     "USER": "user",
     "SHELL": "/bin/sh",
@@ -97,7 +97,25 @@ _ENDLESS = re.compile(
 )
 _EVERY = re.compile(r'"\$(?:\{(\w+)\[@\]\}|@|\{@\})"')
 _BODIES = frozenset(
-    ["program", "list", "pipeline", "subshell", "compound_statement", "if_statement", "elif_clause", "else_clause", "while_statement", "for_statement", "c_style_for_statement", "do_group", "case_statement", "case_item", "negated_command", "ERROR", "redirected_statement"]
+    [
+        "program",
+        "list",
+        "pipeline",
+        "subshell",
+        "compound_statement",
+        "if_statement",
+        "elif_clause",
+        "else_clause",
+        "while_statement",
+        "for_statement",
+        "c_style_for_statement",
+        "do_group",
+        "case_statement",
+        "case_item",
+        "negated_command",
+        "ERROR",
+        "redirected_statement",
+    ]
 )
 
 
@@ -206,7 +224,7 @@ class Reader:
             raise Spent
         kind = node.type
         if kind == "command":
-            return self._command(node, feed, [])
+            return self._command(node, feed)
         if kind == "pipeline":
             flow = feed
             for child in node.named_children:
@@ -285,7 +303,7 @@ class Reader:
                 feed = known if known is not None else Flow(None, target.kinds | {"file"})
         flow = SILENT
         if body is not None:
-            flow = self._command(body, feed, notes) if body.type == "command" else self.run(body, feed)
+            flow = self._command(body, feed) if body.type == "command" else self.run(body, feed)
         for operator, target in notes:
             self.effect(operator, [target])
             if operator in ("<write>", "<append>"):
@@ -446,7 +464,7 @@ class Reader:
         self.unit(program, made, start, end, None)
         return Flow(None, frozenset({"env"}) if program in ("export", "declare") and not made else NOTHING)
 
-    def _command(self, node: Node, feed: Flow | None, notes: list[tuple[str, Word]]) -> Flow:
+    def _command(self, node: Node, feed: Flow | None) -> Flow:
         args: list[Word] = []
         redirects: list[Node] = []
         assigned: list[str] = []
@@ -648,7 +666,7 @@ class Reader:
     def _expansion(self, node: Node, kinds: list[frozenset[str]]) -> str:
         raw = self.raw(node)
         inner = raw[2:-1]
-        named = [child for child in node.named_children]
+        named = list(node.named_children)
         if not named:
             return UNKNOWN
         if named[0].type == "subscript":

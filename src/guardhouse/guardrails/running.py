@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Callable
+from typing import Any
 
 from guardhouse.guardrails import code as codes
 from guardhouse.guardrails import paths
@@ -12,13 +14,60 @@ from guardhouse.guardrails.programs import UNSPECIFIED, Arguments, Program, argu
 from guardhouse.guardrails.reading import MOST_DEPTH, NOTHING, SOMETHING, Flow, Reader, Spent, base_name
 from guardhouse.guardrails.words import UNKNOWN, Word
 
-_SHELLS = frozenset(["sh", "bash", "zsh", "dash", "ksh", "ash", "fish", "mksh", "rbash", "yash", "posh", "csh", "tcsh", "pwsh", "elvish", "nu", "xonsh"])
+_SHELLS = frozenset(
+    [
+        "sh",
+        "bash",
+        "zsh",
+        "dash",
+        "ksh",
+        "ash",
+        "fish",
+        "mksh",
+        "rbash",
+        "yash",
+        "posh",
+        "csh",
+        "tcsh",
+        "pwsh",
+        "elvish",
+        "nu",
+        "xonsh",
+    ]
+)
 _ASSIGN = re.compile(r"[A-Za-z_]\w*\+?=", re.S)
 _BENIGN_EVAL = re.compile(
     r"(?:ssh-agent|direnv|starship|brew|pyenv|rbenv|nodenv|goenv|jenv|zoxide|fnm|mise|rtx|asdf|opam|conda|micromamba|dircolors|lesspipe|keychain|gh|kubectl|helm|docker-machine|minikube|fzf|thefuck|register-python-argcomplete|luarocks|atuin|navi|perl|resize|hub|tmuxinator|poetry|pip|npm|rustup|guix|nix)"
 )
 _RISKY = frozenset(
-    ["rm", "shred", "dd", "mkfs", "wipefs", "git", "kubectl", "terraform", "sudo", "bash", "sh", "zsh", "chmod", "chown", "find", "docker", "truncate", "unlink", "rmdir", "mv", "helm", "aws", "gcloud", "az", "psql", "mysql"]
+    [
+        "rm",
+        "shred",
+        "dd",
+        "mkfs",
+        "wipefs",
+        "git",
+        "kubectl",
+        "terraform",
+        "sudo",
+        "bash",
+        "sh",
+        "zsh",
+        "chmod",
+        "chown",
+        "find",
+        "docker",
+        "truncate",
+        "unlink",
+        "rmdir",
+        "mv",
+        "helm",
+        "aws",
+        "gcloud",
+        "az",
+        "psql",
+        "mysql",
+    ]
 )
 _NUMBER = re.compile(r"[\d.]+[smhd]?")
 SENSITIVE = frozenset({"credential", "account", "memory"})
@@ -80,7 +129,7 @@ class Runner(Reader):
         alias = self.state.aliases.get(name)
         if alias is not None and name not in self.via:
             text = alias + " " + " ".join(shlex.quote(word.text) for word in args[1:])
-            return self._within(name, lambda: self.run_text(text, start, end, feed))
+            return self._within(name, self.run_text, text, start, end, feed)
         if "{" in head.text and head.text == "{" and len(args) > 1:
             return self.command([word for word in args[1:] if word.text not in (";", "}")], feed, start, end)
         if head.text in self.state.files or head.text.removeprefix("./") in self.state.files:
@@ -147,7 +196,7 @@ class Runner(Reader):
                 self.state.variables[word.text] = (known, taint)
             return Flow("")
         if name == "trap" and given.positionals:
-            self._within("trap", lambda: self._code(given.positionals[0], "shell", start, end))
+            self._within("trap", self._code, given.positionals[0], "shell", start, end)
             return Flow("")
         if name in ("pwd",):
             return Flow(self.state.cwd or ".")
@@ -169,7 +218,7 @@ class Runner(Reader):
             ):
                 kinds.add("decode")
         if program.sink and not helps:
-            self._sinks(name, program, rest, given, feed, start, end, kinds)
+            self._sinks(name, program, rest, feed, start, end, kinds)
         if (
             name in ("sqlite3", "sqlite", "duckdb", "bq", "surreal", "beeline", "isql", "athena")
             and len(given.positionals) > 1
@@ -183,15 +232,15 @@ class Runner(Reader):
             if feed is not None and feed.text is not None and not given.positionals:
                 return Flow(feed.text, frozenset(kinds))
             if program.reads and len(given.positionals) == 1:
-                known = self.state.files.get(given.positionals[0].text)
-                if known is not None:
-                    return Flow(known.text, known.kinds | kinds)
+                kept = self.state.files.get(given.positionals[0].text)
+                if kept is not None:
+                    return Flow(kept.text, kept.kinds | kinds)
         elif program.flow:
             kinds.add(program.flow)
         if program.write_flags and program.flow == "fetch":
-            target = given.value(program.write_flags)
-            if target:
-                self.state.files[target[0].text] = Flow(None, frozenset({"fetch"}))
+            saved = given.value(program.write_flags)
+            if saved:
+                self.state.files[saved[0].text] = Flow(None, frozenset({"fetch"}))
             elif name == "wget" or any(option == "-O" for option, _ in given.options):
                 for word in given.positionals:
                     self.state.files[word.text.rpartition("/")[2]] = Flow(None, frozenset({"fetch"}))
@@ -200,9 +249,9 @@ class Runner(Reader):
                 self.state.files[word.text] = feed
                 self.written(word, feed)
         if name in ("cp", "mv", "ln", "install") and len(given.positionals) == 2:
-            known = self.state.files.get(given.positionals[0].text)
-            if known is not None:
-                self.state.files[given.positionals[1].text] = known
+            copied = self.state.files.get(given.positionals[0].text)
+            if copied is not None:
+                self.state.files[given.positionals[1].text] = copied
         if program.stdin and feed is not None and not given.positionals:
             self._feed_code(feed, start, end, program.stdin)
         self._unknown_wrapper(name, program, rest, start, end)
@@ -252,7 +301,6 @@ class Runner(Reader):
         name: str,
         program: Program,
         rest: list[Word],
-        given: Arguments,
         feed: Flow | None,
         start: int,
         end: int,
@@ -289,7 +337,7 @@ class Runner(Reader):
     @staticmethod
     def _authorises(rest: list[Word]) -> bool:
         """Whether the secret stands where a request's own authorisation belongs."""
-        for before, word in zip([Word("")] + rest[:-1], rest, strict=True):
+        for before, word in zip([Word(""), *rest[:-1]], rest, strict=True):
             if (
                 "secretvar" in word.kinds
                 and before.text
@@ -306,21 +354,21 @@ class Runner(Reader):
             if word.text in _RISKY and at + 1 < len(rest) and self.depth < MOST_DEPTH:
                 self.trial = True
                 try:
-                    self._within(name, lambda at=at: self.command(rest[at:], None, start, end))  # type: ignore[misc]
+                    self._within(name, self.command, rest[at:], None, start, end)
                 finally:
                     self.trial = False
                 return
 
     # -- wrappers ----------------------------------------------------------------------------------------------------
 
-    def _within(self, name: str, what):  # type: ignore[no-untyped-def]
+    def _within(self, name: str, what: Callable[..., Flow | None], *args: Any) -> Flow:
         saved = self.via
         if len(saved) >= MOST_DEPTH:
             self.event("depth", 0, len(self.source))
             return SOMETHING
         self.via = (*saved, name)
         try:
-            return what()
+            return what(*args) or SOMETHING
         finally:
             self.via = saved
 
@@ -338,13 +386,13 @@ class Runner(Reader):
             return self._find(name, rest, start, end)
         given = arguments(rest, program, stop=True)
         for word in given.value(program.code):
-            self._within(name, lambda word=word: self._code(word, program.lang, start, end, feed))  # type: ignore[misc]
+            self._within(name, self._code, word, program.lang, start, end, feed)
         inner = list(given.positionals)
         if program.sub:
             if not inner or inner[0].text not in program.sub:
                 kinds = self._touches(program, arguments(rest, program), rest)
                 if program.sink:
-                    self._sinks(name, program, rest, given, feed, start, end)
+                    self._sinks(name, program, rest, feed, start, end)
                 flow = {program.flow} if program.flow else set()
                 return Flow(None, frozenset(kinds | flow))
             given = arguments(inner[1:], program, stop=True)
@@ -357,21 +405,21 @@ class Runner(Reader):
         if inner and inner[0].text == "--":
             inner = inner[1:]
         if program.sink:
-            self._sinks(name, program, rest, given, feed, start, end)
+            self._sinks(name, program, rest, feed, start, end)
         if not inner:
-            kinds = set(feed.kinds) if feed is not None else set()
+            carried = set(feed.kinds) if feed is not None else set()
             if way == "xargs" and feed is None:
                 return SOMETHING
             if program.flow:
-                kinds.add(program.flow)
+                carried.add(program.flow)
             if program.stdin and feed is not None:
                 self._feed_code(feed, start, end, program.stdin)
-            return Flow(None, frozenset(kinds))
+            return Flow(None, frozenset(carried))
         if way == "join":
-            return self._within(name, lambda: self._joined_code(inner, feed, start, end))
+            return self._within(name, self._joined_code, inner, feed, start, end)
         if way == "xargs":
-            return self._within(name, lambda: self._xargs(name, given, inner, feed, start, end))
-        return self._within(name, lambda: self.command(inner, feed, start, end))
+            return self._within(name, self._xargs, name, given, inner, feed, start, end)
+        return self._within(name, self.command, inner, feed, start, end)
 
     def _joined_code(self, inner: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
         if not inner:
@@ -501,8 +549,12 @@ class Runner(Reader):
                         made.append(Word(target, start, end))
                     self._within(
                         f"{name} {texts[at - len(inner) - 1] if at - len(inner) - 1 >= 0 else '-exec'}",
-                        lambda made=made: self.command(made, None, start, end),
-                    )  # type: ignore[misc]
+                        self.command,
+                        made,
+                        None,
+                        start,
+                        end,
+                    )
                     if sensitive and made and base_name(made[0].text) in ("cat", "cp", "tar", "base64", "curl"):
                         self.event("secret.read", start, end)
             at += 1
@@ -531,24 +583,29 @@ class Runner(Reader):
                         self.state.variables[str(number)] = (one.text, one.kinds)
                 flow = self._within(
                     f"{name} {program.code[0] if program.code else '-c'}",
-                    lambda word=word: self._code(word, lang, start, end, feed),
-                )  # type: ignore[misc]
+                    self._code,
+                    word,
+                    lang,
+                    start,
+                    end,
+                    feed,
+                )
                 self.state.variables = keep
             return flow
         script = given.positionals[0] if given.positionals else None
         if program.sub and script is not None and script.text in program.sub and len(given.positionals) > 1:
-            self._within(name, lambda: self._code(given.positionals[1], lang, start, end, feed))
+            self._within(name, self._code, given.positionals[1], lang, start, end, feed)
             return SOMETHING
         if script is not None and script.text not in ("-", "/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"):
             if lang in ("awk", "sed"):
-                self._within(name, lambda: self._code(script, lang, start, end, feed))
+                self._within(name, self._code, script, lang, start, end, feed)
                 self._touches(program, arguments(rest, program), rest)
                 return Flow(None, feed.kinds if feed else NOTHING)
             if not any(option in ("-m", "--module") for option, _ in given.options):
                 self._run_script(script, lang, start, end)
             return SOMETHING
         if feed is not None and not any(option == "-m" for option, _ in given.options):
-            self._within(name, lambda: self._feed_code(feed, start, end, lang))
+            self._within(name, self._feed_code, feed, start, end, lang)
         return SOMETHING
 
     def _run_script(self, script: Word, lang: str, start: int, end: int) -> None:
@@ -561,7 +618,7 @@ class Runner(Reader):
     def _run_file(self, name: str, start: int, end: int) -> None:
         known = self.state.files.get(name) or self.state.files.get(name.removeprefix("./"))
         if known is not None:
-            self._within(name, lambda: self._feed_code(known, start, end, "shell"))
+            self._within(name, self._feed_code, known, start, end, "shell")
 
     def _feed_code(self, feed: Flow, start: int, end: int, lang: str) -> None:
         """What flows in is run."""
@@ -591,7 +648,7 @@ class Runner(Reader):
         if lang == "sql":
             self.sqls.append((word.text.replace(UNKNOWN, "x"), at, to, self.via))
             for line in re.finditer(r"(?:\\!|^\s*(?:system|\.shell|\.system|!)\s)\s*(.+)", word.text, re.M):
-                self._within("client escape", lambda line=line: self.run_text(line[1], at, to))  # type: ignore[misc]
+                self._within("client escape", self.run_text, line[1], at, to)
             if re.search(r"\\copy\b.*\bprogram\b|\|\s*['\"]?(?:ba)?sh", word.text, re.I):
                 self.event("sql.program", at, to)
             return SOMETHING
@@ -647,18 +704,16 @@ class Runner(Reader):
             and not kinds & {"fetch", "decode"}
         ):
             return SOMETHING
-        return self._within(
-            name, lambda: self._code(Word(text, rest[0].start, rest[-1].end, kinds), "shell", start, end, feed)
-        )
+        return self._within(name, self._code, Word(text, rest[0].start, rest[-1].end, kinds), "shell", start, end, feed)
 
     def _source(self, rest: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
         if not rest:
             return SOMETHING
         script = rest[0]
         if script.text in ("/dev/stdin", "-") and feed is not None:
-            self._within("source", lambda: self._feed_code(feed, start, end, "shell"))
+            self._within("source", self._feed_code, feed, start, end, "shell")
         else:
-            self._within("source", lambda: self._run_script(script, "shell", start, end))
+            self._within("source", self._run_script, script, "shell", start, end)
         return SOMETHING
 
 
