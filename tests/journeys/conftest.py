@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy.engine.url import make_url
 
 from guardhouse import app
+from guardhouse.bundle import load
 from guardhouse.settings import Settings
 from guardhouse.surfaces.cli.composition import Founded
+from tests.conftest import _administer as administer
 from tests.server import Server, environment, guardhouse, serving
 
 
@@ -72,18 +77,81 @@ class House:
         return done.returncode, done.stdout + done.stderr
 
 
-def founded(home: Path, database_url: str, **more: str) -> tuple[dict[str, str], Founded]:
+def founded(home: Path, database_url: str) -> tuple[dict[str, str], Founded]:
     """Prepare a home as `guardhouse init` does: its environment, and what was made."""
     settings = Settings(home=home, database_url=database_url)
-    made = app.found(settings, "default", "olga")
-    return environment(home, database_url, **more), made
+    app.migrate(settings)
+    return environment(home, database_url), app.found(settings, "default", "olga")
+
+
+_slugs = itertools.count(1)
+
+
+def own_workspace(first: House) -> House:
+    """The same server with a workspace of a test's own: nothing of another test is seen in it."""
+    made = first.done(first.operator, "create_workspace", {"slug": f"own-{next(_slugs)}", "person_name": "olga"})
+    env = first.env | {"GUARDHOUSE_TOKEN": made["token"], "GUARDHOUSE_WORKSPACE": made["slug"]}
+    return House(first.home, env, first.server, made["token"], made["workspace_id"])
+
+
+@pytest.fixture(scope="package", params=["sqlite", "postgresql"])
+def ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """An empty database of each dialect in turn, for all journeys that can share a server."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path_factory.mktemp('ground')}/guardhouse.db"
+        return
+    server = request.getfixturevalue("postgres_server")
+    name = f"guardhouse_journeys_{os.getpid()}_{next(_slugs)}"
+    administer(server, f'CREATE DATABASE "{name}"')
+    yield make_url(server).set(database=name).render_as_string(hide_password=False)
+    administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+
+
+@dataclass
+class Pair:
+    """Two houses over one database and one signing key, each with its own home and its own process."""
+
+    first: House
+    second: House
+
+
+@pytest.fixture(scope="package")
+def shared_pair(ground: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
+    """Two servers over one database."""
+    home, other = tmp_path_factory.mktemp("first"), tmp_path_factory.mktemp("second")
+    env, made = founded(home, ground)
+    beside = environment(other, ground, GUARDHOUSE_SIGNING_KEY_FILE=str(home / "signing.key"))
+    with serving(env) as one, serving(beside) as two:
+        first = House(home, env, one, made.operator_token, made.workspace_id)
+        yield Pair(first, House(other, beside, two, made.operator_token, made.workspace_id))
+        assert (one.stop(), two.stop()) == (0, 0)
+    guardhouse(env, "ledger", "verify")
 
 
 @pytest.fixture
-def house(tmp_path: Path, database_url: str) -> Iterator[House]:
-    """A house on each database in turn."""
-    home = tmp_path / "home"
-    env, made = founded(home, database_url)
+def pair(shared_pair: Pair) -> Pair:
+    """Both servers, with a workspace of the test's own."""
+    first = own_workspace(shared_pair.first)
+    second = House(shared_pair.second.home, shared_pair.second.env, shared_pair.second.server, first.operator)
+    return Pair(first, second)
+
+
+@pytest.fixture
+def house(pair: Pair) -> House:
+    """One house with a workspace of the test's own."""
+    return pair.first
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A site's own policies, which include what is shipped."""
+    load.write_site_skeleton(tmp_path / "site")
+    return tmp_path / "site"
+
+
+@pytest.fixture
+def lone_house(tmp_path: Path, database_url: str) -> Iterator[House]:
+    """A house with a server of its own, for a test that ends it."""
+    env, made = founded(tmp_path / "home", database_url)
     with serving(env) as server:
-        yield House(home, env, server, made.operator_token, made.workspace_id)
-        assert server.stop() == 0
+        yield House(tmp_path / "home", env, server, made.operator_token, made.workspace_id)

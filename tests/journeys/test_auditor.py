@@ -15,6 +15,7 @@ from guardhouse.ledger.keys import load
 from guardhouse.storage.opening import open_store
 from tests.journeys.conftest import House
 from tests.server import guardhouse
+from tests.verifier import verify_receipt as independent
 
 SECRET = "ghp_" + "a1B2" * 9
 
@@ -84,26 +85,30 @@ def test_what_happened_is_what_is_written(house: House, tmp_path: Path) -> None:
     assert json.loads(said)["faults"][0]["sequence"] == target["sequence"]
 
 
-def test_a_receipt_holds_offline_and_the_last_checkpoint_covers_everything(house: House, database_url: str) -> None:
-    _, decisions = a_day(house)
-    assert house.server.stop() == 0
+def test_a_receipt_holds_offline_and_the_last_checkpoint_covers_everything(
+    lone_house: House, database_url: str
+) -> None:
+    _, decisions = a_day(lone_house)
+    assert lone_house.server.stop() == 0
     store = open_store(database_url, lambda: 0)
     try:
         with store.reading() as connection:
-            receipts = [proof.receipt(connection, house.workspace_id, one) for one in decisions]
-            size = proof_size(checkpoint.latest(connection, house.workspace_id))
+            receipts = [proof.receipt(connection, lone_house.workspace_id, one) for one in decisions]
+            size = proof_size(checkpoint.latest(connection, lone_house.workspace_id))
     finally:
         store.close()
-    outside = (house.home / "checkpoints" / f"{house.workspace_id}.log").read_text()
+    outside = (lone_house.home / "checkpoints" / f"{lone_house.workspace_id}.log").read_text()
     assert proof_size(checkpoint.split_log(outside)[-1]) == size
-    verifiers = load(house.home / "signing.key", create=False).verifiers
+    verifiers = load(lone_house.home / "signing.key", create=False).verifiers
     for decision, receipt in zip(decisions, receipts, strict=True):
         assert json.loads(proof.verify_receipt(receipt, verifiers).body)["id"] == decision
+        # And by a program that shares no code with ours.
+        assert json.loads(independent.receipt(receipt, [one.text for one in verifiers]))["id"] == decision
     stolen = receipts[0].split("\n")
     stolen[1] = receipts[1].split("\n")[1]
     with pytest.raises(ValueError, match="does not lead"):
         proof.verify_receipt("\n".join(stolen), verifiers)
-    report = json.loads(guardhouse(house.env, "ledger", "verify", "--json").stdout)
+    report = json.loads(guardhouse(lone_house.env, "ledger", "verify", "--json").stdout)
     assert (report["ok"], report["tree_size"]) == (True, size)
 
 
@@ -113,9 +118,9 @@ def proof_size(note: str | None) -> int:
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_an_entry_that_was_changed_with_full_rights_is_found(house: House, database_url: str) -> None:
-    _, decisions = a_day(house)
-    house.server.stop()
+def test_an_entry_that_was_changed_with_full_rights_is_found(lone_house: House, database_url: str) -> None:
+    _, decisions = a_day(lone_house)
+    lone_house.server.stop()
     with sqlite3.connect(database_url.removeprefix("sqlite:///")) as connection:
         for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
             connection.execute(f'DROP TRIGGER "{name}"')
@@ -124,7 +129,7 @@ def test_an_entry_that_was_changed_with_full_rights_is_found(house: House, datab
             (decisions[0],),
         )
         assert changed.rowcount == 1
-    status, said = house.command("ledger", "verify", "--json", check=False)
+    status, said = lone_house.command("ledger", "verify", "--json", check=False)
     assert status == 1
     assert json.loads(said)["ok"] is False
 

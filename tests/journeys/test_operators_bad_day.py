@@ -27,7 +27,8 @@ def test_whatever_is_ordered_binds_the_very_next_call(house: House) -> None:
     # A pause by an agent of trust 3 ends by itself, or when its pauser says so; nobody below may pause.
     assert house.refused(other.token, "pause_agent", {"agent_id": builder.id})[0] == 403
     house.done(lead.token, "pause_agent", {"agent_id": builder.id, "seconds": 3600, "reason": "a deploy runs"})
-    status, paused = house.call(builder.token, *works)
+    house.done(builder.token, *works)  # who is paused may still look, and give back what it holds
+    status, paused = house.call(builder.token, "acquire_lock", {"key": "src/app.py"})
     assert (status, paused["error"]["code"]) == (409, "agent_paused")
     assert 0 < paused["error"]["retry_after_seconds"] <= 3600
     house.done(lead.token, "resume_agent", {"agent_id": builder.id})
@@ -37,8 +38,8 @@ def test_whatever_is_ordered_binds_the_very_next_call(house: House) -> None:
     house.done(house.operator, "stop_workspace", {"reason": "find out first"})
     assert house.refused(builder.token, *works)[0] in (403, 409)
     assert house.refused(lead.token, *works)[0] in (403, 409)
-    house.done(house.operator, "revoke_locks", {"prefix": "file:", "reason": "start clean"})
     house.done(house.operator, "resume_workspace", {"reason": "found"})
+    house.done(house.operator, "revoke_locks", {"prefix": "file:", "reason": "start clean"})
     assert house.done(other.token, "check_locks")["locks"] == []
 
     house.done(house.operator, "set_trust", {"agent_id": builder.id, "trust": 1})
@@ -61,24 +62,32 @@ def test_a_token_is_rotated_with_grace_and_a_stolen_one_is_revoked(house: House)
         assert house.refused(forged, "check_locks") == (401, "unauthenticated"), forged
 
 
-def test_an_agent_over_its_quota_is_recorded_once_and_then_answered_from_memory(house: House, tmp_path: Path) -> None:
+def suppressed(house: House) -> int:
+    """How many calls this server has answered from memory."""
+    line = house.server.connect()
+    line.request("GET", "/metrics")
+    found = re.search(r"^guardhouse_suppressed_calls_total (\d+)", line.getresponse().read().decode(), re.MULTILINE)
+    assert found is not None
+    return int(found[1])
+
+
+def test_an_agent_over_its_quota_is_recorded_once_and_then_answered_from_memory(house: House, site: Path) -> None:
     security = house.person("sam", "security")
-    site = house.home / "policies"
     limited = "\n  tiny:\n    description: hardly anything\n    limits: {calls_per_hour: 5}\n"
     (site / "profiles.yaml").write_text((shipped_directory() / "profiles.yaml").read_text() + limited)
     house.done(security, "activate_policy", {"files": {k: v.decode() for k, v in read_directory(site).items()}})
     eager = house.agent("eager", profile="tiny")
 
     line = http.client.HTTPConnection("127.0.0.1", house.server.port, timeout=60)
-    sent = 30
+    headers = {"Authorization": f"Bearer {eager.token}", "Content-Type": "application/json"}
+    sent, before = 30, suppressed(house)
     heard: list[tuple[int, str | None, dict[str, object]]] = []
     for _ in range(sent):
-        line.request("POST", "/v1/check_locks", "{}", {"Authorization": f"Bearer {eager.token}"})
+        line.request("POST", "/v1/check_locks", "{}", headers)
         answer = line.getresponse()
         heard.append((answer.status, answer.getheader("Retry-After"), json.loads(answer.read())))
-    line.request("GET", "/metrics")
-    counted = re.search(r"^guardhouse_suppressed_calls_total (\d+)", line.getresponse().read().decode(), re.M)
     line.close()
+    counted = suppressed(house) - before
 
     performed = [one for one in heard if one[0] == 200]
     refused = [one for one in heard if one[0] == 429]
@@ -95,8 +104,7 @@ def test_an_agent_over_its_quota_is_recorded_once_and_then_answered_from_memory(
     # Entries and suppressed calls together are the calls.
     entries = house.done(house.operator, "query_audit", {"agent_id": eager.id})["entries"]
     assert silent
-    assert counted is not None
-    assert int(counted[1]) == len(silent)
+    assert counted == len(silent)
     assert len(entries) + len(silent) == sent
     assert len([entry for entry in entries if entry["outcome"] == "quota_exhausted"]) == len(refused) - len(silent) >= 1
 

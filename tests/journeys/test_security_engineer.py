@@ -31,11 +31,10 @@ def uploaded(site: Path) -> dict[str, str]:
     return {name: data.decode() for name, data in read_directory(site).items()}
 
 
-def test_a_policy_change(house: House, tmp_path: Path) -> None:
+def test_a_policy_change(house: House, site: Path) -> None:
     security = house.person("sam", "security")
     auditor = house.person("ada", "auditor")
     builder = house.agent("builder")
-    site = house.home / "policies"
     first = house.done(security, "policy_history")["activations"][0]
     house.done(builder.token, "acquire_lock", LANE)
     house.done(builder.token, "release_lock", LANE)
@@ -85,12 +84,12 @@ def test_a_policy_change(house: House, tmp_path: Path) -> None:
     assert house.done(auditor, "show_policy", {"digest": active["digest"]})["files"]["cedar/site.cedar"] == POLICY
 
 
-def test_a_network_list_of_the_site(house: House) -> None:
+def test_a_network_list_of_the_site(house: House, site: Path) -> None:
     security, builder = house.person("sam", "security"), house.agent("builder")
     asked = {"destination": "https://api.example.net/v1"}
     assert house.done(builder.token, "check_network", asked)["effect"] == "deny"
-    (house.home / "policies" / "network" / "site.yaml").write_text(LISTS)
-    house.done(security, "activate_policy", {"files": uploaded(house.home / "policies")})
+    (site / "network" / "site.yaml").write_text(LISTS)
+    house.done(security, "activate_policy", {"files": uploaded(site)})
     assert house.done(builder.token, "check_network", asked)["rule"] == "site.net"
     for other in ("example.net", "evil.example.net", "EVIL.Example.net.", "xexample.net"):
         assert house.done(builder.token, "check_network", {"destination": other})["effect"] == "deny", other

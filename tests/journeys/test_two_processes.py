@@ -4,39 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
 
-import pytest
-
-from tests.journeys.conftest import House, founded
-from tests.server import environment, guardhouse, serving
+from tests.journeys.conftest import House, Pair
+from tests.server import guardhouse
 
 THREADS = 4
 CALLS = 60
 RACERS = 6
-
-
-@dataclass
-class Pair:
-    """Two houses over one database and one signing key, each with its own home."""
-
-    first: House
-    second: House
-
-
-@pytest.fixture
-def pair(tmp_path: Path, database_url: str) -> Iterator[Pair]:
-    home, other = tmp_path / "first", tmp_path / "second"
-    env, made = founded(home, database_url)
-    other.mkdir(mode=0o700)
-    shared = environment(other, database_url, GUARDHOUSE_SIGNING_KEY_FILE=str(home / "signing.key"))
-    with serving(env) as one, serving(shared) as two:
-        first = House(home, env, one, made.operator_token, made.workspace_id)
-        yield Pair(first, House(other, shared, two, made.operator_token, made.workspace_id))
-        assert (one.stop(), two.stop()) == (0, 0)
-    assert guardhouse(env, "ledger", "verify", check=False).returncode == 0
 
 
 def test_an_order_through_one_binds_the_next_call_on_the_other(pair: Pair) -> None:
