@@ -20,7 +20,7 @@ from guardhouse.storage.store import Transaction
 Row = tuple[Any, ...]
 """One row's values, in the order of the table's columns."""
 
-_SIZES = (256, 192, 128, 96, 64, 48, 32, 28, 24, 20, *range(16, 0, -1))
+_SIZES = (256, 192, 128, 96, 64, 48, *range(32, 0, -1))
 
 
 def insert(tx: Transaction, table: Table, rows: Sequence[Row], *, ignore_existing: bool = False) -> None:
