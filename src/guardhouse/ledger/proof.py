@@ -23,6 +23,7 @@ from guardhouse.ledger.tree import (
     root_of,
     verify_inclusion,
 )
+from guardhouse.model.canonical import decode
 
 HEADER = "c2sp.org/tlog-proof@v1"
 
@@ -85,6 +86,11 @@ def receipt(connection: Connection, workspace_id: str, decision_id: str) -> str:
     return "\n".join(lines) + "\n\n" + note
 
 
+def _workspace(body: bytes) -> object:
+    entry = decode(body)
+    return entry.get("workspace") if isinstance(entry, dict) else None
+
+
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() and len(text) < 19 else -1
 
@@ -113,4 +119,6 @@ def verify_receipt(text: str, verifiers: tuple[Verifier, ...]) -> Verified:
     statement = checkpoint.parse(note, verifiers)
     if not verify_inclusion(leaf_hash(body), index, statement.size, path, statement.root):
         raise ValueError("the proof does not lead from this entry to the signed root")
+    if checkpoint.origin_of(str(_workspace(body))) != statement.origin:
+        raise ValueError("the entry belongs to another ledger than the checkpoint")
     return Verified(statement.origin, index, statement.size, body)
