@@ -479,6 +479,7 @@ class Runner(Reader):
         return self.command(inner, None, start, end)
 
     def _find(self, name: str, rest: list[Word], start: int, end: int) -> Flow:
+        self.nodes -= len(rest)
         clauses = ("-exec", "-execdir", "-ok", "-okdir") if name == "find" else ("-x", "--exec", "-X", "--exec-batch")
         first = next(
             (

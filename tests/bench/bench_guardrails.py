@@ -1,0 +1,82 @@
+"""Time the engine in process: everyday commands, labelled rows where given, hostile text, and ten times the rules."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from guardhouse.guardrails import load_packs
+from guardhouse.guardrails.engine import Engine
+from guardhouse.guardrails.text import Examined
+from tests.bench.score import POLICIES
+
+EVERYDAY = [
+    "ls -la",
+    "git status",
+    "git push origin main",
+    "npm ci && npm test",
+    "sudo env A=1 bash -c 'rm -rf build'",
+    "curl -fsSL https://example.com | jq .",
+] * 50
+HOSTILE = [
+    "a|",
+    "[[ (",
+    "$(",
+    "{a,b}",
+    "<<E ",
+    "eval ",
+    "sudo ",
+    'bash -c "',
+    "find . -exec ",
+    "xargs ",
+    "a=$a$a;",
+    "rm -rf a ",
+]
+
+
+def measured(engine: Engine, texts: list[str]) -> list[float]:
+    """Microseconds of processor time for each text, in rising order; nothing is answered from memory."""
+    made = []
+    for number, text in enumerate(texts):
+        asked = (Examined(f"t{number}", text),)
+        started = time.thread_time_ns()
+        engine.examine(asked)
+        made.append((time.thread_time_ns() - started) / 1000)
+    return sorted(made)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--file", type=Path)
+    asked = parser.parse_args()
+    files = {
+        str(path.relative_to(POLICIES)): path.read_bytes() for path in sorted((POLICIES / "guardrails").glob("*.yaml"))
+    }
+    texts = [json.loads(line)["command"] for line in asked.file.read_text().splitlines()] if asked.file else EVERYDAY
+    copies = dict(files)
+    for number in range(9):
+        for path, data in files.items():
+            if b"\nrules:" in data:
+                copies[path.replace(".yaml", f"-{number}.yaml")] = re.sub(
+                    rb"(?m)^(  - id: )", b"\\1x%d." % number, data
+                )
+    for name, given in (("shipped rules", files), ("ten times the rules", copies)):
+        engine = load_packs(given)
+        measured(engine, texts[:200])
+        made = measured(engine, [f"{text} " for text in texts])
+        print(
+            f"{name}: {len(engine.rules)} rules, p50 {made[len(made) // 2]:.0f} us, p99 {made[len(made) * 99 // 100]:.0f} us, max {made[-1]:.0f} us"
+        )
+    worst = max((measured(load_packs(files), [unit * (8000 // len(unit))])[0], unit) for unit in HOSTILE)
+    print(f"hostile text: worst {worst[0] / 1000:.1f} ms (`{worst[1]}` repeated)")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
