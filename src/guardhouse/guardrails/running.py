@@ -108,7 +108,7 @@ class Runner(Reader):
 
     def command(self, args: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
         """One simple command with its words known as far as they can be."""
-        self.nodes -= 1 + len(args) // 4
+        self.nodes -= 1 + len(args)
         if self.nodes < 0:
             raise Spent
         while args and _ASSIGN.match(args[0].text) and UNKNOWN not in args[0].text.partition("=")[0]:
