@@ -49,7 +49,7 @@ def test_a_retry_with_the_same_key_answers_with_the_first_outcome(house: House) 
 
 def test_it_waits_on_the_line_while_a_person_decides(house: House) -> None:
     builder = house.agent("builder")
-    asked = house.done(builder.token, "check_guardrails", {"operation_text": "git reset --hard HEAD~1"})
+    asked = house.done(builder.token, "check_guardrails", {"operation_text": "npm publish"})
     assert (asked["verdict"], asked["approval_required"]) == ("ask", True)
     question = {"approval_id": asked["approval_id"]}
     assert house.refused(builder.token, "grant_approval", question) == (403, "people_only")
@@ -60,13 +60,15 @@ def test_it_waits_on_the_line_while_a_person_decides(house: House) -> None:
     waiting.start()
     listed = house.done(house.operator, "list_approvals")["approvals"]
     assert [one["approval_id"] for one in listed] == [asked["approval_id"]]
-    house.done(house.operator, "grant_approval", question | {"reason": "it is a fresh clone"})
+    house.done(house.operator, "grant_approval", question | {"reason": "the release is planned"})
     waiting.join(60)
     assert [one["state"] for one in heard] == ["granted"]
-    text = {"operation_text": "git reset --hard HEAD~1"}
+    text = {"operation_text": "npm publish"}
     presented = {"Guardhouse_Approval": asked["approval_id"]}
     assert (
-        house.done(builder.token, "check_guardrails", {"operation_text": "git reset --hard"}, **presented)["safe"]
+        house.done(builder.token, "check_guardrails", {"operation_text": "npm publish --access public"}, **presented)[
+            "safe"
+        ]
         is False
     )
     assert house.done(builder.token, "check_guardrails", text, **presented)["safe"] is True

@@ -17,7 +17,7 @@ from tests.server import environment
 ROWS = [
     {"command": "git status", "expected": "allow"},
     {"command": "rm -rf /", "expected": "block"},
-    {"command": "git reset --hard", "expected": "ask"},
+    {"command": "npm publish", "expected": "ask"},
     {"command": "ls", "expected": "block"},
     {"command": "echo a\nls"},
 ]

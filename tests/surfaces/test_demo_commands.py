@@ -71,7 +71,14 @@ def test_json_lines_with_expectations() -> None:
 
 @pytest.mark.parametrize(
     "line",
-    ['{"command": 7}', '{"other": "ls"}', "[1]", '{"command": "ls", "expected": "maybe"}', "{" * 100_000, '{"command": "x'],
+    [
+        '{"command": 7}',
+        '{"other": "ls"}',
+        "[1]",
+        '{"command": "ls", "expected": "maybe"}',
+        "{" * 100_000,
+        '{"command": "x',
+    ],
 )
 def test_a_bad_json_line_is_named(line: str) -> None:
     with pytest.raises(InvalidInput, match="line 2"):

@@ -27,11 +27,13 @@ class Account:
     steps: list[Step] = field(default_factory=list)
     sample: Mapping[str, Any] = field(default_factory=dict)
     ledger: Mapping[str, Any] = field(default_factory=dict)
+    shown: dict[str, str] = field(default_factory=dict)
     _act: str = ""
 
-    def act(self, name: str) -> None:
-        """Begin an act."""
+    def act(self, name: str, shows: str) -> None:
+        """Begin an act; `shows` is what it shows when all of it goes as told."""
         self._act = name
+        self.shown[name] = shows
         if not self.quiet:
             render.say(f"\n{name}", "bold")
 
@@ -69,11 +71,15 @@ def tell(account: Account, seconds: float) -> None:
     for step in account.steps:
         acts.setdefault(step.act, []).append(step)
     rows = [
-        {"act": act, "as_told": f"{sum(step.ok for step in steps)} of {len(steps)}", "last_seen": steps[-1].seen}
+        {
+            "act": act,
+            "as_told": f"{sum(step.ok for step in steps)} of {len(steps)}",
+            "it_showed": account.shown.get(act, "") if all(step.ok for step in steps) else "NOT AS TOLD, see below",
+        }
         for act, steps in acts.items()
     ]
     render.say("")
-    render.table("Summary", ("act", "as_told", "last_seen"), rows, "nothing was played")
+    render.table("Summary", ("act", "as_told", "it_showed"), rows, "nothing was played")
     for step in account.failed:
         render.say(f"not as told, {step.act}: {step.told}: {step.seen}", "bold red")
     if account.ok:

@@ -15,12 +15,13 @@ ROUNDS = 5
 RACERS = 6
 _LANE = "res:deploy/staging"
 _DESTRUCTIVE = "cd /srv/app && git push --force origin main"
-_ASKING = "git reset --hard origin/main"
+_INSTEAD = "git push --force-with-lease origin main"
+_ASKING = "npm publish"
 
 
 def hire(stage: Stage, account: Account) -> None:
     """Register agents of trust 0 to 3 by the command line, and let each ask what it may."""
-    account.act("A fleet of trust 0 to 3")
+    account.act("A fleet of trust 0 to 3", "trust decides: 0 nothing, 1 looks, 2 and 3 work; a forged token is nobody")
     for trust in range(4):
         stage.hire_by_command(f"trust-{trust}", trust)
     told = (
@@ -41,7 +42,9 @@ def hire(stage: Stage, account: Account) -> None:
 
 def race(stage: Stage, account: Account) -> None:
     """Several agents ask for one lock at the same instant, round after round."""
-    account.act("A race for one lock")
+    account.act(
+        "A race for one lock", f"{ROUNDS} races of {RACERS}, one winner each, fences rise, losers know when to return"
+    )
     racers = [stage.hire(f"racer-{number}", 2 + number % 2) for number in range(RACERS)]
     fences: list[int] = []
     for number in range(1, ROUNDS + 1):
@@ -84,7 +87,7 @@ def _at_once(racers: Sequence[Player]) -> list[Heard]:
 
 def destroy(stage: Stage, account: Account) -> None:
     """A destructive command is refused with its reason and what to do instead; a harmless one is not."""
-    account.act("A destructive command")
+    account.act("A destructive command", "refused with rule, reason and what to do instead")
     agent = stage.agents["trust-2"]
     heard = agent.call("check_guardrails", operation_text=_DESTRUCTIVE, cwd="/srv/app")
     found: dict[str, Any] = next(iter(heard["violations"] or ()), {})
@@ -93,8 +96,8 @@ def destroy(stage: Stage, account: Account) -> None:
         heard["verdict"] == "block" and not heard["safe"] and bool(found.get("reason") and found.get("alternative")),
         f"{found.get('rule_id')}: {found.get('reason')} Instead: {found.get('alternative')}",
     )
-    harmless = agent.call("check_guardrails", operation_text=str(found.get("alternative")), cwd="/srv/app")
-    account.step("what it proposes instead passes", bool(harmless["safe"]), str(harmless["verdict"]))
+    harmless = agent.call("check_guardrails", operation_text=_INSTEAD, cwd="/srv/app")
+    account.step(f"`{_INSTEAD}` passes", bool(harmless["safe"]), str(harmless["verdict"]))
     done = stage.command("check", "git push --force origin main")
     account.step(
         "`guardhouse check` says the same with exit status 20", done.returncode == 20, f"exit {done.returncode}"
@@ -103,7 +106,7 @@ def destroy(stage: Stage, account: Account) -> None:
 
 def approve(stage: Stage, account: Account) -> None:
     """A question is asked once, answered by the operator, and serves once."""
-    account.act("An approval")
+    account.act("An approval", "asked once, granted by a person, served once")
     agent = stage.agents["trust-2"]
     asked = agent.call("check_guardrails", operation_text=_ASKING)
     again = agent.call("check_guardrails", operation_text=_ASKING)
@@ -115,7 +118,7 @@ def approve(stage: Stage, account: Account) -> None:
     )
     own = agent.call("grant_approval", approval_id=question)
     account.step("the agent cannot answer itself", not own.ok, own.code)
-    granted = stage.operator.call("grant_approval", approval_id=question, reason="nothing here is worth keeping")
+    granted = stage.operator.call("grant_approval", approval_id=question, reason="the release is planned")
     account.step("the operator grants it", granted.ok and granted["state"] == "granted", granted.message or "granted")
     used = agent.call("check_guardrails", question, operation_text=_ASKING)
     account.step("with the grant the command may run", bool(used["safe"]), str(used["verdict"]))
@@ -129,7 +132,7 @@ def approve(stage: Stage, account: Account) -> None:
 
 def suspend(stage: Stage, account: Account) -> None:
     """A suspension binds the very next call, and a reinstatement too."""
-    account.act("A suspension")
+    account.act("A suspension", "binds the very next call, and so does its end")
     agent = stage.agents["trust-3"]
     before = agent.call("check_locks")
     ordered = stage.operator.call("suspend_agent", agent_id=agent.id, reason="it acted strangely")

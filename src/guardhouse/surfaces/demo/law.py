@@ -29,7 +29,7 @@ _DESTRUCTIVE = "git push --force origin main"
 
 def edit(stage: Stage, account: Account) -> None:
     """One Cedar file more: broken first, then in force, then rolled back."""
-    account.act("A policy is edited")
+    account.act("A policy is edited", "a fault is found by file and line; the law binds at once and is rolled back")
     site = stage.home.parent / "site"
     _copy(stage, site)
     agent = stage.agents["trust-2"]
@@ -112,7 +112,7 @@ def _effect(stage: Stage, account: Account) -> None:
 
 def observe(stage: Stage, account: Account) -> None:
     """Observed instead of enforced: it lets through and says what it would have done; then it binds again."""
-    account.act("An observe mode")
+    account.act("An observe mode", "lets through, writes down what it would have done, and ends")
     agent = stage.hire("observed", 1)
     before = agent.call("acquire_lock", key="src/observed.py")
     account.step("enforced, trust 1 may not lock", before.status == 403, before.code)

@@ -13,7 +13,7 @@ from guardhouse.surfaces.demo.stage import Stage
 
 def prove(stage: Stage, account: Account) -> None:
     """What happened is what is written, and one decision proves itself to somebody with only the public key."""
-    account.act("The ledger")
+    account.act("The ledger", "every entry whole, and a receipt that anybody can check offline")
     decided = stage.agents["trust-2"].call("check_guardrails", operation_text="rm -rf /")
     decision = str(decided["decision_id"])
     receipt = _receipt(stage, decision)

@@ -22,6 +22,7 @@ MOST_SECONDS = 300.0
 """How long the sample is sent at most; what is left then is said."""
 
 ROLE = "sampler"
+_STOPS, _PASSES = ("ask", "block"), ("allow", "warn")
 REFUSED, UNANSWERED = "refused", "unanswered"
 
 
@@ -37,7 +38,9 @@ class Judged:
 
 def send(stage: Stage, account: Account, samples: Samples) -> None:
     """Send every command as text, observed so that nobody is asked, and show what the verdicts were."""
-    account.act(f"{len(samples.samples)} commands from {samples.name}, {samples.form}")
+    account.act("A sample of commands", "each judged, none run")
+    if not account.quiet:
+        render.say(f"  {len(samples.samples)} commands from {samples.name}, {samples.form}")
     players = [stage.hire(f"sampler-{number}", 2, ROLE, "unlimited") for number in range(AGENTS)]
     mode = stage.operator.call("set_mode", scope="role", id=ROLE, mode="observe", seconds=3600, reason="a trial run")
     account.step("the samplers are observed, so that no person is asked for each command", mode.ok, mode.code)
@@ -134,6 +137,10 @@ def figures(samples: Samples, judged: Judged) -> dict[str, Any]:
             {"ms": round(1000 * row[3], 1), "verdict": row[1], "command": _short(row[0].text)} for row in slowest
         ],
         "confusion": {name: confusion[name] for name in VERDICTS if name in confusion},
+        "to_stop": sum(sum(confusion.get(name, {}).values()) for name in _STOPS),
+        "stopped": sum(confusion.get(name, {}).get(told, 0) for name in _STOPS for told in _STOPS),
+        "to_pass": sum(sum(confusion.get(name, {}).values()) for name in _PASSES),
+        "passed": sum(confusion.get(name, {}).get(told, 0) for name in _PASSES for told in _PASSES),
         "agree": sum(told[name] for name, told in confusion.items()),
         "expected": sum(sum(told.values()) for told in confusion.values()),
     }
@@ -164,7 +171,10 @@ def tell(found: dict[str, Any]) -> None:
         columns = tuple(dict.fromkeys(name for told in found["confusion"].values() for name in told))
         rows = [{"expected": name} | told for name, told in found["confusion"].items()]
         render.table("Expected (down) and told (across)", ("expected", *columns), rows, "")
-        render.say(f"{found['agree']} of {found['expected']} as expected.")
+        render.say(
+            f"{found['agree']} of {found['expected']} exactly as expected; of {found['to_stop']} that should stop "
+            f"{found['stopped']} did, of {found['to_pass']} that should pass {found['passed']} did."
+        )
     rules = [{"rule": rule, "commands": count} for rule, count in found["rules"].items()]
     render.table("Rules that matched most", ("rule", "commands"), rules, "no rule matched")
     render.table("Slowest answers", ("ms", "verdict", "command"), found["slowest"], "")
