@@ -1,11 +1,16 @@
-"""Hostile policy text is an error, never a crash."""
+"""Hostile law is an error, never a crash: not of the child's parent, whatever becomes of the child."""
+
+from __future__ import annotations
+
+import sys
 
 import pytest
 
-from guardhouse.bundle.child import parse_untrusted
-from guardhouse.bundle.load import shipped_directory
+from guardhouse.bundle import child
+from guardhouse.bundle.child import Limits, parse_untrusted
+from tests.judging import ACTIONS, SHIPPED
 
-SCHEMA = (shipped_directory() / "schema.cedarschema").read_bytes()
+SCHEMA = SHIPPED["schema.cedarschema"]
 HOSTILE = {
     "nested": b'@id("x") permit(principal,action,resource) when {' + b"(" * 10_000 + b"};",
     "large": b"x" * 10_000_001,
@@ -23,3 +28,48 @@ def test_hostile_text_is_a_problem(kind):
 def test_good_text_has_none():
     text = b'@id("x") permit(principal, action, resource);'
     assert parse_untrusted({"schema.cedarschema": SCHEMA, "cedar/a.cedar": text}) == ()
+
+
+def test_a_whole_bundle_is_loaded_in_the_child():
+    assert parse_untrusted(SHIPPED, actions=ACTIONS) == ()
+    broken = SHIPPED | {"network/x.yaml": b"allow: [{id: x, domains: ['*']}]", "native/x.yaml": b"rules: 3"}
+    assert {item.file for item in parse_untrusted(broken, actions=ACTIONS)} == {"network/x.yaml", "native/x.yaml"}
+
+
+def test_a_child_that_takes_too_long_is_a_problem(monkeypatch):
+    started = child.subprocess.run
+
+    def hasty(*arguments, **options):
+        return started(*arguments, **options | {"timeout": 0.01})
+
+    monkeypatch.setattr(child.subprocess, "run", hasty)
+    (problem,) = parse_untrusted(SHIPPED, actions=ACTIONS)
+    assert "not parsed within" in problem.message
+
+
+@pytest.mark.parametrize("memory", [30_000_000, 100_000_000], ids=["at its start", "while it reads"])
+def test_a_child_that_runs_out_of_memory_is_a_problem(memory):
+    items = b"rules:\n" + b"  - {id: x, effect: permit}\n" * 30_000
+    problems = parse_untrusted({"native/x.yaml": items}, actions=ACTIONS, limits=Limits(seconds=30, memory=memory))
+    assert any("crashed" in problem.message or "MemoryError" in problem.message for problem in problems)
+
+
+def test_a_child_that_is_killed_is_a_problem(monkeypatch, tmp_path):
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    killed.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(killed))
+    (problem,) = parse_untrusted(SHIPPED, actions=ACTIONS)
+    assert "crashed" in problem.message
+
+
+def test_a_child_that_cannot_be_started_is_a_problem(monkeypatch):
+    monkeypatch.setattr(child.sys, "executable", "/nonexistent/python")
+    (problem,) = parse_untrusted(SHIPPED, actions=ACTIONS)
+    assert "started" in problem.message
+
+
+def test_a_child_that_says_nothing_is_a_problem(monkeypatch):
+    monkeypatch.setattr(sys, "executable", "/bin/true")
+    (problem,) = parse_untrusted(SHIPPED, actions=ACTIONS)
+    assert "no answer" in problem.message

@@ -24,7 +24,7 @@ from guardhouse.errors import LawFault, LawProblem
 from guardhouse.gates import network
 from guardhouse.gates.policy.ruling import RESOURCE_TYPES
 from guardhouse.gates.profile import LIMITS
-from guardhouse.gates.reading import Lines, Problems, read_yaml
+from guardhouse.gates.reading import Lines, Problems
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Call, Resource
 from guardhouse.model.decision import Decision
@@ -157,7 +157,10 @@ def read_cases(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) ->
     for file in sorted(files):
         if not (file.startswith("cases/") and file.endswith(".yaml")):
             continue
-        value, lines = read_yaml(file, files[file])
+        read = problems.read(file, files[file])
+        if read is None:
+            continue
+        value, lines = read
         items = problems.keys(value, lines, (), ("cases",)).get("cases")
         if not isinstance(items, list):
             problems.add(lines, ("cases",), "a list of cases is needed here", "begin each with `- name:`")

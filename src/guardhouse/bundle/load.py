@@ -24,6 +24,7 @@ from guardhouse.model.canonical import digest, encode
 
 MAX_BYTES = 10_000_000
 MAX_FILES = 1_000
+_LONGEST_NAME = 255
 SHIPPED = "shipped@1"
 _PLACES = {
     "cedar/": ".cedar",
@@ -72,7 +73,7 @@ def own_files(path: Path) -> dict[str, bytes]:
 def _files_under(path: Path) -> dict[str, bytes]:
     try:
         return _read_under(path.resolve())
-    except (OSError, UnicodeError) as error:
+    except (OSError, UnicodeError, RuntimeError) as error:  # RuntimeError: a loop of links, until Python 3.13
         raise LawFault([LawProblem(path.name, 0, f"the directory cannot be read ({type(error).__name__})")]) from error
 
 
@@ -157,6 +158,9 @@ def load_files(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) ->
 
 def _plain(name: str, data: bytes) -> None:
     """Refuse a file in no known place, since nobody would read it, and YAML that is not plain."""
+    if not name.isprintable() or len(name) > _LONGEST_NAME or not {"", ".", ".."}.isdisjoint(name.split("/")):
+        shown = name.encode("ascii", "backslashreplace").decode()[:_LONGEST_NAME]
+        raise LawFault([LawProblem(shown, 0, "this is no plain relative path", "rename the file")])
     text_of(name, data)
     folder = name.rpartition("/")[0] + "/"
     if name.endswith(".md"):
@@ -189,11 +193,19 @@ def _playbooks(files: Mapping[str, bytes]) -> dict[str, Any]:
     books: dict[str, Any] = {}
     for file in sorted(files):
         if file.startswith("playbooks/") and file.endswith(".yaml"):
-            value, lines = read_yaml(file, files[file])
-            given = problems.keys(value, lines, (), ("role", "title", "invariants", "guide"))
+            read = problems.read(file, files[file])
+            if read is None:
+                continue
+            value, lines = read
+            given = dict(problems.keys(value, lines, (), ("role", "title", "invariants", "guide")))
             if not isinstance(given.get("role"), str) or given["role"] in books:
                 problems.add(lines, ("role",), "each playbook needs a `role` of its own")
                 continue
+            for key in ("title", "guide"):
+                if not isinstance(given.get(key, ""), str):
+                    problems.add(lines, (key,), "a text is needed here", "put it in quotes")
+            if "invariants" in given:
+                given["invariants"] = list(problems.words(given["invariants"], lines, ("invariants",)))
             books[given["role"]] = given
     problems.stop()
     return books

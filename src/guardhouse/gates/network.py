@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import idna
 
-from guardhouse.gates.reading import Problems, read_yaml
+from guardhouse.gates.reading import Problems
 from guardhouse.model.call import Call
 from guardhouse.model.decision import Step, allow, deny
 from guardhouse.model.facts import DomainFinding, Facts
@@ -52,7 +52,10 @@ def parse(files: Mapping[str, bytes]) -> Rules:
     for file in sorted(files):
         if not (file.startswith("network/") and file.endswith(".yaml")):
             continue
-        value, lines = read_yaml(file, files[file])
+        read = problems.read(file, files[file])
+        if read is None:
+            continue
+        value, lines = read
         top = problems.keys(value, lines, (), ("allow", "deny"))
         for effect, entries in top.items():
             if not isinstance(entries, list):
@@ -61,11 +64,9 @@ def parse(files: Mapping[str, bytes]) -> Rules:
             for index, entry in enumerate(entries):
                 path = (effect, index)
                 rule = problems.keys(entry, lines, path, ("id", "domains", "why"))
-                name = rule.get("id")
-                if not isinstance(name, str) or not name or name in seen:
-                    problems.add(lines, path, "each rule needs an `id` of its own")
+                name = problems.name(rule.get("id"), lines, path, seen)
+                if name is None:
                     continue
-                seen.add(name)
                 for pattern in problems.words(rule.get("domains"), lines, (*path, "domains")):
                     if not _add(parts[effect], pattern, name):
                         problems.add(
@@ -96,8 +97,10 @@ def _add(part: tuple[dict[str, str], dict[str, str], list[tuple[Network, str]]],
 
 
 def host_of(text: str) -> str | Address | None:
-    """The canonical host of a host, host:port or URL: an A-label name without trailing dot, or an address; None for neither."""
-    text = text.strip()
+    """The canonical host of a host, host:port or URL: an A-label name without trailing dot, or an address; None for neither.
+
+    Nothing is trimmed: programs differ in what they do with white space around a URL, so one that has it is neither.
+    """
     if not text or any(character.isspace() or ord(character) < 33 or character in '\\<>"' for character in text):
         return None
     try:

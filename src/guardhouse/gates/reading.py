@@ -1,4 +1,4 @@
-"""Reading law's YAML strictly: no aliases, no duplicate keys, bounded depth, a line for every complaint."""
+"""Reading law's YAML strictly: no aliases, tags or duplicate keys, bounded depth, a line for every complaint."""
 
 from __future__ import annotations
 
@@ -10,7 +10,12 @@ import yaml
 from guardhouse.errors import LawFault, LawProblem
 
 DEPTH = 32
+LONGEST_ID = 200
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
+_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""libyaml where PyYAML was built with it, as its wheels are: a tenth of the time."""
+
+_LARGEST = 2**63 - 1
 _SCALARS = {
     "tag:yaml.org,2002:str",
     "tag:yaml.org,2002:int",
@@ -80,6 +85,32 @@ class Problems:
                 self.add(lines, (*path, key), f"`{key}` is not a key here", f"use {', '.join(sorted(known))}")
         return {key: item for key, item in value.items() if key in known}
 
+    def read(self, file: str, data: bytes) -> tuple[Any, Lines] | None:
+        """What `read_yaml` makes of a file; None, its problems noted, where that is nothing."""
+        try:
+            return read_yaml(file, data)
+        except LawFault as fault:
+            self.found.extend(fault.problems)
+            return None
+
+    def name(self, value: Any, lines: Lines, path: tuple[Any, ...], seen: set[str]) -> str | None:
+        """`value` as an id of its own, and put among those `seen`; None when it cannot be one.
+
+        Ids stand in every entry that they determine, so what a database cannot keep or a reader
+        cannot see is no id.
+        """
+        if (
+            not isinstance(value, str)
+            or not value
+            or len(value) > LONGEST_ID
+            or not value.isprintable()
+            or value in seen
+        ):
+            self.add(lines, path, "each rule needs an `id` of its own", f"at most {LONGEST_ID} printable characters")
+            return None
+        seen.add(value)
+        return value
+
     def words(self, value: Any, lines: Lines, path: tuple[Any, ...]) -> tuple[str, ...]:
         """`value` as a list of words, or one word alone."""
         if isinstance(value, str):
@@ -103,17 +134,19 @@ def read_yaml(file: str, data: bytes) -> tuple[Any, Lines]:
     lines = Lines(file)
     depth = 0
     try:
-        for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        for event in yaml.parse(text, Loader=_LOADER):
             line = event.start_mark.line + 1 if event.start_mark else 0
             if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
                 raise LawFault([LawProblem(file, line, "anchors and aliases are not taken", "write the value out")])
+            if getattr(event, "tag", None):
+                raise LawFault([LawProblem(file, line, "tags are not taken", "remove what begins with `!`")])
             if isinstance(event, yaml.CollectionStartEvent):
                 depth += 1
                 if depth > DEPTH:
                     raise LawFault([LawProblem(file, line, f"nested deeper than {DEPTH} levels", "flatten it")])
             elif isinstance(event, yaml.CollectionEndEvent):
                 depth -= 1
-        loader = yaml.SafeLoader(text)
+        loader = _LOADER(text)
         try:
             node = loader.get_single_node()
             value = _value(file, loader, node, lines, ()) if node is not None else None
@@ -145,4 +178,11 @@ def _value(file: str, loader: Any, node: Any, lines: Lines, path: tuple[Any, ...
         return [_value(file, loader, item, lines, (*path, index)) for index, item in enumerate(node.value)]
     if node.tag not in _SCALARS:
         raise LawFault([LawProblem(file, line, f"the form `{node.tag}` is not taken", "put the value in quotes")])
-    return loader.construct_object(node)
+    value = loader.construct_object(node)
+    if isinstance(value, str) and not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise LawFault([LawProblem(file, line, "the value holds half a character", "write the whole character")])
+    if isinstance(value, str) and "\x00" in value:
+        raise LawFault([LawProblem(file, line, "the value holds a NUL character", "remove it")])
+    if isinstance(value, int) and abs(value) > _LARGEST:
+        raise LawFault([LawProblem(file, line, f"the number is larger than {_LARGEST}", "write a smaller one")])
+    return value

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from guardhouse.errors import LawFault, LawProblem
 from guardhouse.gates.policy import cedar, native
 from guardhouse.gates.policy.ruling import (
     OVERRIDE,
@@ -59,9 +60,18 @@ def parse(
     groups: Mapping[str, frozenset[str]] | None = None,
     ceilings: Mapping[str, int] | None = None,
 ) -> PolicyRules:
-    """Compile both engines (a fault in either loads nothing) and choose the one that decides."""
-    decides: Engine = cedar.compile_policies(files, groups)
-    rules: Engine = native.compile_rules(files, groups or {})
+    """Compile both engines and choose the one that decides; a fault in either loads nothing, and both are told."""
+    problems: list[LawProblem] = []
+    try:
+        decides: Engine = cedar.compile_policies(files, groups)
+    except LawFault as fault:
+        problems.extend(fault.problems)
+    try:
+        rules: Engine = native.compile_rules(files, groups or {})
+    except LawFault as fault:
+        problems.extend(fault.problems)
+    if problems:
+        raise LawFault(problems)
     if engine == "native":
         return PolicyRules(rules, None, ceilings or {})
     return PolicyRules(decides, rules if engine == "both" else None, ceilings or {})

@@ -11,7 +11,7 @@ import cedarpy
 
 from guardhouse.errors import LawFault, LawProblem
 from guardhouse.gates.policy.ruling import Answer, Entity, Ruling
-from guardhouse.gates.reading import DEPTH, text_of
+from guardhouse.gates.reading import DEPTH, LONGEST_ID, text_of
 from guardhouse.model.canonical import encode
 
 SCHEMA_FILE = "schema.cedarschema"
@@ -230,6 +230,8 @@ def _take(
         line = _line(text, name)
         if not name:
             problems.append(LawProblem(file, line, "a policy has no `@id`", 'write `@id("…")` above it'))
+        elif len(name) > LONGEST_ID or not name.isprintable():
+            problems.append(LawProblem(file, line, f"an `@id` has at most {LONGEST_ID} printable characters"))
         elif name in static:
             problems.append(LawProblem(file, line, f"the id `{name}` is used twice", "give each its own"))
         problems.extend(

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from guardhouse.gates.policy.ruling import OVERRIDE, Answer, Entity, Ruling
-from guardhouse.gates.reading import Problems, read_yaml
+from guardhouse.gates.reading import Problems
 
 _KEYS = ("id", "effect", "why", "actions", "principal", "resource", "context", "advice")
 _PRINCIPAL = ("kind", "roles", "trust_at_least", "trust_at_most", "profiles")
@@ -113,7 +113,10 @@ def compile_rules(files: Mapping[str, bytes], groups: Mapping[str, frozenset[str
     for file in sorted(files):
         if not (file.startswith("native/") and file.endswith(".yaml")):
             continue
-        value, lines = read_yaml(file, files[file])
+        read = problems.read(file, files[file])
+        if read is None:
+            continue
+        value, lines = read
         top = problems.keys(value, lines, (), ("rules",))
         items = top.get("rules") or []
         if not isinstance(items, list):
@@ -122,11 +125,9 @@ def compile_rules(files: Mapping[str, bytes], groups: Mapping[str, frozenset[str
         for index, item in enumerate(items):
             path = ("rules", index)
             given = problems.keys(item, lines, path, _KEYS)
-            name, effect = given.get("id"), given.get("effect")
-            if not isinstance(name, str) or not name or name in seen:
-                problems.add(lines, path, "each rule needs an `id` of its own")
+            name, effect = problems.name(given.get("id"), lines, path, seen), given.get("effect")
+            if name is None:
                 continue
-            seen.add(name)
             if effect not in ("permit", "forbid", "approval"):
                 problems.add(lines, (*path, "effect"), "the effect is `permit`, `forbid` or `approval`")
             actions = frozenset(problems.words(given.get("actions", []), lines, (*path, "actions")))
