@@ -5,7 +5,7 @@ set -eu
 
 mkdir -p "$GUARDHOUSE_HOME"
 chmod 700 "$GUARDHOUSE_HOME"
-export GUARDHOUSE_HOME
+export GUARDHOUSE_HOME GUARDHOUSE_LOG_LEVEL="${GUARDHOUSE_LOG_LEVEL:-warning}"
 sample="$GUARDHOUSE_HOME/sample-agent.token"
 
 field() { # the text of one field of the JSON object on standard input, empty when it is absent

@@ -39,9 +39,11 @@ def _text(name: str) -> str:
 # --- nothing undocumented -------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("page", generator.pages(DOCS), ids=lambda page: page.name)
-def test_what_is_made_from_the_source_is_not_stale(page: Path) -> None:
-    assert page.read_text(encoding="utf-8") == generator.pages(DOCS)[page], "run `make docs`"
+def test_what_is_made_from_the_source_is_not_stale() -> None:
+    made = generator.pages(DOCS)
+    assert {page.name for page in made} >= {"operations.md", "operating.md"}
+    stale = [page.name for page, text in made.items() if page.read_text(encoding="utf-8") != text]
+    assert not stale, "run `make docs`"
 
 
 def test_every_operation_has_its_page_and_every_field_its_words() -> None:
@@ -84,7 +86,7 @@ def test_every_key_of_the_law_is_documented() -> None:
     words = set(re.findall(r"[a-z_]+", _text("policies.md") + _text("guardrails.md")))
     keys = {*profile.LIMITS, "trust_ceiling", "allowed", "blocked", "engine", "include", "approval_required"}
     for source in (ROOT / "policies").rglob("*.yaml"):
-        if "cases" not in source.parts:
+        if "cases" not in source.parts and source.name != "programs.yaml":  # that one is keyed by program names
             text = source.read_text(encoding="utf-8")
             keys |= set(re.findall(r"^\s*(?:- )?([a-z_]+):(?:\s|$)", text, re.MULTILINE))
     names = {"default", *(p.stem for p in (ROOT / "policies").rglob("*.yaml"))} | _profile_names()
@@ -127,6 +129,7 @@ _MASKS = (
     (r"\b[0-9a-f]{64}\b", "…"),
     (r"127\.0\.0\.1:\d+", "127.0.0.1:8420"),
     (r"\(process \d+\)", "(process 4711)"),
+    (r"((?:checkpoints|outside checkpoint) +)\d+$", r"\1…"),  # how many there are hangs on how fast the machine is
     (r"[ \t]+$", ""),
 )
 

@@ -102,8 +102,6 @@ RESERVED = frozenset(
     [
         "agent_disabled",
         "agent_retired",
-        "agent_stopped",
-        "agent_suspended",
         "already_exists",
         "already_registered",
         "approval_not_bound",
@@ -125,6 +123,8 @@ RESERVED = frozenset(
         "revoked",
         "role_too_low",
         "self_verification",
+        "stopped",
+        "suspended",
         "version_conflict",
         "workspace_paused",
         "workspace_suspended",
