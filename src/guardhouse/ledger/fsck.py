@@ -148,11 +148,11 @@ class _Database:
             if here:
                 apart = Walk(Report(self.workspace), ())
                 self._entries(walk, last + 1, also=apart)
-                if apart.frontier.root != bytes(stub.root):
+                if apart.frontier.root != _stored(stub.root):
                     self.report.fault(first, "the segment that was sealed here has another root than its stub")
                 continue
             try:
-                walk.pass_over(level, bytes(stub.root))
+                walk.pass_over(level, _stored(stub.root))
             except ValueError:
                 self.report.fault(first, "the stub of a sealed segment does not fit the tree")
                 return
@@ -273,7 +273,7 @@ class _Database:
             self._erasers[sequence] = None
             if rows:
                 try:
-                    entry = json.loads(bytes(rows[0].body))
+                    entry = json.loads(_stored(rows[0].body))
                     self._erasers[sequence] = micros(entry["at"]), erased_by(entry)
                 except (ValueError, KeyError, TypeError, AttributeError):
                     self.report.fault(sequence, "its bytes are not an entry")
@@ -299,7 +299,7 @@ class _Database:
                 level=level,
                 position=position,
             )
-            if not rows or bytes(rows[0].hash) != value:
+            if not rows or _stored(rows[0].hash) != value:
                 self.report.fault(-1, f"tile {position} of level {level} is not that of these entries")
         walk.tiles.clear()
 
@@ -324,7 +324,7 @@ class _Database:
         tiles = self._count("SELECT count(*) FROM tile WHERE workspace_id = :w")
         if tiles != sum(head.tree_size >> 8 * level for level in range(1, 8)):
             report.fault(-1, f"there are {tiles} tiles, which is not the number for {head.tree_size} entries")
-        if self.whole and walk.frontier.encode() != bytes(head.frontier):
+        if self.whole and walk.frontier.encode() != _stored(head.frontier):
             report.fault(-1, "the head's frontier is not that of these entries")
         try:
             late = self.whole and walk.last_at != "" and micros(walk.last_at) != head.last_at
@@ -342,7 +342,7 @@ class _Database:
                 after=after,
             ):
                 for row in rows:
-                    if digest_of(bytes(row.body)) != row.digest:
+                    if digest_of(_stored(row.body)) != row.digest:
                         self.report.fault(-1, f"what `{table}` holds under {row.digest[:20]}… was changed")
                 after = rows[-1].digest
 
@@ -380,10 +380,17 @@ def _between(note: str, low: int, high: int) -> bool:
     return any(low < size <= high for size in sizes_in([note]))
 
 
+def _stored(value: Any) -> bytes:
+    """The bytes of a column. SQLite keeps any type in any column, and whoever tampers may leave one of another."""
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogatepass")
+    return bytes(value) if isinstance(value, (bytes, memoryview)) else b""
+
+
 def _item(row: Mapping[str, Any]) -> Item:
-    payload = None if row["payload_body"] is None else bytes(row["payload_body"])
-    salt = None if row["payload_salt"] is None else bytes(row["payload_salt"])
-    return Item(row["sequence"], bytes(row["leaf_hash"]), bytes(row["body"]), payload, salt)
+    payload = None if row["payload_body"] is None else _stored(row["payload_body"])
+    salt = None if row["payload_salt"] is None else _stored(row["payload_salt"])
+    return Item(row["sequence"], _stored(row["leaf_hash"]), _stored(row["body"]), payload, salt)
 
 
 def _column_that_differs(columns: Mapping[str, Any], entry: dict[str, Any]) -> str | None:

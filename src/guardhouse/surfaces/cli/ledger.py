@@ -149,19 +149,24 @@ def _own_checkpoints(settings: Settings, workspace_id: str) -> Path | None:
 
 def _verify_one(connection: Connection, workspace_id: str, known: tuple[Verifier, ...], outside: Path | None) -> Report:
     from sqlalchemy import select
+    from sqlalchemy.exc import OperationalError
 
     from guardhouse.ledger import fsck
     from guardhouse.ledger.tables import HEAD
 
     size = connection.execute(select(HEAD.c.tree_size).where(HEAD.c.workspace_id == workspace_id)).scalar()
-    with render.working(f"verifying {workspace_id}", size or 0) as advance:
-        return fsck.verify(
-            connection,
-            workspace_id,
-            verifiers=known,
-            outside=outside.read_text(encoding="utf-8") if outside else None,
-            progress=_steps(advance),
-        )
+    told = outside.read_text(encoding="utf-8") if outside else None
+    with render.working(f"verifying {workspace_id}", size if isinstance(size, int) else 0) as advance:
+        try:
+            return fsck.verify(connection, workspace_id, verifiers=known, outside=told, progress=_steps(advance))
+        except OperationalError:
+            raise
+        except Exception as error:  # noqa: BLE001  # what verifying cannot even read does not hold
+            report = fsck.Report(workspace_id)
+            report.fault(
+                -1, f"the tables hold what no gateway wrote, and verifying cannot go on ({type(error).__name__})"
+            )
+            return report
 
 
 def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
@@ -179,7 +184,7 @@ def _steps(advance: Callable[[int], None]) -> Callable[[int, int], None]:
 def _told(slug: str, report: Report, key_given: bool) -> dict[str, Any]:
     """A report for programs, with the first bad entry by its sequence and what more was not proved."""
     told = {"workspace": slug} | report.to_json() if slug else report.to_json()
-    told["first_bad_entry"] = min((fault.sequence for fault in report.faults if fault.sequence >= 0), default=None)
+    told["first_bad_entry"] = next((fault.sequence for fault in report.faults if fault.sequence >= 0), None)
     if not key_given:
         told["not_proved"].append(
             "that the verifier key is the right one: it came from this home; give one kept elsewhere with `--key`"
