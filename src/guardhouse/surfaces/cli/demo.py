@@ -30,6 +30,8 @@ def demo(
     """Start a gateway of its own in a temporary home, play a fleet against it, and verify the ledger.
 
     Nothing outside that home is read or changed. The exit status is 1 when a step did not go as told.
+
+    Example: guardhouse demo --commands ~/.bash_history
     """
     # Imported here: no other verb pays for it.
     from guardhouse.surfaces.demo import play

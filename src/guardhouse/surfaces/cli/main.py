@@ -57,6 +57,7 @@ COMMANDS = (
     "policy",
     "ledger",
     "migrate",
+    "demo",
 )
 """One module a noun, in the order that `--help` shows; each has `register(app)`."""
 

@@ -118,7 +118,7 @@ def figures(samples: Samples, judged: Judged) -> dict[str, Any]:
     confusion: dict[str, dict[str, int]] = {}
     for sample, verdict, _, _ in judged.rows:
         if sample.expected:
-            told = confusion.setdefault(sample.expected, dict.fromkeys((*VERDICTS, REFUSED), 0))
+            told = confusion.setdefault(sample.expected, dict.fromkeys(VERDICTS, 0))
             told[verdict] = told.get(verdict, 0) + 1
     return {
         "name": samples.name,
