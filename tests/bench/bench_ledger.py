@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import statistics
 import tempfile
 import time
@@ -61,8 +62,13 @@ def verify(store: Any, workspace: str, count: int) -> tuple[float, float]:
     return took, peak
 
 
+def _end(_signal: int, _frame: object) -> None:
+    raise SystemExit(130)
+
+
 def main() -> None:
-    """Print one table."""
+    """Print one table. A signal to end also ends the database server that was begun here."""
+    signal.signal(signal.SIGTERM, _end)
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--entries", type=int, default=100_000, help="how many entries to verify; 0 leaves it out")
     chosen = parser.parse_args()
