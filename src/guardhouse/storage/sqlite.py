@@ -53,7 +53,7 @@ class SqliteStore:
         engine = create_engine(
             f"sqlite:///{self.path}",
             poolclass=pool,
-            connect_args={"check_same_thread": False, "timeout": _BUSY_MILLISECONDS / 1000},
+            connect_args={"check_same_thread": False, "timeout": _BUSY_MILLISECONDS / 1000, "cached_statements": 256},
             **options,
         )
 
