@@ -138,18 +138,40 @@ def checks(tokens: dict[str, str]) -> list[dict[str, Any]]:
 
 def locks(tokens: dict[str, str]) -> list[dict[str, Any]]:
     """Acquire and release, each connection on keys of its own."""
-    requests = []
-    for number, token in tokens.items():
-        for key in range(16):
-            for operation in ("acquire_lock", "release_lock"):
-                requests.append(
-                    {
-                        "path": f"/v1/{operation}",
-                        "body": {"key": f"res:bench/{number}/{key}"},
-                        "headers": {"Authorization": f"Bearer {token}"},
-                    }
-                )
-    return requests
+    return [
+        {
+            "path": f"/v1/{operation}",
+            "body": {"key": f"res:bench/{number}/{key}"},
+            "headers": {"Authorization": f"Bearer {token}"},
+        }
+        for number, token in tokens.items()
+        for key in range(16)
+        for operation in ("acquire_lock", "release_lock")
+    ]
+
+
+def cli_under_load(port: int, requests: list[dict[str, Any]], home: Path, token: str, runs: int = 7) -> list[float]:
+    """Wall seconds of whole `guardhouse call` processes while the server is under full load, fastest first."""
+    spec = {"host": "127.0.0.1", "port": port, "connections": 32, "seconds": 30, "most": 200_000, "requests": requests}
+    with subprocess.Popen(
+        [sys.executable, "-m", "tests.bench.load"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as generator:
+        assert generator.stdin is not None
+        generator.stdin.write(json.dumps(spec))
+        generator.stdin.close()
+        time.sleep(1)
+        seconds = []
+        for _ in range(runs):
+            started = time.perf_counter()
+            subprocess.run(
+                [sys.executable, "-m", "guardhouse", "call", "check_locks", "--json"],
+                env=os.environ | {"GUARDHOUSE_HOME": str(home), "GUARDHOUSE_TOKEN": token},
+                check=True,
+                capture_output=True,
+            )
+            seconds.append(time.perf_counter() - started)
+        generator.terminate()
+    return sorted(seconds)
 
 
 def resident_megabytes(pid: int) -> float:
@@ -174,7 +196,7 @@ def main() -> None:
     print("|---|---|---|---|---|---|---|")
     with serving([sys.executable, "-m", "tests.bench.bare", str(bare_port)], bare_port):
         for database in databases:
-            with gateway(database) as (port, tokens, _home, process):
+            with gateway(database) as (port, tokens, home, process):
                 idle = resident_megabytes(process.pid)
                 bare_requests = [{"path": "/v1/check_guardrails", "body": CHECK}]
                 for name, requests in (("check_guardrails", checks(tokens)), ("acquire/release", locks(tokens))):
@@ -197,6 +219,12 @@ def main() -> None:
                         f"| {ratio:.2f} | {statuses} |",
                         flush=True,
                     )
+                taken = cli_under_load(port, checks(tokens), home, tokens["0"])
+                print(
+                    f"| {database} | a CLI call under full load, whole process | | {1000 * taken[len(taken) // 2]:.0f} "
+                    f"| {1000 * taken[-1]:.0f} | | |",
+                    flush=True,
+                )
                 print(f"| {database} | idle memory | {idle:.0f} MB | | | | |", flush=True)
 
 
