@@ -15,9 +15,10 @@ from guardhouse.guardrails import sql
 from guardhouse.guardrails.match import Form, Parsed, fits
 from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, LoadedRule, read_packs
 from guardhouse.guardrails.programs import UNSPECIFIED
-from guardhouse.guardrails.reading import MOST_SHELL, Spent, Unit
+from guardhouse.guardrails.reading import MOST_SHELL
 from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.text import Examined, Explained, Rule
+from guardhouse.guardrails.units import Spent, Unit
 from guardhouse.guardrails.words import UNKNOWN, clean
 from guardhouse.model.facts import Finding
 

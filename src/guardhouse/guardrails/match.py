@@ -11,7 +11,7 @@ import re2
 
 from guardhouse.guardrails import paths
 from guardhouse.guardrails.programs import Arguments, Program, arguments
-from guardhouse.guardrails.reading import Unit
+from guardhouse.guardrails.units import Unit
 from guardhouse.guardrails.words import UNKNOWN, Word
 
 QUIET = re2.Options()

@@ -1,0 +1,194 @@
+"""Code that a command runs: a shell's or an interpreter's text, what flows into one, files written and then run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from guardhouse.guardrails import code as codes
+from guardhouse.guardrails.effects import Effects
+from guardhouse.guardrails.programs import Program, arguments
+from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SOMETHING, Flow
+from guardhouse.guardrails.words import UNKNOWN, Word
+
+_BENIGN_EVAL = re.compile(
+    r"(?:ssh-agent|direnv|starship|brew|pyenv|rbenv|nodenv|goenv|jenv|zoxide|fnm|mise|rtx|asdf|opam|conda|micromamba|dircolors|lesspipe|keychain|gh|kubectl|helm|docker-machine|minikube|fzf|thefuck|register-python-argcomplete|luarocks|atuin|navi|perl|resize|hub|tmuxinator|poetry|pip|npm|rustup|guix|nix)"
+)
+
+
+class Coder(Effects):
+    """A reader that follows code into further texts."""
+
+    def _within(self, name: str, what: Callable[..., Flow | None], *args: Any) -> Flow:
+        saved = self.via
+        if len(saved) >= MOST_DEPTH:
+            self.event("depth", 0, len(self.source))
+            return SOMETHING
+        self.via = (*saved, name)
+        try:
+            return what(*args) or SOMETHING
+        finally:
+            self.via = saved
+
+    def written(self, target: Word, flow: Flow) -> None:
+        """What goes into a process substitution that is a shell is run."""
+        if "process" in target.kinds and flow.text is not None:
+            self._feed_code(flow, target.start, target.end, "shell")
+        text = target.text
+        if re.match(r"/dev/(?:tcp|udp)/", text) and flow.kinds & {"secret", "env", "secretvar"}:
+            self.event("exfil", target.start, target.end)
+
+    def _interpreter(
+        self, name: str, program: Program, rest: list[Word], feed: Flow | None, start: int, end: int
+    ) -> Flow:
+        given = arguments(rest, program, stop=True)
+        lang = program.lang
+        literal = given.value(program.code)
+        if not literal and program.run == "shell":
+            # `-c` may stand in a cluster (`-xec`) and its text after further options.
+            dashes = [w for w in rest if w.text.startswith("-") and not w.text.startswith("--")]
+            if any("c" in word.text[1:] for word in dashes[:4]) and given.positionals:
+                literal = [given.positionals[0]]
+        if literal:
+            flow = SOMETHING
+            for word in literal:
+                keep = dict(self.state.variables)
+                if program.run == "shell":
+                    tail = list(given.positionals)
+                    for number, one in enumerate([w for w in tail if w is not word][:9]):
+                        self.state.variables[str(number)] = (one.text, one.kinds)
+                flow = self._within(
+                    f"{name} {program.code[0] if program.code else '-c'}",
+                    self._code,
+                    word,
+                    lang,
+                    start,
+                    end,
+                    feed,
+                )
+                self.state.variables = keep
+            return flow
+        script = given.positionals[0] if given.positionals else None
+        if program.sub and script is not None and script.text in program.sub and len(given.positionals) > 1:
+            self._within(name, self._code, given.positionals[1], lang, start, end, feed)
+            return SOMETHING
+        if script is not None and script.text not in ("-", "/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"):
+            if lang in ("awk", "sed"):
+                self._within(name, self._code, script, lang, start, end, feed)
+                self._touches(program, arguments(rest, program), rest)
+                return Flow(None, feed.kinds if feed else NOTHING)
+            if not any(option in ("-m", "--module") for option, _ in given.options):
+                self._run_script(script, lang, start, end)
+            return SOMETHING
+        if feed is not None and not any(option == "-m" for option, _ in given.options):
+            self._within(name, self._feed_code, feed, start, end, lang)
+        return SOMETHING
+
+    def _run_script(self, script: Word, lang: str, start: int, end: int) -> None:
+        known = self.state.files.get(script.text) or self.state.files.get(script.text.removeprefix("./"))
+        if known is not None:
+            self._feed_code(known, start, end, lang)
+        elif "fetch" in script.kinds:
+            self.event("fetched", start, end)
+
+    def _run_file(self, name: str, start: int, end: int) -> None:
+        known = self.state.files.get(name) or self.state.files.get(name.removeprefix("./"))
+        if known is not None:
+            self._within(name, self._feed_code, known, start, end, "shell")
+
+    def _feed_code(self, feed: Flow, start: int, end: int, lang: str) -> None:
+        """What flows in is run."""
+        if feed.text is not None and UNKNOWN not in feed.text:
+            if "decode" in feed.kinds and lang != "sql":
+                self.event("decoded", start, end)
+            if feed.text.strip():
+                self._code(Word(feed.text, start, end, feed.kinds), lang, start, end)
+            return
+        if lang == "sql":
+            if feed.text is not None:
+                self._code(Word(feed.text, start, end), lang, start, end)
+            return
+        if "fetch" in feed.kinds:
+            self.event("fetched", start, end)
+        elif "decode" in feed.kinds:
+            self.event("decoded", start, end)
+        elif feed.text is not None:
+            self._code(Word(feed.text, start, end, feed.kinds), lang, start, end)
+            self.event("stdin", start, end)
+        elif "process" not in feed.kinds:
+            self.event("stdin", start, end)
+
+    def _code(self, word: Word, lang: str, start: int, end: int, feed: Flow | None = None) -> Flow:
+        """A word that is run as code of this language."""
+        at, to = (word.start, word.end) if word.end > word.start else (start, end)
+        if lang == "sql":
+            self.sqls.append((word.text.replace(UNKNOWN, "x"), at, to, self.via))
+            for line in re.finditer(r"(?:\\!|^\s*(?:system|\.shell|\.system|!)\s)\s*(.+)", word.text, re.M):
+                self._within("client escape", self.run_text, line[1], at, to)
+            if re.search(r"\\copy\b.*\bprogram\b|\|\s*['\"]?(?:ba)?sh", word.text, re.I):
+                self.event("sql.program", at, to)
+            return SOMETHING
+        if lang in ("shell",):
+            if UNKNOWN in word.text:
+                stripped = word.text.replace(UNKNOWN, "").strip()
+                if "fetch" in word.kinds:
+                    self.event("fetched", at, to)
+                    return SOMETHING
+                if "decode" in word.kinds:
+                    self.event("decoded", at, to)
+                    return SOMETHING
+                if not stripped or word.text.lstrip().startswith(UNKNOWN):
+                    self.event("code", at, to)
+                    return SOMETHING
+            elif "decode" in word.kinds:
+                self.event("decoded", at, to)
+            text = word.text.replace(UNKNOWN, "$unknown")
+            return self.run_text(text, at, to, feed)
+        if UNKNOWN in word.text:
+            if "fetch" in word.kinds:
+                self.event("fetched", at, to)
+            elif "decode" in word.kinds:
+                self.event("decoded", at, to)
+            elif word.text == UNKNOWN:
+                self.event("code", at, to)
+        if len(word.text) > codes.MOST_CODE:
+            self.event("size", at, to)
+        self.codes.append((word.text, at, to, self.via))
+        if lang == "sed":
+            if re.search(r"(?:^|;|\})\s*(?:\d+|\$|/[^/]*/)?\s*e\s+\S|/[gIip\d]*e[gIip\d]*(?:;|$)", word.text):
+                for match in re.finditer(r"(?:^|;)\s*\d*e\s+([^;}]+)|s(.)[^\n]*?\2([^\n]*?)\2\w*e", word.text):
+                    self.run_text(match[1] or match[3] or "", at, to)
+            return SOMETHING
+        made, events = codes.as_shell(word.text, lang)
+        for name in events:
+            self.event(name, at, to)
+        for text in made:
+            self.run_text(text.replace(UNKNOWN, "$unknown"), at, to)
+        return SOMETHING
+
+    def _eval(self, name: str, rest: list[Word], start: int, end: int, feed: Flow | None) -> Flow:
+        if rest and rest[0].text == "--":
+            rest = rest[1:]
+        if not rest:
+            return SOMETHING
+        text = " ".join(word.text for word in rest)
+        kinds = frozenset().union(*(word.kinds for word in rest))
+        source = self.source[rest[0].start : rest[-1].end] if rest[-1].end > rest[0].start else ""
+        if (
+            UNKNOWN in text
+            and re.match(r"""["']?(?:\$\(|`)\s*(?:\S*/)?""" + _BENIGN_EVAL.pattern + r"\s[^;|&]*[)`]", source)
+            and not kinds & {"fetch", "decode"}
+        ):
+            return SOMETHING
+        return self._within(name, self._code, Word(text, rest[0].start, rest[-1].end, kinds), "shell", start, end, feed)
+
+    def _source(self, rest: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
+        if not rest:
+            return SOMETHING
+        script = rest[0]
+        if script.text in ("/dev/stdin", "-") and feed is not None:
+            self._within("source", self._feed_code, feed, start, end, "shell")
+        else:
+            self._within("source", self._run_script, script, "shell", start, end)
+        return SOMETHING

@@ -1,0 +1,289 @@
+"""Words: what quoting, variables, substitutions and braces become, as far as that is known without running."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+from guardhouse.guardrails import words
+from guardhouse.guardrails.reading import Reading
+from guardhouse.guardrails.units import NOTHING, SILENT, Flow, Spent
+from guardhouse.guardrails.words import SPLIT, UNKNOWN, Word
+
+_KNOWN = {
+    "HOME": "~",
+    "PWD": ".",
+    "OLDPWD": "..",
+    "TMPDIR": "/tmp",  # noqa: S108  a word's value, no file is made
+    "IFS": " ",
+    "USER": "user",
+    "SHELL": "/bin/sh",
+    "LOGNAME": "user",
+    "UID": "1000",
+    "RANDOM": "1",
+}
+_EVERY = re.compile(r'"\$(?:\{(\w+)\[@\]\}|@|\{@\})"')
+
+
+class Expander(Reading):
+    """A reading that resolves words."""
+
+    def word(self, node: Node, *, assignment: bool = False) -> list[Word]:
+        """The words that one node becomes."""
+        kinds: list[frozenset[str]] = []
+        start, end = self.span(node)
+        if node.type == "string" and not assignment and (listed := self._listed(self.raw(node))) is not None:
+            return [Word(text, start, end, taint) for text, taint in listed]
+        if node.type == "word":
+            raw = self.raw(node)
+            if "{" not in raw and "\\" not in raw:
+                return [Word(raw, start, end)]
+        text = self._piece(node, kinds)
+        joined = frozenset().union(*kinds) if kinds else NOTHING
+        if assignment:
+            return [Word(text.replace(SPLIT, " "), start, end, joined)]
+        return [Word(one, start, end, joined) for one in words.expand(text)]
+
+    def _listed(self, raw: str) -> list[tuple[str, frozenset[str]]] | None:
+        """The words of `"${name[@]}"` and `"$@"`, which stay apart inside quotes."""
+        match = _EVERY.fullmatch(raw)
+        if match is None:
+            return None
+        made = []
+        for number in range(16):
+            found = self.state.variables.get(f"{match[1]}[{number}]" if match[1] else str(number + 1))
+            if found is None:
+                break
+            made.append(found)
+        return made or None
+
+    def _piece(self, node: Node, kinds: list[frozenset[str]]) -> str:
+        self.nodes -= 1
+        if self.nodes < 0:
+            raise Spent
+        kind = node.type
+        if kind in (
+            "word",
+            "number",
+            "extglob_pattern",
+            "regex",
+            "variable_name",
+            "special_variable_name",
+            "test_operator",
+        ):
+            if kind == "number" and node.named_child_count:
+                return self._joined(node, kinds)
+            return words.marked(self.raw(node))
+        if kind == "raw_string":
+            return self.raw(node)[1:-1]
+        if kind == "ansi_c_string":
+            return words.ansi(self.raw(node)[2:-1])
+        if kind in ("string", "translated_string"):
+            return self._quoted(node, kinds)
+        if kind == "concatenation":
+            return self._joined(node, kinds)
+        if kind == "simple_expansion":
+            return words.unquoted(self._variable(node, kinds))
+        if kind == "expansion":
+            return words.unquoted(self._expansion(node, kinds))
+        if kind == "command_substitution":
+            return words.unquoted(self._substitution(node, kinds).rstrip("\n"))
+        if kind == "process_substitution":
+            return self._process(node, kinds)
+        if kind == "brace_expression":
+            return self.raw(node).replace("{", words.OPEN).replace("}", words.CLOSE)
+        if kind == "arithmetic_expansion":
+            self._substitutions(node)
+            return "1"
+        if node.named_child_count:
+            return self._joined(node, kinds)
+        return words.marked(self.raw(node))
+
+    def _joined(self, node: Node, kinds: list[frozenset[str]]) -> str:
+        parts = []
+        for child in node.children:
+            if child.is_named:
+                parts.append(self._piece(child, kinds))
+            else:
+                parts.append(words.marked(self.raw(child)) if child.type != "$" else "")
+        return "".join(parts)
+
+    def _quoted(self, node: Node, kinds: list[frozenset[str]]) -> str:
+        parts: list[str] = []
+        at = None
+        for child in node.children:
+            if at is not None and child.start_byte > at:
+                parts.append(self._text[at : child.start_byte].decode("utf-8", "replace"))
+            at = child.end_byte
+            kind = child.type
+            if kind == "string_content":
+                parts.append(words.unescape_quoted(self.raw(child)))
+            elif kind in ("simple_expansion", "expansion"):
+                one = self._variable(child, kinds) if kind == "simple_expansion" else self._expansion(child, kinds)
+                parts.append(one)
+            elif kind == "command_substitution":
+                parts.append(self._substitution(child, kinds).rstrip("\n"))
+            elif kind == "string":
+                parts.append(self._quoted(child, kinds))
+            elif child.is_named:
+                parts.append(self._piece(child, kinds))
+        return "".join(parts)
+
+    def quoted_text(self, node: Node) -> str:
+        """A here-document's body with what is known filled in."""
+        kinds: list[frozenset[str]] = []
+        parts: list[str] = []
+        at = node.start_byte
+        for child in node.named_children:
+            if child.type in ("simple_expansion", "expansion", "command_substitution"):
+                parts.append(self._text[at : child.start_byte].decode("utf-8", "replace"))
+                if child.type == "command_substitution":
+                    parts.append(UNKNOWN)
+                else:
+                    parts.append(
+                        self._variable(child, kinds)
+                        if child.type == "simple_expansion"
+                        else self._expansion(child, kinds)
+                    )
+                at = child.end_byte
+        parts.append(self._text[at : node.end_byte].decode("utf-8", "replace"))
+        return "".join(parts)
+
+    def _lookup(self, name: str, kinds: list[frozenset[str]]) -> str | None:
+        found = self.state.variables.get(name)
+        if found is not None:
+            if found[1]:
+                kinds.append(found[1])
+            return found[0]
+        return _KNOWN.get(name)
+
+    def _variable(self, node: Node, kinds: list[frozenset[str]]) -> str:
+        name = self.raw(node).removeprefix("$")
+        found = self._lookup(name, kinds)
+        if found is None:
+            if _SECRET_NAME(name):
+                kinds.append(frozenset({"secretvar"}))
+            return UNKNOWN
+        return found
+
+    def _expansion(self, node: Node, kinds: list[frozenset[str]]) -> str:
+        raw = self.raw(node)
+        inner = raw[2:-1]
+        named = list(node.named_children)
+        if not named:
+            return UNKNOWN
+        if named[0].type == "subscript":
+            base = self.raw(named[0])
+            name, _, index = base.partition("[")
+            index = index.rstrip("]")
+            found = self._lookup(name if index in ("@", "*") else f"{name}[{index}]", kinds)
+            if found is None and index == "0":
+                found = self._lookup(name, kinds)
+            return UNKNOWN if found is None or inner != base else found
+        if named[0].type not in ("variable_name", "special_variable_name"):
+            self._substitutions(node)
+            return UNKNOWN
+        name = self.raw(named[0])
+        found = self._lookup(name, kinds)
+        if found is None and _SECRET_NAME(name):
+            kinds.append(frozenset({"secretvar"}))
+        rest = inner.removeprefix("!").removeprefix(name)
+        if inner.startswith("!"):
+            target = self._lookup(found, kinds) if found and UNKNOWN not in found else None
+            return UNKNOWN if target is None else target
+        if not rest:
+            return UNKNOWN if found is None else found
+        default = "".join(self._piece(child, kinds) for child in named[1:]) if len(named) > 1 else rest.lstrip(":-=+?")
+        if rest.startswith((":-", ":=", "-", "=")):
+            return default.replace(SPLIT, " ") if found in (None, "") else found or ""
+        if rest.startswith((":?", "?")):
+            return UNKNOWN if found is None else found
+        if rest.startswith((":+", "+")):
+            return "" if found is None else default
+        if found is not None and rest.startswith(":"):
+            numbers = rest[1:].split(":")
+            if all(number.strip().isdigit() for number in numbers) and UNKNOWN not in found:
+                first = int(numbers[0])
+                return found[first : first + int(numbers[1])] if len(numbers) > 1 else found[first:]
+        return UNKNOWN
+
+    def _substitution(self, node: Node, kinds: list[frozenset[str]]) -> str:
+        flow = SILENT
+        redirected = [child for child in node.named_children if child.type == "file_redirect"]
+        if redirected:
+            notes: list[tuple[str, Word]] = []
+            self._file_redirect(redirected[0], notes)
+            for operator, target in notes:
+                kinds.append(self.effect(operator, [target]))
+            return UNKNOWN
+        flow = self._sequence(node, None, own=True)
+        if flow.kinds:
+            kinds.append(flow.kinds)
+        if flow.text is None or UNKNOWN in flow.text or len(flow.text) > words.MOST_TEXT:
+            return UNKNOWN
+        return words.clean(flow.text)
+
+    def _process(self, node: Node, kinds: list[frozenset[str]]) -> str:
+        writes = self.raw(node).startswith(">")
+        if writes:
+            # What is written into it is not known here; a shell behind it runs that.
+            kinds.append(frozenset({"process"}))
+            self._sequence(node, Flow(None, frozenset({"process"})), own=True)
+            return f"/dev/fd/{node.start_byte % 1000 + 63}"
+        flow = self._sequence(node, None, own=True)
+        name = f"/dev/fd/{node.start_byte % 1000 + 63}"
+        self.state.files[name] = flow
+        kinds.append(flow.kinds)
+        return name
+
+    def _substitutions(self, node: Node) -> None:
+        """Run the command substitutions inside a node that is itself only data."""
+        waiting = [node]
+        while waiting:
+            one = waiting.pop()
+            self.nodes -= 1
+            if self.nodes < 0:
+                raise Spent
+            if one.type in ("command_substitution", "process_substitution"):
+                self._substitution(one, [])
+            else:
+                waiting.extend(one.named_children)
+
+    def _file_redirect(self, node: Node, notes: list[tuple[str, Word]]) -> None:
+        operator = ""
+        for child in node.children:
+            if not child.is_named and child.type.lstrip("0123456789")[:1] in "<>&":
+                operator = child.type
+        target = node.child_by_field_name("destination")
+        if target is None:
+            return
+        made = self.word(target)
+        if not made:
+            return
+        word = made[0]
+        if operator in (">&", "<&", ">&-", "<&-") and (word.text.isdigit() or word.text == "-"):
+            return
+        if operator.startswith("<") and operator != "<>":
+            notes.append(("<read>", word))
+        else:
+            notes.append(("<append>" if operator.endswith(">>") else "<write>", word))
+
+
+def _SECRET_NAME(name: str) -> bool:  # noqa: N802  reads as a predicate constant
+    upper = name.upper()
+    return upper.endswith(
+        (
+            "TOKEN",
+            "SECRET",
+            "PASSWORD",
+            "PASSWD",
+            "API_KEY",
+            "APIKEY",
+            "ACCESS_KEY",
+            "PRIVATE_KEY",
+            "SECRET_KEY",
+            "CREDENTIALS",
+            "_PAT",
+        )
+    )

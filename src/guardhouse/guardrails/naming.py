@@ -1,0 +1,136 @@
+"""Names that a text binds for its own later commands: variables, functions, loop variables, declarations."""
+
+from __future__ import annotations
+
+from tree_sitter import Node
+
+from guardhouse.guardrails import words
+from guardhouse.guardrails.expanding import Expander
+from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SILENT, SOMETHING, Flow
+from guardhouse.guardrails.words import UNKNOWN, Word
+
+
+class Binder(Expander):
+    """An expander that knows how names come to their values."""
+
+    def _define(self, node: Node) -> Flow:
+        name = node.child_by_field_name("name")
+        body = node.child_by_field_name("body")
+        if name is not None and body is not None:
+            called = self.raw(name)
+            if len(self.state.functions) < 64:
+                self.state.functions[called] = body
+            for one in _commands_in(body):
+                if self._text[one.start_byte : one.end_byte].decode("utf-8", "replace") == called:
+                    parent = one.parent.parent if one.parent is not None else None
+                    if parent is not None and parent.type in ("pipeline", "compound_statement", "list", "subshell"):
+                        self.event("bomb", *self.span(node))
+                    break
+            keep = dict(self.state.variables)
+            if called not in self.state.called:
+                # A function may be called by what we do not see, so its body counts, with unknown arguments.
+                self.state.called.add(called)
+                self.run(body, None)
+                self.state.called.discard(called)
+            self.state.variables = keep
+        return SILENT
+
+    def call(self, name: str, args: list[Word], feed: Flow | None) -> Flow | None:
+        """Run a function of this text with its arguments, or None when there is no such function."""
+        body = self.state.functions.get(name)
+        if body is None or name in self.state.called or self.depth > MOST_DEPTH:
+            return None
+        if not (0 <= body.start_byte <= body.end_byte <= len(self._text)) or self._fixed is not None:
+            return None
+        keep = self.state.variables
+        self.state.variables = dict(keep)
+        for number, word in enumerate(args[:9], 1):
+            self.state.variables[str(number)] = (word.text, word.kinds)
+        joined = " ".join(word.text for word in args)
+        self.state.variables["@"] = self.state.variables["*"] = (joined, NOTHING)
+        self.state.called.add(name)
+        try:
+            return self.run(body, feed)
+        finally:
+            self.state.called.discard(name)
+            self.state.variables = keep
+
+    def _for(self, node: Node, feed: Flow | None) -> Flow:
+        name = node.child_by_field_name("variable")
+        body = node.child_by_field_name("body")
+        listed: list[Word] = []
+        for child in node.children_by_field_name("value"):
+            listed.extend(self.word(child))
+        if name is None or body is None:
+            return SOMETHING
+        called = self.raw(name)
+        for word in listed[:4] or [Word(UNKNOWN)]:
+            self.state.variables[called] = (word.text, word.kinds)
+            self.run(body, feed)
+        return SOMETHING
+
+    def _assign(self, node: Node) -> Word | None:
+        name = node.child_by_field_name("name")
+        value = node.child_by_field_name("value")
+        if name is None:
+            return None
+        called = self.raw(name)
+        if value is None:
+            made = Word("")
+        elif value.type == "array":
+            parts: list[Word] = []
+            for child in value.named_children:
+                parts.extend(self.word(child))
+            for number, part in enumerate(parts[:16]):
+                self.state.variables[f"{called}[{number}]"] = (part.text, part.kinds)
+            made = Word(
+                " ".join(part.text for part in parts),
+                kinds=frozenset().union(*(p.kinds for p in parts)) if parts else NOTHING,
+            )
+        else:
+            pieces = self.word(value, assignment=True)
+            made = pieces[0] if pieces else Word("")
+        old = self.state.variables.get(called)
+        text = made.text
+        if b"+=" in self._text[node.start_byte : name.end_byte + 3] and old is not None:
+            text = old[0] + text
+        if self.depth and self._in_branch(node) and old is not None and old[0] != text:
+            text = UNKNOWN if len(old[0]) > len(text) else text
+        self.state.variables[called] = (text[: words.MOST_TEXT], made.kinds)
+        word = Word(f"{called}={text}", *self.span(node), made.kinds)
+        self.effect("<assign>", [word])
+        return word
+
+    @staticmethod
+    def _in_branch(node: Node) -> bool:
+        parent = node.parent
+        return parent is not None and parent.type in ("if_statement", "else_clause", "elif_clause", "case_item", "list")
+
+    def _declare(self, node: Node) -> Flow:
+        made: list[Word] = []
+        for child in node.named_children:
+            if child.type == "variable_assignment":
+                word = self._assign(child)
+                if word is not None:
+                    made.append(word)
+            else:
+                made.extend(self.word(child))
+        program = self.raw(node).split(None, 1)[0]
+        if any(word.text.startswith("-") and "n" in word.text for word in made):
+            for word in made:
+                self.state.variables[word.text.partition("=")[0]] = (UNKNOWN, NOTHING)
+        start, end = self.span(node)
+        self.unit(program, made, start, end, None)
+        return Flow(None, frozenset({"env"}) if program in ("export", "declare") and not made else NOTHING)
+
+
+def _commands_in(node: Node) -> list[Node]:
+    found, waiting, looked = [], [node], 0
+    while waiting and looked < 500:
+        one = waiting.pop()
+        looked += 1
+        if one.type == "command_name":
+            found.append(one)
+        else:
+            waiting.extend(one.named_children)
+    return found

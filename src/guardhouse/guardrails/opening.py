@@ -1,0 +1,185 @@
+"""Wrappers: programs whose arguments are a command, opened down to the command that would run."""
+
+from __future__ import annotations
+
+import re
+
+from guardhouse.guardrails.programs import UNSPECIFIED, Arguments, Program, arguments
+from guardhouse.guardrails.searching import Finder
+from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SOMETHING, Flow, base_name
+from guardhouse.guardrails.words import UNKNOWN, Word
+
+_SHELLS = frozenset(
+    [
+        "sh",
+        "bash",
+        "zsh",
+        "dash",
+        "ksh",
+        "ash",
+        "fish",
+        "mksh",
+        "rbash",
+        "yash",
+        "posh",
+        "csh",
+        "tcsh",
+        "pwsh",
+        "elvish",
+        "nu",
+        "xonsh",
+    ]
+)
+ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=", re.S)
+_RISKY = frozenset(
+    [
+        "rm",
+        "shred",
+        "dd",
+        "mkfs",
+        "wipefs",
+        "git",
+        "kubectl",
+        "terraform",
+        "sudo",
+        "bash",
+        "sh",
+        "zsh",
+        "chmod",
+        "chown",
+        "find",
+        "docker",
+        "truncate",
+        "unlink",
+        "rmdir",
+        "mv",
+        "helm",
+        "aws",
+        "gcloud",
+        "az",
+        "psql",
+        "mysql",
+    ]
+)
+
+
+class Opener(Finder):
+    """A reader that opens wrappers by the table of programs."""
+
+    def _unknown_wrapper(self, name: str, program: Program, rest: list[Word], start: int, end: int) -> None:
+        if program is not UNSPECIFIED or self.trial or len(rest) < 2 or name.startswith("<"):
+            return
+        for at, word in enumerate(rest[:6]):
+            if word.text in _RISKY and at + 1 < len(rest) and self.depth < MOST_DEPTH:
+                self.trial = True
+                try:
+                    self._within(name, self.command, rest[at:], None, start, end)
+                finally:
+                    self.trial = False
+                return
+
+    def _wrapped(self, name: str, program: Program, rest: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
+        if any(word.text in ("--help", "--version") for word in rest[:1]):
+            return SOMETHING
+        way = program.run
+        if way in ("shell", "code"):
+            return self._interpreter(name, program, rest, feed, start, end)
+        if way == "eval":
+            return self._eval(name, rest, start, end, feed)
+        if way == "source":
+            return self._source(rest, feed, start, end)
+        if way == "find":
+            return self._find(name, rest, start, end)
+        given = arguments(rest, program, stop=True)
+        for word in given.value(program.code):
+            self._within(name, self._code, word, program.lang, start, end, feed)
+        inner = list(given.positionals)
+        if program.sub:
+            if not inner or inner[0].text not in program.sub:
+                kinds = self._touches(program, arguments(rest, program), rest)
+                if program.sink:
+                    self._sinks(name, program, rest, feed, start, end)
+                flow = {program.flow} if program.flow else set()
+                return Flow(None, frozenset(kinds | flow))
+            given = arguments(inner[1:], program, stop=True)
+            inner = list(given.positionals)
+        if program.assigns:
+            while inner and ASSIGNMENT.match(inner[0].text):
+                self.effect("<assign>", [inner[0]])
+                inner = inner[1:]
+        inner = inner[program.skip :]
+        if inner and inner[0].text == "--":
+            inner = inner[1:]
+        if program.sink:
+            self._sinks(name, program, rest, feed, start, end)
+        if not inner:
+            carried = set(feed.kinds) if feed is not None else set()
+            if way == "xargs" and feed is None:
+                return SOMETHING
+            if program.flow:
+                carried.add(program.flow)
+            if program.stdin and feed is not None:
+                self._feed_code(feed, start, end, program.stdin)
+            return Flow(None, frozenset(carried))
+        if way == "join":
+            return self._within(name, self._joined_code, inner, feed, start, end)
+        if way == "xargs":
+            return self._within(name, self._xargs, name, given, inner, feed, start, end)
+        return self._within(name, self.command, inner, feed, start, end)
+
+    def _joined_code(self, inner: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
+        if not inner:
+            return SOMETHING
+        if len(inner) > 1 and not any(mark in word.text for word in inner for mark in ";|&<>$`"):
+            return self.command(inner, feed, start, end)
+        text = " ".join(word.text for word in inner)
+        kinds = frozenset().union(*(word.kinds for word in inner))
+        return self._code(Word(text, inner[0].start, inner[-1].end, kinds), "shell", start, end, feed)
+
+    def _xargs(self, name: str, given: Arguments, inner: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
+        marks = [word.text for word in given.value(("-I", "-i", "--replace", "-J"))] or (
+            ["{}"]
+            if any(o in ("-i", "-I", "--replace") for o, _ in given.options)
+            or name == "parallel"
+            or "{}" in [w.text for w in inner]
+            else []
+        )
+        added: list[Word]
+        if name == "parallel" and any(word.text in (":::", "::::") for word in inner):
+            cut = next(at for at, word in enumerate(inner) if word.text in (":::", "::::"))
+            added, inner = inner[cut + 1 :], inner[:cut]
+            if not inner:
+                return self._joined_code(added, None, start, end)
+        elif feed is not None and feed.text is not None and UNKNOWN not in feed.text and len(feed.text) < 2000:
+            if marks or (
+                base_name(inner[0].text) in _SHELLS and inner[-1].text.endswith("c") and inner[-1].text.startswith("-")
+            ):
+                added = [Word(feed.text.strip(), start, end, feed.kinds)]
+            else:
+                added = [Word(one, start, end, feed.kinds) for one in re.split(r"[\s\0]+", feed.text) if one][:64]
+        else:
+            added = [Word(UNKNOWN, start, end, (feed.kinds if feed else NOTHING) | {"piped"})]
+        if not inner:
+            return SOMETHING
+        if marks and any(mark in word.text for word in inner for mark in marks):
+            made = []
+            for word in inner:
+                for mark in marks:
+                    if mark in word.text and added:
+                        word = Word(
+                            word.text.replace(mark, added[0].text), word.start, word.end, word.kinds | added[0].kinds
+                        )
+                made.append(word)
+            inner = made
+        else:
+            inner = inner + added
+        if len(inner) == 1 or (" " in inner[0].text and name == "parallel"):
+            return self._code(inner[0], "shell", start, end)
+        if base_name(inner[0].text) in _SHELLS and not any(
+            word.text.startswith("-") and "c" in word.text for word in inner[1:2]
+        ):
+            if feed is not None and "fetch" in feed.kinds:
+                self.event("fetched", start, end)
+        elif inner[-1].dynamic and base_name(inner[0].text) in _SHELLS and inner[-2].text.endswith("c"):
+            self.event("fetched" if feed is not None and "fetch" in feed.kinds else "code", start, end)
+        return self.command(inner, None, start, end)

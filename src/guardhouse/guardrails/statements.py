@@ -1,0 +1,219 @@
+"""Statements: lists, pipelines, branches, redirections and here-documents, read into commands without running them."""
+
+from __future__ import annotations
+
+import re
+
+from tree_sitter import Node
+
+from guardhouse.guardrails import words
+from guardhouse.guardrails.naming import Binder
+from guardhouse.guardrails.units import NOTHING, SILENT, SOMETHING, Flow, Spent
+from guardhouse.guardrails.words import UNKNOWN, Word
+
+_ENDLESS = re.compile(
+    r"(?:while\s+(?:\S*/)?(?:true|:|\(\(\s*1\s*\)\)|\[+\s*1\s*\]+)|until\s+(?:\S*/)?(?:false|!\s*true)|for\s*\(\([^;]*;\s*;[^)]*\)\))\s*;?\s*do\b(?!.*\b(?:sleep|read)\b).*[^&>]&(?![&>\d])",
+    re.S,
+)
+_BODIES = frozenset(
+    [
+        "program",
+        "list",
+        "pipeline",
+        "subshell",
+        "compound_statement",
+        "if_statement",
+        "elif_clause",
+        "else_clause",
+        "while_statement",
+        "for_statement",
+        "c_style_for_statement",
+        "do_group",
+        "case_statement",
+        "case_item",
+        "negated_command",
+        "ERROR",
+        "redirected_statement",
+    ]
+)
+
+
+class Reader(Binder):
+    """An abstract interpreter of one text. Its runner (see `running`) says what each command does."""
+
+    def run(self, node: Node, feed: Flow | None = None) -> Flow:
+        """Read one node as a statement; what it would print."""
+        self.nodes -= 1
+        if self.nodes < 0:
+            raise Spent
+        kind = node.type
+        if kind == "command":
+            return self._command(node, feed)
+        if kind == "pipeline":
+            flow = feed
+            for child in node.named_children:
+                if child.type == "comment":
+                    continue
+                keep = dict(self.state.variables)
+                flow = self.run(child, flow)
+                if child.type not in ("compound_statement", "while_statement"):
+                    # Each part of a pipeline runs in a shell of its own.
+                    self.state.variables = keep
+            return flow or SOMETHING
+        if kind == "redirected_statement":
+            return self._redirected(node, feed)
+        if kind == "function_definition":
+            return self._define(node)
+        if kind == "variable_assignment":
+            self._assign(node)
+            return SILENT
+        if kind == "variable_assignments":
+            for child in node.named_children:
+                self._assign(child)
+            return SILENT
+        if kind in ("declaration_command", "unset_command"):
+            return self._declare(node)
+        if kind in ("while_statement", "c_style_for_statement") and _ENDLESS.match(self.raw(node)):
+            self.event("bomb", *self.span(node))
+        if kind == "for_statement":
+            return self._for(node, feed)
+        if kind in ("subshell", "compound_statement", "program", "list", "do_group"):
+            return self._sequence(node, feed, own=kind == "subshell")
+        if kind == "test_command" or kind not in _BODIES:
+            self._substitutions(node)
+            return SOMETHING if kind not in ("comment",) else SILENT
+        return self._sequence(node, feed)
+
+    def _sequence(self, node: Node, feed: Flow | None, *, own: bool = False) -> Flow:
+        cwd = self.state.cwd
+        texts: list[str | None] = []
+        kinds: frozenset[str] = NOTHING
+        for child in node.named_children:
+            if child.type in ("word", "string", "raw_string", "variable_name", "heredoc_body", "comment"):
+                if child.type == "string":
+                    self._substitutions(child)
+                continue
+            flow = self.run(child, feed)
+            if child.type != "function_definition":
+                texts.append(flow.text)
+                kinds |= flow.kinds
+        if own:
+            self.state.cwd = cwd
+        if any(text is None for text in texts):
+            return Flow(None, kinds)
+        return Flow("".join(text or "" for text in texts), kinds)
+
+    def _redirected(self, node: Node, feed: Flow | None) -> Flow:
+        body = node.child_by_field_name("body")
+        redirects = [child for child in node.named_children if child.type.endswith("_redirect")]
+        return self._with_redirects(body, redirects, feed)
+
+    def _with_redirects(self, body: Node | None, redirects: list[Node], feed: Flow | None) -> Flow:
+        tails: list[Node] = []
+        notes: list[tuple[str, Word]] = []
+        for redirect in redirects:
+            if redirect.type == "heredoc_redirect":
+                feed = self._heredoc(redirect, tails, notes)
+            elif redirect.type == "herestring_redirect":
+                made = self.word(redirect.named_children[-1]) if redirect.named_children else []
+                text = " ".join(one.text for one in made)
+                kinds = frozenset().union(*(one.kinds for one in made)) if made else NOTHING
+                feed = Flow(None if UNKNOWN in text else text + "\n", kinds)
+            elif redirect.type == "file_redirect":
+                self._file_redirect(redirect, notes)
+        for operator, target in notes:
+            if operator == "<read>":
+                known = self.state.files.get(target.text)
+                feed = known if known is not None else Flow(None, target.kinds | {"file"})
+        flow = SILENT
+        if body is not None:
+            flow = self._command(body, feed) if body.type == "command" else self.run(body, feed)
+        for operator, target in notes:
+            self.effect(operator, [target])
+            if operator in ("<write>", "<append>"):
+                known = self.state.files.get(target.text)
+                if operator == "<append>" and known is not None and known.text is not None and flow.text is not None:
+                    self.state.files[target.text] = Flow(known.text + flow.text, known.kinds | flow.kinds)
+                else:
+                    self.state.files[target.text] = flow
+                self.written(target, flow)
+                flow = SILENT
+        for tail in tails:
+            flow = self.run(tail, flow)
+        return flow
+
+    def _heredoc(self, node: Node, tails: list[Node], notes: list[tuple[str, Word]]) -> Flow:
+        quoted = False
+        text: str | None = ""
+        for child in node.named_children:
+            if child.type == "heredoc_start":
+                quoted = self.raw(child)[:1] in "'\"\\"
+            elif child.type == "heredoc_body":
+                text = self.raw(child)
+                if not quoted:
+                    self._substitutions(child)
+                    text = words.unescape_quoted(self.quoted_text(child))
+            elif child.type == "file_redirect":
+                self._file_redirect(child, notes)
+            elif child.type not in ("heredoc_end", "file_descriptor"):
+                tails.append(child)
+        return Flow(None if text is None or UNKNOWN in text else text, NOTHING)
+
+    def _command(self, node: Node, feed: Flow | None) -> Flow:
+        args: list[Word] = []
+        redirects: list[Node] = []
+        assigned: list[str] = []
+        saved: dict[str, tuple[str, frozenset[str]] | None] = {}
+        for child in node.named_children:
+            kind = child.type
+            if kind == "variable_assignment":
+                name = child.child_by_field_name("name")
+                if name is not None:
+                    saved.setdefault(self.raw(name), self.state.variables.get(self.raw(name)))
+                word = self._assign(child)
+                if word is not None:
+                    assigned.append(word.text)
+            elif kind == "command_name":
+                args.extend(
+                    self.word(child.named_children[0])
+                    if child.named_children
+                    else [Word(self.raw(child), *self.span(child))]
+                )
+            elif kind.endswith("_redirect"):
+                redirects.append(child)
+            elif kind != "comment":
+                args.extend(self.word(child))
+        for called, old in saved.items():
+            if args:
+                if old is None:
+                    self.state.variables.pop(called, None)
+                else:
+                    self.state.variables[called] = old
+        start, end = self.span(node)
+        if redirects:
+            inner: list[Node] = redirects
+            return self._redirect_words(args, inner, feed, start, end)
+        return self.command(args, feed, start, end)
+
+    def _redirect_words(self, args: list[Word], redirects: list[Node], feed: Flow | None, start: int, end: int) -> Flow:
+        notes: list[tuple[str, Word]] = []
+        tails: list[Node] = []
+        for redirect in redirects:
+            if redirect.type == "herestring_redirect":
+                made = self.word(redirect.named_children[-1]) if redirect.named_children else []
+                text = " ".join(one.text for one in made)
+                kinds = frozenset().union(*(one.kinds for one in made)) if made else NOTHING
+                feed = Flow(None if UNKNOWN in text else text + "\n", kinds)
+            elif redirect.type == "heredoc_redirect":
+                feed = self._heredoc(redirect, tails, notes)
+            else:
+                self._file_redirect(redirect, notes)
+        flow = self.command(args, feed, start, end)
+        for operator, target in notes:
+            self.effect(operator, [target])
+            if operator != "<read>":
+                self.state.files[target.text] = flow
+                self.written(target, flow)
+        for tail in tails:
+            flow = self.run(tail, flow)
+        return flow

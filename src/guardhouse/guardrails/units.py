@@ -1,0 +1,72 @@
+"""What reading a shell text yields: commands that would run, events that no argv shows, and what flows between them."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+
+from tree_sitter import Node
+
+from guardhouse.guardrails.words import Word
+
+MOST_DEPTH = 8
+"""Wrappers and texts within texts; deeper is told as the event `depth`."""
+NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """What comes out of a command: its text where that is known, and what kind of thing it carries."""
+
+    text: str | None = None
+    kinds: frozenset[str] = NOTHING
+
+
+SILENT = Flow("")
+SOMETHING = Flow(None)
+
+
+@dataclass(slots=True)
+class Unit:
+    """One command that would run, or one effect of it (`<read>`, `<write>`, `<append>`, `<delete>`, `<send>`, `<assign>`)."""
+
+    program: str
+    args: list[Word]
+    start: int
+    end: int
+    via: tuple[str, ...] = ()
+    cwd: str = ""
+    feed: Flow | None = None
+    trial: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something seen that no argv shows; rules subscribe to it by name."""
+
+    name: str
+    start: int
+    end: int
+    via: tuple[str, ...] = ()
+    detail: str = ""
+
+
+class Spent(Exception):
+    """The work allowed for one text is used up."""
+
+
+@dataclass(slots=True)
+class State:
+    """What earlier commands of the same text left behind."""
+
+    variables: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
+    functions: dict[str, Node] = field(default_factory=dict)
+    called: set[str] = field(default_factory=set)
+    aliases: dict[str, str] = field(default_factory=dict)
+    files: dict[str, Flow] = field(default_factory=dict)
+    cwd: str = ""
+
+
+def base_name(text: str) -> str:
+    """A program's name without its folder and without `.exe`."""
+    return posixpath.basename(text).removesuffix(".exe") if "/" in text or "." in text else text
