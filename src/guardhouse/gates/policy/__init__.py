@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from guardhouse.errors import LawFault, LawProblem
 from guardhouse.gates.policy import cedar, native
+from guardhouse.gates.policy.memo import Memo
 from guardhouse.gates.policy.ruling import (
     OVERRIDE,
     Answer,
@@ -20,6 +21,7 @@ from guardhouse.gates.policy.ruling import (
     rule_of,
 )
 from guardhouse.model.call import Call
+from guardhouse.model.canonical import encode
 from guardhouse.model.decision import Effect, Step, deny, hold
 from guardhouse.model.facts import Facts, Finding
 
@@ -29,14 +31,33 @@ ENGINES = ("cedar", "native", "both")
 
 @dataclass(frozen=True, slots=True)
 class PolicyRules:
-    """The engine that decides, the one that shadows it (None unless `both`), and trust ceilings by profile."""
+    """The engine that decides, the one that shadows it (None unless `both`), and trust ceilings by profile.
+
+    Rulings are remembered, which changes none: engines are pure, and a ruling is found again only for the
+    very same principal, action, resource and context, its second included, under these very rules.
+    """
 
     engine: Engine
     shadow: Engine | None
     ceilings: Mapping[str, int]
+    memo: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
 
     def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling:
         """The deciding engine's ruling; with a shadow, also whether that one disagrees."""
+        try:
+            key = encode([_said(principal), action, _said(resource), context])
+        except TypeError:
+            # What has no canonical form is no question that comes twice; the engines know what to say to it.
+            return self._ruled(principal, action, resource, context)
+        ruling = self.memo.get(key)
+        if ruling is None:
+            ruling = self._ruled(principal, action, resource, context)
+            # An error may be the moment's, such as a lack of memory.
+            if not ruling.errors:
+                self.memo.put(key, ruling)
+        return ruling
+
+    def _ruled(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling:
         ruling = self.engine.authorize(principal, action, resource, context)
         if self.shadow is None:
             return ruling
@@ -49,6 +70,10 @@ class PolicyRules:
         """Whether the policies let this principal do what a guardrail caught. Never asked for a protecting rule."""
         who = principal_of(facts, self.ceilings)
         return self.authorize(who, OVERRIDE, rule_of(finding, facts), context_of(call, facts))
+
+
+def _said(entity: Entity) -> tuple[Any, ...]:
+    return entity.type, entity.id, entity.attributes, entity.parents, entity.known
 
 
 Rules = PolicyRules
