@@ -28,7 +28,7 @@ REFUSED, UNANSWERED = "refused", "unanswered"
 
 @dataclass(slots=True)
 class Judged:
-    """What became of each command: sample, verdict (or `refused`, `unanswered`), rules, seconds."""
+    """What became of each command sent, of `asked`: sample, verdict (or `refused`, `unanswered`), rules, seconds."""
 
     rows: list[tuple[Sample, str, tuple[str, ...], float]] = field(default_factory=list)
     asked: int = 0
@@ -45,7 +45,7 @@ def send(stage: Stage, account: Account, samples: Samples) -> None:
     mode = stage.operator.call("set_mode", scope="role", id=ROLE, mode="observe", seconds=3600, reason="a trial run")
     account.step("the samplers are observed, so that no person is asked for each command", mode.ok, mode.code)
     with render.working("judging commands", len(samples.samples)) as advance:
-        judged = judge(players, samples.samples, advance if not account.quiet else lambda _steps: None)
+        judged = judge(players, samples.samples, advance)
     account.sample = figures(samples, judged)
     _note(account, samples, judged)
 
@@ -53,8 +53,8 @@ def send(stage: Stage, account: Account, samples: Samples) -> None:
 def _note(account: Account, samples: Samples, judged: Judged) -> None:
     counts = Counter(verdict for _, verdict, _, _ in judged.rows)
     account.step(
-        "every command got an answer",
-        counts[UNANSWERED] == 0 and len(judged.rows) == len(samples.samples),
+        "every command that was sent got an answer",
+        counts[UNANSWERED] == 0 and len(judged.rows) > 0,
         f"{len(judged.rows)} of {len(samples.samples)} in {judged.seconds:.1f} s, "
         f"{len(judged.rows) / max(judged.seconds, 0.001):.0f} a second on {AGENTS * LINES_EACH} lines",
     )
@@ -125,6 +125,7 @@ def figures(samples: Samples, judged: Judged) -> dict[str, Any]:
         "form": samples.form,
         "sent": len(judged.rows),
         "left_out_too_long": samples.too_long,
+        "left_out_of_time": judged.asked - len(judged.rows),
         "cut": samples.cut,
         "seconds": round(judged.seconds, 3),
         "a_second": round(len(judged.rows) / max(judged.seconds, 0.001)),
@@ -165,6 +166,8 @@ def tell(found: dict[str, Any]) -> None:
         render.say(f"Refused or unanswered: {render.plain(found['refusals'])}")
     if found["cut"]:
         render.say(f"The file holds more commands; the first {found['sent']} were sent.")
+    if found["left_out_of_time"]:
+        render.say(f"{found['left_out_of_time']} commands were left when {MOST_SECONDS:.0f} s were over.")
     if found["left_out_too_long"]:
         render.say(f"{found['left_out_too_long']} commands were too long and left out.")
     if found["confusion"]:

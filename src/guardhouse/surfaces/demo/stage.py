@@ -19,7 +19,7 @@ from guardhouse.surfaces.demo.line import Player
 from guardhouse.surfaces.endpoint import find_endpoint
 
 START_SECONDS = 60.0
-COMMAND_SECONDS = 60.0
+COMMAND_SECONDS = 180.0
 END_SECONDS = 20.0
 
 
