@@ -86,7 +86,7 @@ def served(installed: Path, home: Path) -> Iterator[tuple[str, int]]:
     )
     try:
         endpoint = home / "endpoint.json"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while not endpoint.exists():
             assert process.poll() is None, (home / "serve.log").read_text()
             assert time.monotonic() < deadline, (home / "serve.log").read_text()
