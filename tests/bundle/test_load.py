@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from contextlib import suppress
 
 import pytest
+import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from guardhouse.bundle.check import read_cases
 from guardhouse.bundle.load import (
     MAX_BYTES,
     load_directory,
@@ -18,6 +21,7 @@ from guardhouse.bundle.load import (
     write_site_skeleton,
 )
 from guardhouse.errors import LawFault
+from guardhouse.gates import reading
 from tests.judging import ACTIONS, SHIPPED, law
 
 DEEP = b"[" * 2_000
@@ -57,6 +61,7 @@ FILES = [
 ]
 
 
+BARE = {"gateway.yaml": b"engine: cedar", "profiles.yaml": b"profiles: {default: {}}"}
 SMALL = {name: SHIPPED[name] for name in ("gateway.yaml", "profiles.yaml", "schema.cedarschema")}
 HOSTILE = [
     (file, kind)
@@ -82,7 +87,7 @@ def test_hostile_text_is_a_law_fault_that_names_the_file(file, kind):
 )
 def test_no_bytes_raise_anything_else(file, data):
     with suppress(LawFault):
-        load_files({"gateway.yaml": b"engine: cedar", "profiles.yaml": b"profiles: {default: {}}"} | {file: data}, {})
+        load_files(BARE | {file: data}, {})
 
 
 def test_a_key_that_is_given_twice_is_told_with_its_line():
@@ -193,3 +198,121 @@ def test_a_directory_that_is_not_there_is_a_fault(tmp_path):
 
 def test_what_is_shipped_loads_from_its_directory():
     assert load_directory(shipped_directory(), ACTIONS).digest == law().digest
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "/x.md",
+        "../x.md",
+        "a//x.md",
+        "./x.md",
+        "a/../x.md",
+        "x\n.md",
+        "\x00.md",
+        "\ud800.md",
+        "\u202e.md",
+        "x" * 300 + ".md",
+        "",
+    ],
+)
+def test_a_name_that_is_no_plain_path_is_a_fault(name):
+    with pytest.raises(LawFault, match="no plain relative path") as caught:
+        load_files(SMALL | {name: b""}, ACTIONS)
+    assert str(caught.value).encode().isascii()
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("playbooks/x.yaml", "role: [x]"),
+        ("playbooks/x.yaml", "role: x\ninvariants: 3"),
+        ("playbooks/x.yaml", "role: x\ninvariants: [3]"),
+        ("playbooks/x.yaml", "role: x\ntitle: [x]"),
+        ("playbooks/x.yaml", "role: x\nguide: 2"),
+        ("native/x.yaml", 'rules: [{id: "a\\nb", effect: permit}]'),
+        ("native/x.yaml", f"rules: [{{id: {'x' * 201}, effect: permit}}]"),
+        ("network/x.yaml", 'allow: [{id: "a\\u202e", domains: [example.com]}]'),
+        ("cedar/x.cedar", '@id("a\\0b") permit (principal, action, resource);'),
+        ("cedar/x.cedar", "permit (principal, action, resource);"),
+        ("cedar/x.cedar", '@id("x") @id("y") permit (principal, action, resource);'),
+    ],
+)
+def test_what_could_not_be_served_or_recorded_is_a_fault(file, text):
+    with pytest.raises(LawFault) as caught:
+        load_files(SMALL | {file: text.encode()}, ACTIONS)
+    assert {problem.file for problem in caught.value.problems} == {file}
+
+
+_KEYS = (
+    "id effect permit forbid actions principal kind agent trust_at_least resource types context labels engine include profiles default "
+    "limits allowed held_locks allow deny domains example.com role invariants guide pack category rules pattern severity block event "
+    "min_trust reason must_match must_pass argv kinds programs cases name as ask expect"
+)
+WORDS = st.sampled_from(_KEYS.split())
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | WORDS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(WORDS, inner, max_size=4),
+    max_leaves=12,
+)
+TOPS = {
+    "gateway.yaml": ("engine", "include"),
+    "profiles.yaml": ("profiles",),
+    "native/x.yaml": ("rules",),
+    "network/x.yaml": ("allow", "deny"),
+    "guardrails/x.yaml": ("pack", "category", "rules", "programs", "protects"),
+    "guardrails/overrides.yaml": ("overrides", "rules"),
+    "playbooks/x.yaml": ("role", "title", "invariants", "guide"),
+    "cases/x.yaml": ("cases",),
+}
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(sorted(TOPS)), st.data())
+def test_no_well_formed_nonsense_raises_anything_else(file, data):
+    value = data.draw(st.fixed_dictionaries({}, optional=dict.fromkeys(TOPS[file], ANYTHING)))
+    with suppress(LawFault):
+        load_files(BARE | {file: json.dumps(value).encode()}, {})
+    with suppress(LawFault):
+        read_cases({file: json.dumps(value).encode()}, ACTIONS)
+
+
+_TOKENS = (
+    '@id("x") @effect("approval") permit forbid ( ) , ; principal action resource == in is Agent Action::"read" when unless { } '
+    '[ ] 9223372036854775808 -1 "\\u{0}" "\\ * context . has like "*" ip("x") decimal("1") ?principal // action "x" appliesTo '
+    "entity type namespace Set<Long> \u0130 \U0001f600"
+)
+PIECES = st.sampled_from(_TOKENS.split())
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.sampled_from(["schema.cedarschema", "cedar/x.cedar"]), st.lists(PIECES, max_size=14).map(" ".join))
+def test_no_cedar_text_raises_anything_else(file, text):
+    with suppress(LawFault):
+        load_files(BARE | {file: text.encode()}, {})
+
+
+@pytest.mark.parametrize(
+    "text", ["include: !!int ''", "include: !!bool x", "- x", "include: {a: 1}", "a: 1\na: 2", "[" * 99]
+)
+def test_a_directory_whose_gateway_cannot_be_read_is_a_fault(tmp_path, text):
+    (tmp_path / "gateway.yaml").write_text(text)
+    with pytest.raises(LawFault):
+        load_directory(tmp_path, ACTIONS)
+
+
+def test_both_readers_of_yaml_read_the_shipped_law_alike(monkeypatch):
+    files = [name for name in SHIPPED if name.endswith(".yaml")]
+    fast = {name: reading.read_yaml(name, SHIPPED[name]) for name in files}
+    monkeypatch.setattr(reading, "_LOADER", yaml.SafeLoader)
+    for name, (value, lines) in fast.items():
+        slow, slow_lines = reading.read_yaml(name, SHIPPED[name])
+        assert slow == value
+        assert vars(slow_lines) == vars(lines)
+
+
+@pytest.mark.parametrize("kind", TEXTS)
+def test_the_slow_reader_refuses_what_the_fast_one_does(monkeypatch, kind):
+    monkeypatch.setattr(reading, "_LOADER", yaml.SafeLoader)
+    with pytest.raises(LawFault):
+        load_files(SMALL | {"profiles.yaml": TEXTS[kind]}, ACTIONS)
