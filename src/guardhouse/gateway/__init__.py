@@ -25,6 +25,8 @@ from guardhouse.storage.store import Store
 
 _TOKENS_KEPT = 10_000
 _FETCHERS = 4
+_LOOP_BYTES = 2_048
+"""Bodies up to this size are prepared on the event loop; examining a longer one could hold up everybody else."""
 
 NoticeHandler = Callable[[str, Mapping[str, Any]], None]
 
@@ -82,7 +84,8 @@ class Gateway:
         located = self._located.get(token_hash)
         loop = asyncio.get_running_loop()
         operation = self.catalog.find(raw.operation)
-        if located is None or (operation is not None and operation.gather is not None):
+        gathers = operation is not None and operation.gather is not None
+        if located is None or gathers or len(raw.body) > _LOOP_BYTES:
             prepared = await loop.run_in_executor(self._fetchers, self._prepare, raw)
         else:
             prepared = self._prepare(raw)
