@@ -69,13 +69,45 @@ def test_an_override_that_loosens_must_end() -> None:
 
 
 def test_overrides_change_severity_until_they_end() -> None:
-    packs = load_packs(_files(p=RULE, overrides=_override("set: warn, expires: 2030-01-01, agents: [a1]")))
+    packs = load_packs(_files(p=RULE, overrides=_override("set: warn, expires: 2030-01-01, agents: [agt_1]")))
     findings = packs.examine((Examined("t", "frob --hard"),))
-    assert [one.severity for one in apply(findings, packs.overrides, now=0, agent="a1")] == ["warn"]
-    assert [one.severity for one in apply(findings, packs.overrides, now=0, agent="a2")] == ["block"]
-    assert [one.severity for one in apply(findings, packs.overrides, now=2_000_000_000_000_000, agent="a1")] == [
+    assert [one.severity for one in apply(findings, packs.overrides, now=0, agent="agt_1")] == ["warn"]
+    assert [one.severity for one in apply(findings, packs.overrides, now=0, agent="agt_2")] == ["block"]
+    assert [one.severity for one in apply(findings, packs.overrides, now=2_000_000_000_000_000, agent="agt_1")] == [
         "block"
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("set: block, agents: [release-bot]", "no agent's id"),
+        ("set: block, agents: []", "not a text or a list"),
+        ("set: block, roles: {a: b}", "not a text or a list"),
+        ("set: block, paths: [somewhere]", "no path class"),
+        ("set: 'off', expires: soon", "not a date"),
+    ],
+)
+def test_an_override_that_would_never_hold_is_a_fault(text: str, says: str) -> None:
+    with pytest.raises(LawFault, match=says):
+        load_packs(_files(p=RULE, overrides=_override(text)))
+
+
+def test_what_has_no_end_loosens_nothing_not_even_what_escalated() -> None:
+    escalating = RULE.replace(b"severity: block", b"severity: warn\n    escalate: [{when: 'frob --far', to: block}]")
+    packs = load_packs(_files(p=escalating, overrides=_override("set: warn")))
+    findings = packs.examine((Examined("t", "frob --hard --far"),))
+    assert [one.severity for one in apply(findings, packs.overrides, now=0)] == ["block"]
+
+
+def test_a_place_loosens_only_what_lies_in_it_whole() -> None:
+    rule = RULE.replace(b'argv: "frob --hard"', b'argv: "frob --hard @build|workspace|outside"')
+    rule = rule.replace(b'"frob --hard", "sudo frob --har"', b'"frob --hard x", "sudo frob --har x"')
+    packs = load_packs(
+        _files(p=rule, overrides=_override("set: 'off', expires: 2030-01-01, paths: [build, workspace]"))
+    )
+    for text, left in (("frob --hard dist", 0), ("frob --hard dist /srv/x", 1), ("frob --hard /srv/x", 1)):
+        assert len(apply(packs.examine((Examined("t", text),)), packs.overrides, now=0)) == left, text
 
 
 def test_what_protects_guardhouse_is_never_loosened() -> None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 from guardhouse.gates.policy import PolicyRules
 from guardhouse.gates.policy.ruling import Answer, Ruling
+from guardhouse.guardrails.overrides import apply
 from guardhouse.guardrails.text import Packs
 from guardhouse.model.call import Call
 from guardhouse.model.decision import Effect, Step, Verdict, allow, deny, hold
@@ -27,13 +28,15 @@ class Rules:
 class Judged:
     """What the findings come to: the verdict, those that bind, those this principal may override.
 
-    `diverged`: the shadow engine's answers that differ, with the rules behind them.
+    `diverged`: the shadow engine's answers that differ, with the rules behind them. `loosened`: the rules of findings
+    that the site's overrides took away or weakened.
     """
 
     verdict: Verdict
     binding: tuple[Finding, ...]
     overridden: tuple[Finding, ...]
     diverged: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    loosened: tuple[str, ...] = ()
 
 
 def join(packs: Packs, policy: PolicyRules) -> Rules:
@@ -45,8 +48,28 @@ _VERDICTS = {"block": Verdict.BLOCK, "approval_required": Verdict.ASK, "warn": V
 _RANK = {Verdict.ALLOW: 0, Verdict.WARN: 1, Verdict.ASK: 2, Verdict.BLOCK: 3}
 
 
+def in_force(facts: Facts, packs: Packs) -> tuple[Finding, ...]:
+    """The findings as the bundle's `overrides.yaml` has them for this principal, at this time, in this repository."""
+    if not packs.overrides or not facts.findings:
+        return facts.findings
+    who = facts.principal
+    agent = who.kind == "agent"
+    return apply(
+        facts.findings,
+        packs.overrides,
+        now=facts.now,
+        agent=who.id if agent else "",
+        role=who.role if agent else "",
+        delegation=who.delegation,
+        repository=facts.registered_repository,
+    )
+
+
 def judge(call: Call, facts: Facts, rules: Rules) -> Judged:
-    """Weigh every finding; one that would ask or block is put to the policy engine unless it protects Guardhouse."""
+    """Weigh every finding in force; one that would ask or block is put to the policy engine unless it protects Guardhouse."""
+    found = in_force(facts, rules.packs)
+    loosened = _loosened(facts.findings, found)
+    facts = replace(facts, findings=found)
     binding: list[Finding] = []
     overridden: list[Finding] = []
     answers: dict[tuple[str, str, int, tuple[str, ...]], Ruling] = {}
@@ -67,7 +90,26 @@ def judge(call: Call, facts: Facts, rules: Rules) -> Judged:
     if overridden and worst is Verdict.ALLOW:
         worst = Verdict.WARN
     diverged = sorted({(item.divergence, item.shadow_rules) for item in answers.values() if item.divergence})
-    return Judged(worst, tuple(binding), tuple(overridden), tuple(diverged))
+    return Judged(worst, tuple(binding), tuple(overridden), tuple(diverged), loosened)
+
+
+def _loosened(before: tuple[Finding, ...], after: tuple[Finding, ...]) -> tuple[str, ...]:
+    if before is after:
+        return ()
+    kept = {(item.rule, item.field, item.start, item.end): _weight(item) for item in after}
+    return tuple(
+        sorted(
+            {
+                item.rule
+                for item in before
+                if kept.get((item.rule, item.field, item.start, item.end), -1) < _weight(item)
+            }
+        )
+    )
+
+
+def _weight(finding: Finding) -> int:
+    return _RANK[_VERDICTS.get(finding.severity, Verdict.BLOCK)]
 
 
 def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:
@@ -91,7 +133,7 @@ def step_of(judged: Judged, *, examines: bool) -> Step:
 
 def _step(judged: Judged, *, examines: bool) -> Step:
     heavy = tuple(sorted({finding.rule for finding in judged.binding if finding.severity != "log"}))
-    every = tuple(sorted({finding.rule for finding in (*judged.binding, *judged.overridden)}))
+    every = tuple(sorted({finding.rule for finding in (*judged.binding, *judged.overridden)} | {*judged.loosened}))
     if examines:
         return allow(
             NAME, "examined", f"the verdict is `{judged.verdict}`", every, warn=judged.verdict is not Verdict.ALLOW
@@ -102,6 +144,8 @@ def _step(judged: Judged, *, examines: bool) -> Step:
         return hold(NAME, "approval_required", "a guardrail asks for a person's approval", heavy)
     if judged.overridden:
         return allow(NAME, "overridden", "a guardrail matched and this principal may override it", every, warn=True)
+    if judged.loosened:
+        return allow(NAME, "loosened", "a guardrail matched and the site's overrides loosen it here", every, warn=True)
     if judged.verdict is Verdict.WARN:
         return allow(NAME, "warned", "a guardrail warns of what this call carries", heavy, warn=True)
     return Step(NAME, Effect.ALLOW, "logged", rules=every)

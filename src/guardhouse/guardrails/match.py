@@ -192,14 +192,16 @@ def _holds(
             if len(word.text) > len(name)
         )
     if kind == "path":
+        fitting = False
         for word in rest:
             have = parsed.classes(word.text)
-            hit = [name for name in condition.names if (name[1:] not in have if name.startswith("^") else name in have)]
-            if hit:
-                if not condition.negated:
-                    found.update(have)
-                return True
-        return False
+            if any(name[1:] not in have if name.startswith("^") else name in have for name in condition.names):
+                fitting = True
+                if condition.negated:
+                    break
+                # Of every path that fits: whoever excepts a place must not except what stands beside it.
+                found.update(have)
+        return fitting
     if kind == "arg":
         return any(fnmatch.fnmatchcase(word.text, one) for word in parsed.unit.args for one in condition.names)
     if kind == "word":

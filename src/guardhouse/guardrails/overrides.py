@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from guardhouse.errors import LawProblem
+from guardhouse.guardrails import paths
 from guardhouse.guardrails.text import Rule
 from guardhouse.model.facts import Finding
 
@@ -18,7 +19,11 @@ _KEYS = frozenset({"rule", "category", "set", "agents", "roles", "paths", "repos
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """One change. `expires` is in microseconds since the epoch, 0 for never (only a tightening may last for ever)."""
+    """One change. `expires` is in microseconds since the epoch, 0 for never (only a tightening may last for ever).
+
+    `agents` are agents' ids, `roles` agents' roles, `paths` path classes, `repositories` registered ones. Shell
+    globs are read in all but `paths`. What is left empty does not narrow.
+    """
 
     level: str
     rule: str = ""
@@ -81,6 +86,21 @@ def _faults(item: Any, rules: Mapping[str, Rule]) -> list[tuple[str, str]]:
         if item.get("set") in LEVELS
         else False
     )
+    for key in ("agents", "roles", "paths", "repositories"):
+        given = item.get(key)
+        if given is not None and not (isinstance(given, str) or _named(given)):
+            wrong.append((f"`{key}` is not a text or a list of texts", "take it away where it should not narrow"))
+    # A handle may be given to another agent later, and no gate knows it; what never matches would be a silent gap.
+    wrong.extend(
+        (f"`{name}` is no agent's id", "ids begin with `agt_`; `guardhouse agents list` shows them")
+        for name in _texts(item.get("agents"))
+        if not name.startswith(("agt_", "*"))
+    )
+    wrong.extend(
+        (f"no path class `{name}`", f"known: {', '.join(sorted(paths.CLASSES))}")
+        for name in _texts(item.get("paths"))
+        if name not in paths.CLASSES
+    )
     if loosens and any(rule.protects for rule in targets):
         wrong.append(("a rule that protects Guardhouse cannot be loosened", "take the override away"))
     if loosens and item.get("expires") is None:
@@ -103,19 +123,25 @@ def _instant(value: Any) -> int | None:
         return None
 
 
-def _made(item: Mapping[str, Any]) -> Override:
-    def texts(key: str) -> tuple[str, ...]:
-        value = item.get(key) or ()
-        return (value,) if isinstance(value, str) else tuple(map(str, value))
+def _named(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(one, str) and one for one in value)
 
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return (value,)
+    return tuple(value) if _named(value) else ()
+
+
+def _made(item: Mapping[str, Any]) -> Override:
     return Override(
         level=item["set"],
         rule=str(item.get("rule") or ""),
         category=str(item.get("category") or ""),
-        agents=texts("agents"),
-        roles=texts("roles"),
-        paths=texts("paths"),
-        repositories=texts("repositories"),
+        agents=_texts(item.get("agents")),
+        roles=_texts(item.get("roles")),
+        paths=_texts(item.get("paths")),
+        repositories=_texts(item.get("repositories")),
         reason=item["reason"].strip(),
         owner=item["owner"].strip(),
         expires=_instant(item.get("expires")) or 0,
@@ -129,13 +155,14 @@ def apply(
     now: int,
     agent: str = "",
     role: str = "",
-    path: str = "",
+    delegation: Sequence[str] = (),
     repository: str = "",
 ) -> tuple[Finding, ...]:
     """The findings as the site's overrides have them; `off` takes one away. The last override that covers one wins.
 
-    `now` is in microseconds. `repository` MUST be a registered one, `agent` and `role` the authenticated caller's:
-    nothing an agent claims may loosen. Findings of a pack that protects Guardhouse are never loosened.
+    `now` is in microseconds. `repository` MUST be a registered one, `agent`, `role` and `delegation` (ids) the
+    authenticated caller's: nothing an agent claims may loosen. Findings of a pack that protects Guardhouse are never
+    loosened, and what has no end loosens nothing, a rule that escalated included.
     """
     made: list[Finding] = []
     for finding in findings:
@@ -143,14 +170,44 @@ def apply(
         for one in overrides:
             if (one.expires and one.expires <= now) or not one.covers(finding):
                 continue
-            scopes = ((one.agents, agent), (one.roles, role), (one.paths, path), (one.repositories, repository))
-            if all(
-                not names or (value and any(fnmatch.fnmatchcase(value, name) for name in names))
-                for names, value in scopes
+            loosens = _rank(one.level) < _rank(finding.severity)
+            if loosens and (finding.protects or not one.expires):
+                continue
+            if (
+                _for_agent(one, agent, role, delegation, loosens=loosens)
+                and (not one.repositories or _like(repository, one.repositories))
+                and _there(one.paths, finding.path_classes, loosens=loosens)
             ):
                 level = one.level
-        if finding.protects and LEVELS.index(level) < LEVELS.index(finding.severity):
-            level = finding.severity
         if level != "off":
             made.append(finding if level == finding.severity else replace(finding, severity=level))
     return tuple(made)
+
+
+def _rank(level: str) -> int:
+    return LEVELS.index(level) if level in LEVELS else len(LEVELS)
+
+
+def _like(value: str, names: Sequence[str]) -> bool:
+    return bool(value) and any(fnmatch.fnmatchcase(value, name) for name in names)
+
+
+def _for_agent(one: Override, agent: str, role: str, delegation: Sequence[str], *, loosens: bool) -> bool:
+    """Whether the caller is meant. Work that another agent handed on is loosened only where that one is meant too."""
+    if one.agents and not _like(agent, one.agents):
+        return False
+    if one.roles and not _like(role, one.roles):
+        return False
+    if not loosens or not delegation:
+        return True
+    # A delegator's role is not known here, so a loosening for roles alone does not reach what was handed on.
+    return all(_like(name, one.agents) for name in delegation) if one.agents else not one.roles
+
+
+def _there(wanted: Sequence[str], classes: Sequence[str], *, loosens: bool) -> bool:
+    """Any class tightens; to loosen, every class that the finding's paths have must be named, since others stand beside."""
+    if not wanted:
+        return True
+    if loosens:
+        return bool(classes) and all(name in wanted for name in classes)
+    return any(name in wanted for name in classes)

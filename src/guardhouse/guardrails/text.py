@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from guardhouse.model.facts import Finding
+
+if TYPE_CHECKING:
+    from guardhouse.guardrails.overrides import Override
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +67,12 @@ class Packs(Protocol):
     `examine` is a pure function of (texts, digest): the same texts always give the same findings, in
     the order of the texts and then of `start`. It MUST NOT raise on any text; what cannot be analysed
     is a finding. `explain` adds words to findings of the same texts. `redact` replaces every secret
-    that a rule catches in a plain JSON value by `[redacted:RULE]`, keeping the shape.
+    that a rule catches in a plain JSON value by `[redacted:RULE]`, keeping the shape. `overrides` are
+    applied by the gate, not by `examine`: they depend on who asks, and when.
     """
 
     digest: str
+    overrides: tuple[Override, ...]
     rules: Mapping[str, Rule]
 
     def examine(self, texts: tuple[Examined, ...]) -> tuple[Finding, ...]: ...
