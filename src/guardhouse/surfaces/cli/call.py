@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from guardhouse.surfaces.cli import arguments
+from guardhouse.surfaces.cli.door import open_door
 from guardhouse.surfaces.cli.output import Approval, IdempotencyKey, Json, composition_of, finish
-from guardhouse.surfaces.cli.output import call as carry
 
 
 def register(app: typer.Typer) -> None:
@@ -30,5 +30,7 @@ def call(
 
     Example: guardhouse call acquire_lock key=src/app.py ttl_seconds=300
     """
-    body = arguments.body(fields or [], composition_of(context).input_schema(operation))
-    finish(carry(context, operation, body, approval_id=approval, idempotency_key=idempotency_key), json)
+    with open_door(composition_of(context)) as door:
+        body = arguments.body(fields, door.schema(operation)) if fields else {}
+        reply = door.call(operation, body, approval_id=approval, idempotency_key=idempotency_key)
+    finish(reply, json)

@@ -51,6 +51,8 @@ class Door(Protocol):
         self, operation: str, body: Mapping[str, Any], *, approval_id: str = "", idempotency_key: str = ""
     ) -> Reply: ...
 
+    def schema(self, operation: str) -> Mapping[str, Any]: ...
+
 
 class HttpDoor:
     """A gateway over HTTP, on one kept connection."""
@@ -101,6 +103,22 @@ class HttpDoor:
             str(told.get("decision_id", "")),
         )
 
+    def schema(self, operation: str) -> Mapping[str, Any]:
+        """The operation's input schema as this gateway documents it; loading our own catalog would cost a second."""
+        try:
+            self._line.request("GET", "/openapi.json")
+            document = json.loads(self._line.getresponse().read())
+            content = document["paths"][f"/v1/{operation}"]["post"]["requestBody"]["content"]
+            wanted = content["application/json"]["schema"]
+            if "$ref" in wanted:
+                named, wanted = wanted["$ref"], document
+                for part in named.removeprefix("#/").split("/"):
+                    wanted = wanted[part]
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+            self._line.close()
+            return {}
+        return {**wanted, "components": document.get("components", {})}
+
     def close(self) -> None:
         """End the connection."""
         self._line.close()
@@ -111,9 +129,14 @@ class LocalDoor:
 
     where = "the local database"
 
-    def __init__(self, gateway: Any, token: str) -> None:
+    def __init__(self, gateway: Any, token: str, composition: Composition) -> None:
+        self._composition = composition
         self._gateway = gateway
         self._token = token
+
+    def schema(self, operation: str) -> Mapping[str, Any]:
+        """The operation's input schema."""
+        return self._composition.input_schema(operation)
 
     def call(
         self, operation: str, body: Mapping[str, Any], *, approval_id: str = "", idempotency_key: str = ""
@@ -172,4 +195,4 @@ def open_door(composition: Composition, token: str = "") -> Iterator[Door]:
     ):
         raise SettingsFault(f"there is no gateway running and no database in `{settings.home}`: run `guardhouse init`")
     with composition.open(settings) as opened:
-        yield LocalDoor(opened.gateway, token or operator.token())
+        yield LocalDoor(opened.gateway, token or operator.token(), composition)
