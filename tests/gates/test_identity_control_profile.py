@@ -99,7 +99,7 @@ def test_an_order_on_another_does_not_bind():
 
 @pytest.mark.parametrize(
     ("operation", "effect"),
-    [("resume_workspace", "allow"), ("check_locks", "allow"), ("acquire_lock", "deny"), ("revoke_locks", "deny")],
+    [("resume_workspace", "allow"), ("check_locks", "allow"), ("acquire_lock", "deny"), ("revoke_locks", "allow")],
 )
 def test_people_can_still_govern_a_stopped_workspace(operation, effect):
     known = facts(person("operator"), workspace=orders(Control("workspace", "wsp_1", "stopped")))

@@ -200,7 +200,7 @@ def compile_policies(
             problems.extend(fault.problems)
             continue
         except ValueError as error:
-            problems.append(LawProblem(file, 0, _first_line(error)))
+            problems.append(_syntax(file, text, error))
             continue
         problems.extend(_take(file, text, read, static, notes))
         if typed and schema is not None:
@@ -215,6 +215,26 @@ def compile_policies(
     except ValueError as error:
         raise LawFault([LawProblem("cedar", 0, _first_line(error))]) from error
     return Cedar(static, schema, notes, groups)
+
+
+def _syntax(file: str, text: str, error: ValueError) -> LawProblem:
+    """Where a file stops being Cedar: cedarpy tells no position, so its policies are parsed one by one."""
+    start, line = 0, 1
+    for found in _TOKEN.finditer(text):
+        if found.group() != ";" and found.end() != len(text):
+            continue
+        policy = text[start : found.end()]
+        words = (word for word in _TOKEN.finditer(policy) if not word.group().isspace() and word.group()[:2] != "//")
+        begin = next(words, None)
+        if begin is not None:
+            at = line + policy[: begin.start()].count("\n")
+            try:
+                cedarpy.policies_to_json_str(policy)
+            except ValueError as first:
+                return LawProblem(file, at, _first_line(first), "mend the policy that begins here")
+        line += policy.count("\n")
+        start = found.end()
+    return LawProblem(file, 0, _first_line(error), "mend the syntax")
 
 
 def _take(
