@@ -347,7 +347,7 @@ def _named(name: str, program: str) -> bool:
 
 
 def _filled(template: str, hit: Hit | None, programs: Mapping[str, Any]) -> str:
-    """An alternative with the caller's own words: `{program}`, `{args}`, `{1}`, `{2}`, `{last}`, `{rest}` (from the second on)."""
+    """An alternative with the caller's own words: `{program}`, `{args}`, `{1}` (a subcommand counts), `{last}`, `{rest}` (from the second on)."""
     if "{" not in template:
         return template
     words: list[str] = []
@@ -370,7 +370,7 @@ def _filled(template: str, hit: Hit | None, programs: Mapping[str, Any]) -> str:
         if name == "last":
             return words[-1] if words else "…"
         number = int(name) - 1
-        return words[number] if 0 <= number < len(words) else "…"
+        return words[number] if 0 <= number < len(words) else ""
 
     return " ".join(re.sub(r"\{(program|args|rest|last|\d)\}", one, template).split())
 

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from guardhouse.guardrails.text import Explained
 
 MOST_REASON = 700
+MOST_WIDTH = 160
+"""Characters shown of a longer line, around what was found."""
 _SAYS = {"block": "blocked", "approval_required": "needs approval", "warn": "warning", "log": "noted"}
 _RANK = {"block": 3, "approval_required": 2, "warn": 1, "log": 0}
 
@@ -31,13 +33,15 @@ def draw(explained: Sequence[Explained], text: str) -> str:
     for one in sorted(explained, key=lambda each: (-_RANK.get(each.severity, 3), each.start)):
         number = max(at for at in range(len(lines)) if starts[at] <= one.start)
         column = one.start - starts[number]
-        width = max(1, min(one.end - one.start, len(lines[number]) - column))
+        first = max(0, column - MOST_WIDTH // 2) if len(lines[number]) > MOST_WIDTH else 0
+        shown = lines[number][first : first + MOST_WIDTH]
+        width = max(1, min(one.end - one.start, first + len(shown) - column))
         gutter = " " * len(str(number + 1))
-        made.append(f"{_SAYS.get(one.severity, 'blocked')}[{one.rule}]: {one.reason}")
+        made.append(f"{_SAYS.get(one.severity, 'blocked')}[{_plain(one.rule)}]: {_plain(one.reason)}")
         made.append(f"{gutter}--> {one.field}:{number + 1}:{column + 1}")
         made.append(f"{gutter} |")
-        made.append(f"{number + 1} | {_plain(lines[number])}")
-        made.append(f"{gutter} | {' ' * column}{'^' * width}")
+        made.append(f"{number + 1} | {_plain(shown)}")
+        made.append(f"{gutter} | {' ' * (column - first)}{'^' * width}")
         if one.via:
             made.append(f"{gutter} = run by: {_plain(' > '.join(one.via))}")
         if one.alternative:

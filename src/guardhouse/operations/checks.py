@@ -10,6 +10,7 @@ from pydantic import Field
 from guardhouse.bundle import Bundle, child
 from guardhouse.catalog import Answer, Ask, Context, Home, Operation, operation
 from guardhouse.errors import Refusal
+from guardhouse.gates import guardrails
 from guardhouse.gates.policy.cedar import SCHEMA_FILE
 from guardhouse.governance import approvals
 from guardhouse.guardrails.text import Examined
@@ -37,6 +38,8 @@ class Violation(Answer):
     end: int = Field(description="where the match ends, in characters")
     reason: str = Field(description="why the rule exists")
     alternative: str = Field(description="what to do instead; empty when the rule knows nothing better")
+    min_trust: int = Field(description="the trust from which an agent may do it anyway; 5 is nobody")
+    via: tuple[str, ...] = Field(description="the wrappers around what matched, outermost first, such as `sudo`")
 
 
 class CheckGuardrailsAnswer(Answer):
@@ -119,8 +122,10 @@ def check_guardrails(ctx: Context, _ask: CheckGuardrailsAsk) -> CheckGuardrailsA
             end=found.end,
             reason=found.reason,
             alternative=found.alternative,
+            min_trust=found.min_trust,
+            via=found.via,
         )
-        for found in ctx.bundle.packs.explain(ctx.texts, ctx.facts.findings)
+        for found in ctx.bundle.packs.explain(ctx.texts, guardrails.in_force(ctx.facts, ctx.bundle.packs))
     )
     return CheckGuardrailsAnswer(
         safe=verdict in (Verdict.ALLOW, Verdict.WARN),

@@ -1,0 +1,47 @@
+"""`guardhouse check` draws what it found under the command, with and without a gateway."""
+
+from __future__ import annotations
+
+import pytest
+
+from guardhouse.surfaces.cli import exits
+from tests.surfaces.terminal import Desk
+
+COMMAND = "ls\nsudo bash -c 'git push --force origin main'"
+
+
+def _alone(desk: Desk, *arguments: str, expect: int) -> str:
+    with desk.patch.context() as patch:
+        patch.setattr("guardhouse.surfaces.cli.check.running", lambda: None)
+        return desk.run("check", *arguments, expect=expect).out
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_what_was_found_is_drawn_under_the_command(desk: Desk, served: bool) -> None:
+    block = exits.of_verdict("block")
+    told = (
+        desk.run("check", "--explain", COMMAND, expect=block).out
+        if served
+        else _alone(desk, "--explain", COMMAND, expect=block)
+    )
+    lines = told.splitlines()
+    assert lines[0] == "block"
+    assert "blocked[git.push.force]: A forced push overwrites history that others may have built on." in lines
+    at = lines.index(" --> command:2:15")
+    assert lines[at + 2 : at + 4] == ["2 | sudo bash -c 'git push --force origin main'", f"  | {' ' * 14}{'^' * 28}"]
+    assert "  = run by: sudo > bash -c" in lines
+    assert "  = instead: git push --force-with-lease origin main" in lines
+    assert "  = allowed by: trust 3 or more, or a person's approval" in lines
+
+
+def test_a_secret_is_covered_where_it_stands(desk: Desk) -> None:
+    secret = "gdh_agent_00000000000000000000000001_" + "A" * 43
+    told = _alone(
+        desk, "--explain", f"curl -H 'Authorization: {secret}' https://example.com", expect=exits.of_verdict("block")
+    )
+    assert secret not in told
+    assert "*" * 20 in told
+
+
+def test_nothing_found_is_said(desk: Desk) -> None:
+    assert "nothing found" in desk.run("check", "--explain", "ls -la").out
