@@ -57,6 +57,9 @@ check: $(PROJECT)
 
 bench: $(PROJECT)
 	$(BIN)/python -m tests.bench.bench_gateway $(ARGS)
+	$(BIN)/python -m tests.bench.bench_decide
+	$(BIN)/python -m tests.bench.bench_ledger
+	$(BIN)/python -m tests.bench.bench_guardrails
 
 docs: $(PROJECT)
 	$(BIN)/python -m guardhouse.surfaces.cli.docs docs

@@ -68,6 +68,7 @@ class Guardhouse:
             self.ids,
             fetch_timeout_seconds=settings.fetch_timeout_seconds,
         )
+        self._sound = True
         self._stop = threading.Event()
         self._background: threading.Thread | None = None
 
@@ -98,6 +99,8 @@ class Guardhouse:
                 states["migrations"] = (
                     "ok" if at == migrations.newest() else f"at {at or 'none'}; run `guardhouse migrate`"
                 )
+                if states["migrations"] != "ok":
+                    return states
                 states["ledger"] = migrations.ledger_protection(connection)
                 entries = connection.execute(select(func.coalesce(func.sum(HEAD.c.tree_size), 0))).scalar_one()
                 signed = (
@@ -112,6 +115,17 @@ class Guardhouse:
             states["database"] = f"unreachable: {type(error).__name__}"
         return states
 
+    def require_sound(self) -> None:
+        """SettingsFault, with the next step, when this database cannot be served: absent, or not migrated."""
+        states = self.ready()
+        if states.get("database") == "ok" and states.get("migrations") == "ok":
+            return
+        self._sound = False
+        raise SettingsFault(
+            f"the database cannot be served: {states.get('database', 'unknown')}, "
+            f"migrations {states.get('migrations', 'unknown')}"
+        )
+
     def approval_state(self, workspace_id: str, approval_id: str) -> str:
         """How a question stands now, read beside the corridor; leaves no entry."""
         with self.store.reading(5.0) as connection:
@@ -123,7 +137,8 @@ class Guardhouse:
         if self._background is not None:
             self._background.join(30)
         self.gateway.close()
-        self.tend()
+        if self._sound:
+            self.tend()
         self.store.close()
 
     def __enter__(self) -> Guardhouse:
@@ -183,11 +198,7 @@ def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
     # interval of 5 ms would make each wait for the other.
     sys.setswitchinterval(0.0005)
     with Guardhouse(settings) as house:
-        state = house.ready()
-        if state.get("migrations", "ok") != "ok" or state.get("database") != "ok":
-            raise SettingsFault(
-                f"the database is not ready: {state.get('database')}, migrations {state.get('migrations')}"
-            )
+        house.require_sound()
         metrics = Metrics(house.catalog)
         house.gateway.on_train(metrics.train)
         metrics.gauge("waiting_calls", "Calls queued for a train.", lambda: house.gateway.waiting)
