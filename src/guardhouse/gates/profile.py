@@ -75,6 +75,16 @@ def limited(rules: Rules, profile: str) -> frozenset[str]:
     return frozenset(found.limits) if found is not None else frozenset()
 
 
+def hour_is_spent(facts: Facts, rules: Rules) -> Step | None:
+    """The deny of an agent that has no call of this hour left; None while it has, or has no such limit."""
+    found = rules.profiles.get(facts.principal.profile or "default") if facts.principal.kind == "agent" else None
+    hourly = found.limits.get("calls_per_hour") if found is not None else None
+    if hourly is None or facts.used("calls_per_hour") < hourly:
+        return None
+    resets = (HOUR - facts.now % HOUR + SECOND - 1) // SECOND
+    return deny(NAME, "quota_exhausted", f"`calls_per_hour` of {hourly} is used; retry after {resets} seconds")
+
+
 def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:
     """Judge an agent by its profile; people have none. What is used is what was used before this call."""
     del so_far
@@ -92,10 +102,9 @@ def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> S
     limits = profile.limits
     if call.size > limits.get("payload_bytes", _CEILING):
         return deny(NAME, "payload_too_large", f"at most {limits['payload_bytes']} bytes a call in this profile")
-    hourly = limits.get("calls_per_hour")
-    if hourly is not None and facts.used("calls_per_hour") >= hourly:
-        resets = (HOUR - facts.now % HOUR + SECOND - 1) // SECOND
-        return deny(NAME, "quota_exhausted", f"`calls_per_hour` of {hourly} is used; retry after {resets} seconds")
+    spent = hour_is_spent(facts, rules)
+    if spent is not None:
+        return spent
     if call.operation == "acquire_lock":
         for name in _LOCK_LIMITS:
             if name in limits and facts.used(name) >= limits[name]:

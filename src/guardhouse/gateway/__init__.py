@@ -9,22 +9,31 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from guardhouse.bundle import Bundle, versions
 from guardhouse.catalog import Catalog
-from guardhouse.errors import Unauthenticated
+from guardhouse.errors import NotPerformed, Unauthenticated
+from guardhouse.gates import control, identity
 from guardhouse.gateway.corridor import Corridor, Ticket
-from guardhouse.gateway.fetch import fetch
+from guardhouse.gateway.fetch import fetch, unavailable
 from guardhouse.gateway.prepare import Located, Prepared, prepare
 from guardhouse.gateway.train import Answered, Train
 from guardhouse.governance import standing
 from guardhouse.model.answer import Outcome
-from guardhouse.model.call import RawCall
+from guardhouse.model.call import Call, RawCall, Resource
+from guardhouse.model.decision import Effect
+from guardhouse.model.facts import Facts
 from guardhouse.model.ids import Ids
 from guardhouse.model.instants import Clock
 from guardhouse.storage.store import Store
 
 _TOKENS_KEPT = 10_000
 _FETCHERS = 4
+_PREPARERS = 4
+_GATHERERS = 2
+_MOST_GATHERING = 16
+"""Gathering (a child process) has threads of its own, so that nobody else waits for it."""
 _LOOP_BYTES = 2_048
 """Bodies up to this size are prepared on the event loop; examining a longer one could hold up everybody else."""
 
@@ -62,6 +71,9 @@ class Gateway:
         self._guard = threading.Lock()
         self._closed = False
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
+        self._preparers = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
+        self._gatherers = ThreadPoolExecutor(_GATHERERS, thread_name_prefix="gather")
+        self._gathering = threading.BoundedSemaphore(_MOST_GATHERING)
 
     def on_notice(self, handler: NoticeHandler) -> None:
         """Call `handler(kind, notice)` after each commit that has something to tell. It MUST return at once."""
@@ -85,8 +97,15 @@ class Gateway:
         loop = asyncio.get_running_loop()
         operation = self.catalog.find(raw.operation)
         gathers = operation is not None and operation.gather is not None
-        if located is None or gathers or len(raw.body) > _LOOP_BYTES:
-            prepared = await loop.run_in_executor(self._fetchers, self._prepare, raw)
+        if gathers:
+            if not self._gathering.acquire(blocking=False):
+                raise NotPerformed("too many texts are being parsed already; send the call again in a few seconds")
+            try:
+                prepared = await loop.run_in_executor(self._gatherers, self._prepare, raw)
+            finally:
+                self._gathering.release()
+        elif located is None or len(raw.body) > _LOOP_BYTES:
+            prepared = await loop.run_in_executor(self._preparers, self._prepare, raw)
         else:
             prepared = self._prepare(raw)
         ticket = Ticket(prepared, loop)
@@ -99,13 +118,48 @@ class Gateway:
 
     def _prepare(self, raw: RawCall) -> Prepared:
         token_hash = _hash(raw.token)
-        located = self._locate(token_hash)
-        bundle = self._bundle(located.workspace_id)
-        prepared = prepare(raw, token_hash, located, self.catalog, bundle, self.ids.new("decision"))
+        try:
+            located = self._locate(token_hash)
+            bundle = self._bundle(located.workspace_id)
+            gather = self._may_gather(raw, token_hash, located)
+        except SQLAlchemyError as error:
+            raise NotPerformed("the database cannot be read, so nothing was done; send the call again") from error
+        prepared = prepare(raw, token_hash, located, self.catalog, bundle, self.ids.new("decision"), gather=gather)
         gathered = getattr(prepared.evidence, "bundle", None)
         if isinstance(gathered, Bundle):
             self.bundles.put(gathered)  # should the train activate it, its next call is judged by it
         return prepared
+
+    def _may_gather(self, raw: RawCall, token_hash: str, located: Located) -> bool:
+        """Whether it is worth gathering for this caller: not for one whom identity or control will refuse anyway.
+
+        A hint like `_locate`: the train judges again.
+        """
+        operation = self.catalog.find(raw.operation)
+        if operation is None or operation.gather is None:
+            return False
+        with self.store.reading() as connection:
+            principal = standing.read_principals(connection, located.workspace_id, [token_hash]).get(token_hash)
+            workspace, _key = standing.read_workspace(connection, located.workspace_id)
+        if principal is None:
+            return False
+        facts = Facts(now=self.clock(), principal=principal, workspace=workspace)
+        call = Call(
+            "",
+            operation.name,
+            operation.category,
+            Resource("", ""),
+            raw.surface,
+            "",
+            0,
+            "",
+            governs=operation.people_only,
+        )
+        rules = (identity.Rules(), control.Rules())
+        return all(
+            gate.check(call, facts, own, ()).effect is Effect.ALLOW
+            for gate, own in zip((identity, control), rules, strict=True)
+        )
 
     def _locate(self, token_hash: str) -> Located:
         """Where a token leads. A hint, kept in memory; the train reads who it is under the lock."""
@@ -160,8 +214,12 @@ class Gateway:
         operation = prepared.operation
         if operation is None or operation.fetch is None or not answer.performed or answer.repeated:
             return answer
-        with self.store.reading(self._fetch_timeout) as connection:
-            principals = standing.read_principals(connection, answer.workspace_id, [prepared.token_hash])
+        try:
+            with self.store.reading(self._fetch_timeout) as connection:
+                principals = standing.read_principals(connection, answer.workspace_id, [prepared.token_hash])
+            bundle = self._bundle(answer.workspace_id)
+        except SQLAlchemyError:
+            return unavailable(answer)
         caller = principals.get(prepared.token_hash)
         if caller is None:
             raise Unauthenticated("this token is not known")
@@ -170,7 +228,7 @@ class Gateway:
             prepared,
             answer,
             caller=caller,
-            bundle=self._bundle(answer.workspace_id),
+            bundle=bundle,
             now=self.clock(),
             timeout_seconds=self._fetch_timeout,
         )
@@ -197,7 +255,8 @@ class Gateway:
             corridors = list(self._corridors.values())
         for corridor in corridors:
             corridor.stop()
-        self._fetchers.shutdown(wait=True)
+        for pool in (self._fetchers, self._preparers, self._gatherers):
+            pool.shutdown(wait=True)
 
 
 def _hash(token: str | None) -> str:

@@ -44,6 +44,9 @@ def needs_savepoint(prepared: Prepared, decision: Decision) -> bool:
         return True
     if decision.effect is not Effect.ALLOW or prepared.operation is None:
         return False
+    approved = decision.step("approval")
+    if approved is not None and approved.code == "approved":
+        return True  # the grant is spent only if the effect happens
     return prepared.operation.writes or decision.verdict is Verdict.ASK or bool(prepared.call.approval_id)
 
 

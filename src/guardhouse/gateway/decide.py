@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from guardhouse.bundle import Bundle
-from guardhouse.gates import GATES, approval, control, guardrails, identity
+from guardhouse.gates import GATES, approval, control, guardrails, identity, profile
 from guardhouse.gateway.decider import DECIDER
 from guardhouse.model.call import Call
 from guardhouse.model.decision import Decision, Effect, Step, Verdict, allow, deny
@@ -31,12 +31,16 @@ def decide(call: Call, facts: Facts, bundle: Bundle) -> Decision:
         if step.effect is not Effect.ALLOW:
             return _denied(shown, step)
     early = _early(call, facts)
+    observed, packs = _observed(call, facts)
     if early is not None:
+        # A call that cannot be understood, or is sent again, still costs: else it would flood the ledger.
+        spent = None if observed else profile.hour_is_spent(facts, bundle.rules[profile.NAME])
+        if spent is not None:
+            return _denied([*shown, spent], spent)
         shown.append(early)
         if early.effect is Effect.DENY:
             return _denied(shown, early)
         return Decision(Effect.ALLOW, _rest(shown), early.code, early.message)
-    observed, packs = _observed(facts)
     binding = list(shown)
     for gate in _AFTER:
         step = _ask(gate, call, facts, bundle, tuple(shown))
@@ -71,8 +75,14 @@ def _early(call: Call, facts: Facts) -> Step | None:
     return None
 
 
-def _observed(facts: Facts) -> tuple[bool, frozenset[str]]:
-    """Whether all observable gates are observed for this principal, and the packs that are observed alone."""
+def _observed(call: Call, facts: Facts) -> tuple[bool, frozenset[str]]:
+    """Whether all observable gates are observed for this principal, and the packs that are observed alone.
+
+    Governing operations are never observed: an observed workspace must not let an auditor make operators,
+    or end the mode. That is part of how Guardhouse protects itself.
+    """
+    if call.governs:
+        return False, frozenset()
     who = facts.principal
     active = [(mode.scope_kind, mode.scope_id) for mode in facts.workspace.observations if mode.until > facts.now]
     agent = who.kind == "agent"

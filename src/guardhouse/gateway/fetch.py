@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import SQLAlchemyError
 
 from guardhouse.bundle import Bundle
 from guardhouse.catalog import Reader
@@ -50,12 +50,18 @@ def fetch(
             answer = operation.fetch(reader, prepared.ask)
     except Refusal as refusal:
         return replace(outcome, code=refusal.code, message=refusal.message, result=None, error=dict(refusal.extra))
-    except DBAPIError:
+    except SQLAlchemyError:
         _log.exception("the answer to decision %s could not be read", outcome.decision_id)
-        return replace(
-            outcome,
-            code="answer_unavailable",
-            message="the question was permitted and recorded, but reading the answer failed or took too long; narrow it or ask again",
-            result=None,
-        )
+        return unavailable(outcome)
     return replace(outcome, result=answer.model_dump(mode="json"))
+
+
+def unavailable(outcome: Outcome) -> Outcome:
+    """The outcome of a permitted question whose answer could not be read. The entry stands."""
+    return replace(
+        outcome,
+        code="answer_unavailable",
+        message="the question was permitted and recorded, but reading the answer failed or took too long; "
+        "narrow it or ask again",
+        result=None,
+    )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -32,6 +32,11 @@ A claim of trust, roles or grants is an unknown field of every operation, and re
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _DEPTH = 64
+_MOST_VALUES = 20_000
+_MOST_FAULTS = 20
+_KEY = re.compile(r"[\x21-\x7e]{1,200}\Z")
+"""An idempotency key: what every door can carry unchanged, and `get_outcome` can be asked for."""
+
 _INT64 = range(-(2**63), 2**63)
 
 
@@ -87,15 +92,25 @@ class Prepared:
 
 
 def prepare(
-    raw: RawCall, token_hash: str, located: Located, catalog: Catalog, bundle: Bundle, decision_id: str
+    raw: RawCall,
+    token_hash: str,
+    located: Located,
+    catalog: Catalog,
+    bundle: Bundle,
+    decision_id: str,
+    *,
+    gather: bool = True,
 ) -> Prepared:
-    """Turn what a door handed in into a judged form. Never raises for anything the caller wrote."""
+    """Turn what a door handed in into a judged form. Never raises for anything the caller wrote.
+
+    `gather` false leaves out the operation's costly evidence, for a caller whom no gate will let through.
+    """
     operation = catalog.find(raw.operation)
     home = Home(located.workspace_id, located.principal_id, located.repository or "default")
     read = _Read()
     fault: InvalidInput | None = None
     try:
-        read = _read(raw, operation, home, bundle, person=located.principal_kind == "person")
+        read = _read(raw, operation, home, bundle, person=located.principal_kind == "person", gather=gather)
     except InvalidInput as error:
         fault = error
     except GuardhouseError as error:
@@ -138,11 +153,23 @@ def prepare(
     )
     if operation is not None and ask is not None and plain is not None:
         visible = {key: value for key, value in plain.items() if key not in operation.secrets}
-        prepared.payload = _encode(bundle.packs.redact(visible))
+        redacted = bundle.packs.redact(visible)
+        prepared.payload = _encode(redacted)
+        if redacted != visible and operation.writes and operation.gather is None:
+            _forget_secrets(prepared, operation, plain | redacted)
         prepared.texts = operation.texts(ask) if operation.texts else ()
         prepared.destinations = operation.destinations(ask) if operation.destinations else ()
         examine(prepared, bundle)
     return prepared
+
+
+def _forget_secrets(prepared: Prepared, operation: Operation, redacted: dict[str, Any]) -> None:
+    """Let a handler that writes see the redacted body only, so that no table ever holds a caught secret."""
+    try:
+        prepared.ask = operation.ask.model_validate_json(_encode(redacted))
+    except ValidationError:
+        prepared.call = replace(prepared.call, fault=Fault("validation", _FAULTS["validation"]))
+        prepared.ask, prepared.explanation = None, "the body holds a secret where none may stand"
 
 
 @dataclass(slots=True)
@@ -156,10 +183,14 @@ class _Read:
     evidence: Any = None
 
 
-def _read(raw: RawCall, operation: Operation | None, home: Home, bundle: Bundle, *, person: bool) -> _Read:
+def _read(
+    raw: RawCall, operation: Operation | None, home: Home, bundle: Bundle, *, person: bool, gather: bool
+) -> _Read:
     """Understand the body, or raise InvalidInput saying what to mend. Nothing is gathered for whom no gate will let through."""
     if operation is None:
         raise InvalidInput("no such operation; the documentation lists them all", code="unknown_operation")
+    if raw.idempotency_key and not _KEY.match(raw.idempotency_key):
+        raise InvalidInput("an idempotency key is 1 to 200 printable ASCII characters without spaces")
     if raw.oversized:
         raise InvalidInput("the body is larger than this gateway takes", code="payload_too_large")
     if raw.media_type:
@@ -168,8 +199,11 @@ def _read(raw: RawCall, operation: Operation | None, home: Home, bundle: Bundle,
     ask = _validate(operation, body)
     plain = ask.model_dump(mode="json")
     _encode(plain)
-    gathers = operation.gather is not None and (person or not operation.people_only)
-    evidence = operation.gather(ask, bundle) if gathers and operation.gather is not None else None
+    evidence = None
+    if operation.gather is not None and (person or not operation.people_only):
+        if not gather:
+            raise InvalidInput("nothing was made ready for a caller who may do nothing; send the call again if you may")
+        evidence = operation.gather(ask, bundle)
     return _Read(ask, plain, operation.resource(ask, home), claims, evidence)
 
 
@@ -239,8 +273,12 @@ def _parse(body: bytes) -> dict[str, Any]:
 def _refuse_hostile(value: Any) -> None:
     """Refuse NUL, lone surrogates and deep nesting anywhere, with a worklist instead of recursion."""
     work: list[tuple[Any, int]] = [(value, 1)]
+    seen = 0
     while work:
         item, depth = work.pop()
+        seen += 1
+        if seen > _MOST_VALUES:
+            raise InvalidInput(f"the body holds more than {_MOST_VALUES} values")
         if isinstance(item, str):
             if "\x00" in item:
                 raise InvalidInput("the body holds a NUL character")
@@ -276,8 +314,9 @@ def _validate(operation: Operation, body: Mapping[str, Any]) -> Ask:
     except ValidationError as error:
         faults = tuple(
             FieldFault(
-                ".".join(str(part) for part in item["loc"]) or "body", item["msg"].lower().removeprefix("value error, ")
+                ".".join(str(part) for part in item["loc"])[:200] or "body",
+                item["msg"].lower().removeprefix("value error, "),
             )
-            for item in error.errors(include_url=False, include_input=False, include_context=False)
+            for item in error.errors(include_url=False, include_input=False, include_context=False)[:_MOST_FAULTS]
         )
         raise InvalidInput(f"the body does not fit `{operation.name}`", faults) from error

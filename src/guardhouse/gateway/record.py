@@ -63,7 +63,7 @@ def draft(
     if decision.verdict is not None:
         body["verdict"] = str(decision.verdict)
     if objects:
-        body["objects"] = objects
+        body["objects"] = view.standing.bundle.packs.redact(objects)
     if facts.repeats:
         body["repeats"] = facts.repeats
     if prepared.raw.suppressed:

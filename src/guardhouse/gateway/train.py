@@ -216,7 +216,8 @@ class _Carriage:
         if acted.code == "performed" and operation is not None and operation.writes and not facts.repeats:
             governs = operation.people_only or operation.category is Category.ADMIN
             view.refresh(self._calls, governs=governs)
-        keeps = operation is not None and operation.writes and not facts.repeats
+        spent = any(name.startswith("approval:") for name in acted.objects)
+        keeps = operation is not None and (operation.writes or spent) and not facts.repeats
         if acted.code == "performed" and prepared.call.idempotency and keeps:
             self._keep_first(prepared, facts, acted.result or {}, sequence)
         outcome = record.answer(

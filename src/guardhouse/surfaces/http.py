@@ -213,7 +213,7 @@ class Door:
             declared = headers.get(b"content-length", "0")
             try:
                 async with asyncio.timeout(self._patience):
-                    body = await read_body(receive, self._most, int(declared) if declared.isdecimal() else 0)
+                    body = await read_body(receive, self._most, _declared(declared))
             except TimeoutError:
                 raise _NoCall("request_timeout", "the body did not arrive in time", _CLOSE) from None
             raw = RawCall(
@@ -234,7 +234,7 @@ class Door:
         except NotPerformed:
             self.silences.give_back(token, suppressed)
             raise
-        except (Disconnected, _NoCall):
+        except BaseException:
             if not handed_over:
                 self.silences.give_back(token, suppressed)
             raise
@@ -320,6 +320,11 @@ def _bearer(value: str) -> str | None:
     scheme, _, token = value.partition(" ")
     token = token.strip()
     return token if scheme.lower() == "bearer" and token and _HEADER_SAFE.match(token) else None
+
+
+def _declared(length: str) -> int:
+    """A Content-Length as a number; what is no plain number of sane length counts as not declared."""
+    return int(length) if length.isdecimal() and length.isascii() and len(length) < 16 else 0
 
 
 def _is_json(value: str) -> bool:

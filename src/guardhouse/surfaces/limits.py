@@ -116,7 +116,8 @@ class Proxies:
             return address
         for hop in reversed([hop.strip() for hop in forwarded.split(",")]):
             try:
-                address = str(ipaddress.ip_address(hop))
+                # A zone index (`fe80::1%…`) may hold any text and names nothing on this host.
+                address = str(ipaddress.ip_address(hop.partition("%")[0]))
             except ValueError:
                 return address
             if not self._trusted(address):

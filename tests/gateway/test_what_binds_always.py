@@ -1,0 +1,113 @@
+"""What no mode, fault or repeat lifts: who may govern, and the hourly limit; and a ground that is gone for readers."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import OperationalError
+
+from guardhouse.errors import NotPerformed
+from tests.world import World
+
+
+def test_an_observed_workspace_lets_nobody_govern_who_may_not(home: World) -> None:
+    auditor = home.person("auditor", "auditor")
+    home.done(home.operator, "set_mode", {"scope": "workspace", "seconds": 600, "reason": "try the law"})
+    for operation, body in (
+        ("add_person", {"name": "mine", "roles": ["operator", "security"]}),
+        ("issue_token", {"principal_id": home.operator.id}),
+        ("add_agent", {"handle": "mine", "trust": 4}),
+    ):
+        outcome = home.call(auditor, operation, body)
+        assert not outcome.performed, operation
+        entry = home.entry(outcome.decision_id)
+        assert (entry["effect"], entry["enforced"]) == ("deny", True)
+    low = home.agent("low", trust=1)
+    assert home.call(low, "acquire_lock", {"key": "res:a"}).performed
+
+
+def test_malformed_and_repeated_calls_use_up_the_hour(home: World) -> None:
+    broken, repeating = home.agent("broken", profile="limited"), home.agent("repeating", profile="limited")
+    codes = [home.call(broken, "acquire_lock", {"key": 7}).code for _ in range(45)]
+    assert codes.count("validation") == 40
+    assert codes[40:] == ["quota_exhausted"] * 5
+    codes = [home.call(repeating, "acquire_lock", {"key": "res:same"}, idempotency_key="k").code for _ in range(45)]
+    assert codes.count("performed") == 40
+    assert codes[40:] == ["quota_exhausted"] * 5
+
+
+def test_a_spent_grant_is_told_by_its_idempotency_key(home: World) -> None:
+    agent = home.agent("asker")
+    text = {"operation_text": "terraform apply plan.out", "kind": "shell"}
+    asked = home.done(agent, "check_guardrails", text)
+    assert asked["verdict"] == "ask", asked
+    home.done(home.operator, "grant_approval", {"approval_id": asked["approval_id"], "reason": "fine"})
+    spent = home.call(agent, "check_guardrails", text, approval_id=asked["approval_id"], idempotency_key="once")
+    assert (spent.result or {})["verdict"] in ("allow", "warn")
+    told = home.done(agent, "get_outcome", {"idempotency_key": "once"})
+    assert (told["state"], told["outcome_decision_id"]) == ("performed", spent.decision_id)
+    again = home.call(agent, "check_guardrails", text, approval_id=asked["approval_id"], idempotency_key="once")
+    assert again.repeated == spent.decision_id
+    assert (again.result or {})["verdict"] == (spent.result or {})["verdict"]
+
+
+def test_a_database_gone_for_readers_is_an_honest_answer(home: World) -> None:
+    fresh = home.agent("fresh")
+    home.done(home.operator, "check_locks")
+    real = home.store.reading
+
+    @contextmanager
+    def gone(*_arguments: Any) -> Any:
+        raise OperationalError("SELECT", {}, OSError("gone"))
+        yield
+
+    home.store.reading = gone
+    try:
+        with pytest.raises(NotPerformed):
+            home.call(fresh, "check_locks")
+        assert home.call(home.operator, "query_audit").code == "answer_unavailable"
+    finally:
+        home.store.reading = real
+    assert home.call(fresh, "check_locks").performed
+
+
+def test_nothing_is_gathered_for_a_suspended_caller(home: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    agent = home.agent("parser")
+    home.done(home.operator, "suspend_agent", {"agent_id": agent.id, "reason": "over"})
+    started: list[Any] = []
+    monkeypatch.setattr("subprocess.run", lambda *given, **_more: started.append(given))
+    outcome = home.call(agent, "validate_cedar_policy", {"policy_text": "permit(principal, action, resource);"})
+    assert outcome.code in ("agent_suspended", "suspended")
+    assert started == []
+
+
+def test_a_caught_secret_reaches_no_table_through_a_reason(home: World) -> None:
+    secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    agent = home.agent("named")
+    home.done(home.operator, "pause_agent", {"agent_id": agent.id, "reason": f"it printed {secret}", "seconds": 60})
+    home.done(home.operator, "set_mode", {"scope": "workspace", "seconds": 60, "reason": secret})
+    home.call(home.operator, "register_repository", {"name": f"example.com/{secret}"})
+    with home.store.reading() as connection:
+        for table in inspect(connection).get_table_names():
+            for row in connection.execute(text(f'SELECT * FROM "{table}"')):
+                told = "|".join(
+                    bytes(v).decode("latin-1") if isinstance(v, (bytes, memoryview)) else str(v) for v in row
+                )
+                assert secret not in told, table
+
+
+def test_a_body_of_too_many_values_is_one_small_answer(home: World) -> None:
+    agent = home.agent("noisy")
+    outcome = home.call(agent, "check_guardrails", {"operation_text": "ls", "file_paths": [1] * 300_000})
+    assert outcome.code == "validation"
+    outcome = home.call(agent, "check_guardrails", {"operation_text": "ls"} | {f"x{n}": 1 for n in range(5000)})
+    assert len(outcome.error["fields"]) <= 20
+
+
+@pytest.mark.parametrize("key", ["schlüssel", "two words", "x" * 201, "tab\t"])
+def test_an_idempotency_key_that_cannot_be_asked_for_is_refused(home: World, key: str) -> None:
+    agent = home.agent("keyed")
+    assert home.call(agent, "acquire_lock", {"key": "res:a"}, idempotency_key=key).code == "validation"
