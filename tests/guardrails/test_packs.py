@@ -154,3 +154,28 @@ def test_the_same_text_always_has_the_same_findings() -> None:
     first = packs.examine(texts)
     packs._made.clear()
     assert packs.examine(texts) == first
+
+
+def test_explaining_searches_each_text_for_secrets_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    packs = load_packs({f"guardrails/{path.name}": path.read_bytes() for path in FOLDER.glob("*.yaml")})
+    secret = "gdh_agent_00000000000000000000000001_" + "A" * 43
+    text = f"{secret}\n" * 3000
+    texts = (Examined("t", text, "file"), Examined("u", "rm -rf / ; git push --force origin main"))
+    findings = packs.examine(texts) * 10
+    searched: list[int] = []
+    search = packs._secret_spans
+    monkeypatch.setattr(packs, "_secret_spans", lambda one: searched.append(len(one)) or search(one))
+    explained = packs.explain(texts, findings)
+    assert len(explained) == len(findings) >= 50
+    assert searched.count(len(text)) == 1
+    assert secret not in str(explained)
+    assert all(len(one.matched_text) <= 600 for one in explained)
+
+
+@pytest.mark.parametrize("kind", ["shell", "auto", "sql"])
+@pytest.mark.parametrize("letter", ["x", "ä"])
+def test_what_is_longer_than_the_engine_reads_asks(kind: str, letter: str) -> None:
+    long = f"SELECT '{letter * 9000}'" if kind == "sql" else f"echo {letter * 9000}"
+    found = shipped().examine((Examined("t", long, kind),))
+    assert "approval_required" in {one.severity for one in found}
+    assert shipped().examine((Examined("t", long * 20, kind),))

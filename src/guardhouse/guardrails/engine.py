@@ -25,7 +25,10 @@ from guardhouse.model.facts import Finding
 MOST_FINDINGS = 50
 MOST_SPANS = 5
 """Spans noted for one rule in one text; more would say nothing new."""
+MOST_SHOWN = 500
+"""Characters of a match that an explanation quotes; the span says where the rest stands."""
 _KEPT = 512
+_KEPT_LETTERS = 4 * 1024 * 1024
 _RANK = {name: rank for rank, name in enumerate(SEVERITIES)}
 _HIDDEN = re.compile("[\x00-\x08\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -93,6 +96,7 @@ class Engine:
                     self._flags[name] = self._flags.get(name, frozenset()) | form.flags
         self._named: dict[str, list[tuple[LoadedRule, Form]]] = {}
         self._made: dict[Examined, tuple[Hit, ...]] = {}
+        self._letters = 0
 
     # -- the contract -------------------------------------------------------------------------------------------------
 
@@ -108,13 +112,18 @@ class Engine:
             for text in texts
             for hit in self.hits(text)
         }
+        whole = {name: _SURROGATES.sub("\ufffd", text.text) for name, text in by_field.items()}
+        # Once for each text, however many findings it has: this runs where other calls wait.
+        secrets = {name: self._secret_spans(text) for name, text in whole.items()}
         explained = []
         for finding in findings:
             made = self._by_id.get(finding.rule)
             if made is None:
                 continue
             hit = known.get((finding.rule, finding.field, finding.start, finding.end))
-            text = _SURROGATES.sub("\ufffd", by_field[finding.field].text) if finding.field in by_field else ""
+            matched = _cut(
+                whole.get(finding.field, ""), finding.start, finding.end, secrets.get(finding.field, []), MOST_SHOWN
+            )
             explained.append(
                 Explained(
                     rule=finding.rule,
@@ -125,7 +134,7 @@ class Engine:
                     field=finding.field,
                     start=finding.start,
                     end=finding.end,
-                    matched_text=self._cut(text, finding.start, finding.end),
+                    matched_text=matched,
                     reason=made.rule.reason,
                     alternative=self._cut_all(_filled(made.rule.alternative, hit, self._programs)),
                     via=tuple(self._cut_all(name) for name in hit.via) if hit is not None else (),
@@ -144,19 +153,8 @@ class Engine:
         return value
 
     def _cut_all(self, text: str) -> str:
-        return self._cut(text, 0, len(text)) if self._secrets.hits(text) else text
-
-    def _cut(self, text: str, start: int, end: int) -> str:
-        """A span of a text with every secret in or across it replaced, recognised by its surroundings."""
-        made, at = [], start
-        for first, last, rule in self._secret_spans(text):
-            if last <= at or first >= end:
-                continue
-            made.append(text[at : max(at, first)])
-            made.append(f"[redacted:{rule}]")
-            at = min(last, end)
-        made.append(text[at:end])
-        return "".join(made)
+        spans = self._secret_spans(text)
+        return _cut(text, 0, len(text), spans) if spans else text
 
     def _secret_spans(self, text: str) -> list[tuple[int, int, str]]:
         found: list[tuple[int, int, str]] = []
@@ -188,9 +186,11 @@ class Engine:
                 :MOST_FINDINGS
             ]
         )
-        if len(self._made) >= _KEPT:
+        if len(self._made) >= _KEPT or self._letters + size > _KEPT_LETTERS:
             self._made.clear()
+            self._letters = 0
         self._made[text] = hits
+        self._letters += size
         return hits
 
     def _read(self, found: dict[tuple[str, int, int], Hit], text: Examined, kind: str, size: int) -> None:
@@ -340,6 +340,24 @@ class Engine:
             path_classes=tuple(sorted(classes)),
         )
         found[key] = Hit(finding, via, unit, detail)
+
+
+def _cut(text: str, start: int, end: int, secrets: list[tuple[int, int, str]], most: int = 0) -> str:
+    """A span of a text with every secret in or across it replaced; `most` bounds what is quoted beside the marks (0: all)."""
+    cut = bool(most) and end - start > most
+    if cut:
+        end = start + most
+    made, at = [], start
+    for first, last, rule in secrets:
+        if first >= end:
+            break
+        if last <= at:
+            continue
+        made.append(text[at : max(at, first)])
+        made.append(f"[redacted:{rule}]")
+        at = min(last, end)
+    made.append(text[at:end])
+    return "".join(made) + ("…" if cut else "")
 
 
 def _named(name: str, program: str) -> bool:
