@@ -20,6 +20,7 @@ from guardhouse.model.instants import SECOND, Micros, rfc3339
 from guardhouse.services import keys
 from guardhouse.services.keys import Key
 from guardhouse.storage.columns import counter, identifier, instant, json_text, table_of, text
+from guardhouse.storage.statement import Statement
 from guardhouse.storage.store import Transaction
 
 _BYTEWISE = Text().with_variant(Text(collation="C"), "postgresql")
@@ -78,23 +79,29 @@ Row = dict[str, Any]
 
 
 # Statements of the acquire and release path, built once: building one costs more than running it.
-_OPEN = select(LOCK).where(
-    LOCK.c.workspace_id == bindparam("workspace"), LOCK.c.key == bindparam("the_key"), LOCK.c.ended_at == 0
+_OPEN = Statement(
+    any=select(LOCK).where(
+        LOCK.c.workspace_id == bindparam("workspace"), LOCK.c.key == bindparam("the_key"), LOCK.c.ended_at == 0
+    )
 )
 _CHANGING = ("expires_at", "ended_at", "end_reason", "reason", "metadata_json", "sequence")
-_CHANGE = (
-    update(LOCK)
+_CHANGE = Statement(
+    any=update(LOCK)
     .where(LOCK.c.workspace_id == bindparam("workspace"), LOCK.c.id == bindparam("the_id"))
     .values({name: bindparam(f"new_{name}") for name in _CHANGING})
 )
 _DIALECTS: dict[str, Any] = {"sqlite": sqlite, "postgresql": postgresql}
-_TAKE = {name: kind.insert(LOCK).on_conflict_do_nothing().returning(LOCK.c.id) for name, kind in _DIALECTS.items()}
-_RISE = {
-    name: kind.insert(FENCE)
-    .on_conflict_do_update(index_elements=("workspace_id", "key"), set_={"value": FENCE.c.value + 1})
-    .returning(FENCE.c.value)
-    for name, kind in _DIALECTS.items()
-}
+_TAKE = Statement(
+    **{name: kind.insert(LOCK).on_conflict_do_nothing().returning(LOCK.c.id) for name, kind in _DIALECTS.items()}
+)
+_RISE = Statement(
+    **{
+        name: kind.insert(FENCE)
+        .on_conflict_do_update(index_elements=("workspace_id", "key"), set_={"value": FENCE.c.value + 1})
+        .returning(FENCE.c.value)
+        for name, kind in _DIALECTS.items()
+    }
+)
 _COUNT = (
     select(func.count())
     .select_from(LOCK)
@@ -174,7 +181,7 @@ def acquire(
         "metadata_json": metadata_json,
         "sequence": sequence,
     }
-    if tx.execute(_TAKE[tx.dialect], row).first() is None:
+    if _TAKE.row(tx, **row) is None:
         winner = _open(tx, workspace_id, key.text)
         if winner is None:
             raise Refusal("held", f"`{key.text}` changes hands this moment", retry_after_seconds=1)
@@ -328,7 +335,7 @@ def _under(prefix: str) -> ColumnElement[bool]:
 
 
 def _open(tx: Transaction, workspace_id: str, key: str) -> Row | None:
-    return tx.row(_OPEN, {"workspace": workspace_id, "the_key": key})
+    return _OPEN.row(tx, workspace=workspace_id, the_key=key)
 
 
 def _last(tx: Transaction, workspace_id: str, key: str, holder: Holder) -> Row | None:
@@ -369,10 +376,8 @@ def _check_fence(row: Row, fence: int | None) -> None:
 
 def _change(tx: Transaction, row: Row, values: Row) -> Row:
     changed = row | values
-    tx.execute(
-        _CHANGE,
-        {f"new_{name}": changed[name] for name in _CHANGING} | {"workspace": row["workspace_id"], "the_id": row["id"]},
-    )
+    new = {f"new_{name}": changed[name] for name in _CHANGING}
+    _CHANGE.row(tx, **new, workspace=row["workspace_id"], the_id=row["id"])
     return changed
 
 
@@ -386,4 +391,6 @@ def _end(tx: Transaction, workspace_id: str, lock_ids: Sequence[str], reason: st
 
 
 def _next_fence(tx: Transaction, workspace_id: str, key: str) -> int:
-    return int(tx.execute(_RISE[tx.dialect], {"workspace_id": workspace_id, "key": key, "value": 1}).scalar_one())
+    risen = _RISE.row(tx, workspace_id=workspace_id, key=key, value=1)
+    assert risen is not None
+    return int(risen["value"])

@@ -1,0 +1,52 @@
+"""A statement on the path of every call: compiled once a dialect, then spoken to the driver directly.
+
+SQLAlchemy's execution costs more than these statements themselves. What is given up is result
+conversion, so only columns whose driver values are already ours (text, numbers) may be read this way.
+Driver errors come out as SQLAlchemy's, with no parameters in them.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Executable
+from sqlalchemy.exc import DBAPIError
+
+from guardhouse.storage.store import Transaction
+
+
+class Statement:
+    """One Core statement. `built` gives it for a dialect's name, so that dialects may differ."""
+
+    def __init__(self, **built: Executable) -> None:
+        self._built = built
+        self._ready: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
+
+    def _compiled(self, tx: Transaction) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
+        name = tx.dialect
+        ready = self._ready.get(name)
+        if ready is None:
+            statement = self._built[name if name in self._built else "any"]
+            compiled: Any = statement.compile(dialect=tx.connection.dialect)  # type: ignore[attr-defined]  # every Core statement compiles
+            order = tuple(compiled.positiontup) if compiled.positional else None
+            ready = self._ready[name] = (compiled.string, order, dict(compiled.params))
+        return ready
+
+    def row(self, tx: Transaction, **values: Any) -> dict[str, Any] | None:
+        """Run it; the first row as a dictionary, or None where it gives none."""
+        sql, order, constants = self._compiled(tx)
+        known = constants | values
+        cursor = tx.connection.connection.cursor()
+        try:
+            cursor.execute(sql, tuple(known[name] for name in order) if order is not None else known)
+            if cursor.description is None:
+                return None
+            found = cursor.fetchone()
+            if found is None:
+                return None
+            return dict(zip((column[0] for column in cursor.description), found, strict=True))
+        except tx.connection.dialect.loaded_dbapi.Error as error:
+            gone = tx.connection.dialect.is_disconnect(error, tx.connection.connection, cursor)
+            raise DBAPIError(sql, None, error, hide_parameters=True, connection_invalidated=gone) from error
+        finally:
+            cursor.close()
