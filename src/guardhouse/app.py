@@ -194,9 +194,6 @@ def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
         level=settings.log_level.upper(), stream=sys.stderr, format="%(levelname)s %(name)s %(message)s"
     )
     check_exposure(settings)
-    # The loop and the corridor hand the interpreter to each other many times a millisecond; the default
-    # interval of 5 ms would make each wait for the other.
-    sys.setswitchinterval(0.0005)
     with Guardhouse(settings) as house:
         house.require_sound()
         metrics = Metrics(house.catalog)
