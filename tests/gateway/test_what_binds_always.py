@@ -10,7 +10,7 @@ from sqlalchemy import inspect, text
 from sqlalchemy.exc import OperationalError
 
 from guardhouse.errors import NotPerformed
-from tests.world import World
+from tests.world import World, shipped_bundle
 
 
 def test_an_observed_workspace_lets_nobody_govern_who_may_not(home: World) -> None:
@@ -111,3 +111,46 @@ def test_a_body_of_too_many_values_is_one_small_answer(home: World) -> None:
 def test_an_idempotency_key_that_cannot_be_asked_for_is_refused(home: World, key: str) -> None:
     agent = home.agent("keyed")
     assert home.call(agent, "acquire_lock", {"key": "res:a"}, idempotency_key=key).code == "validation"
+
+
+def test_nobody_answers_their_own_question_through_anothers_token(home: World) -> None:
+    asker, other = home.person("asker", "operator"), home.person("other", "security")
+    for who in (other.id, home.operator.id):
+        assert home.call(asker, "issue_token", {"principal_id": who}).code == "wrong_role"
+    token_id = "tok_" + other.token.split("_")[2]
+    assert home.call(asker, "rotate_token", {"token_id": token_id}).code == "wrong_role"
+    issued = home.call(home.operator, "issue_token", {"principal_id": other.id})
+    assert f"exception:person_token:{other.id}" in home.entry(issued.decision_id)["objects"]
+
+
+def test_a_short_or_rotated_token_does_not_outlive_itself(home: World) -> None:
+    agent = home.agent("holder")
+    short = home.done(home.operator, "issue_token", {"principal_id": agent.id, "session": True})["token"]
+    long_id = "tok_" + agent.token.split("_")[2]
+    assert home.call(short, "rotate_token", {"token_id": long_id}).code == "not_found"
+    successor = home.done(agent, "rotate_token")["token"]
+    successor_id = "tok_" + successor.split("_")[2]
+    assert home.call(agent, "rotate_token", {"token_id": successor_id}).code == "token_not_live"
+    assert home.call(successor, "check_locks").performed
+
+
+def test_a_failing_statement_tells_the_log_nothing_of_its_values(home: World, caplog: pytest.LogCaptureFixture) -> None:
+    agent = home.agent("private")
+    with home.store.writing("") as tx:
+        tx.connection.exec_driver_sql("ALTER TABLE lock RENAME TO lock_away")
+    outcome = home.call(agent, "acquire_lock", {"key": "res:a", "reason": "my password is hunter2"})
+    assert outcome.code == "internal_error"
+    assert "hunter2" not in caplog.text + outcome.message
+
+
+def test_questions_of_an_older_law_block_nobody(home: World) -> None:
+    agent = home.agent("curious")
+    for number in range(20):
+        asked = home.done(agent, "check_guardrails", {"operation_text": f"terraform apply plan-{number}"})
+        assert asked["verdict"] == "ask"
+    full = home.done(agent, "check_guardrails", {"operation_text": "terraform apply one-more"})
+    assert not full["approval_id"]
+    files = {path: data.decode() for path, data in shipped_bundle().files.items()}
+    files["network/site.yaml"] = "allow:\n  - {id: net.site, why: ours, domains: [new.example.com]}\n"
+    home.done(home.operator, "activate_policy", {"files": files})
+    assert home.done(agent, "check_guardrails", {"operation_text": "terraform apply one-more"})["approval_id"]

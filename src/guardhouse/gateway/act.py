@@ -127,7 +127,11 @@ def attempt(
     except DBAPIError as error:
         if error.connection_invalidated or not guarded or _whole_database(error):
             raise
-        _log.exception("operation %s failed in the database, decision %s", prepared.call.operation, prepared.call.id)
+        # The driver's own words may quote the row, so only the kind of the fault is told.
+        kind = type(error.orig).__name__
+        _log.error(
+            "operation %s failed in the database (%s), decision %s", prepared.call.operation, kind, prepared.call.id
+        )
         return _crashed()
     except SQLAlchemyError:
         raise

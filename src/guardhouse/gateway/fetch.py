@@ -50,8 +50,10 @@ def fetch(
             answer = operation.fetch(reader, prepared.ask)
     except Refusal as refusal:
         return replace(outcome, code=refusal.code, message=refusal.message, result=None, error=dict(refusal.extra))
-    except SQLAlchemyError:
-        _log.exception("the answer to decision %s could not be read", outcome.decision_id)
+    except SQLAlchemyError as error:
+        _log.error(
+            "the answer to decision %s could not be read (%s)", outcome.decision_id, type(error).__name__
+        )  # a traceback may quote the query
         return unavailable(outcome)
     return replace(outcome, result=answer.model_dump(mode="json"))
 

@@ -194,7 +194,7 @@ class View:
         rows = approvals.read_for(self.tx, self.workspace_id, (presented,) if presented else (), (question,))
         chosen = approvals.choose(rows, presented, question)
         fact = approvals.fact_of(chosen, question, presented) if chosen is not None else None
-        counts = approvals.pending_counts(self.tx, self.workspace_id, (facts.principal.id,), self.now)
+        counts = approvals.pending_counts(self.tx, self.workspace_id, (facts.principal.id,), self.now, facts.law)
         return fact, counts.get(facts.principal.id, 0)
 
     def count(self, principal: Principal) -> None:

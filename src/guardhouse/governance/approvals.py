@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, String, bindparam, func, insert, or_, select, update
 
 from guardhouse.errors import Refusal
 from guardhouse.governance.tables import APPROVAL
@@ -100,17 +100,23 @@ _PENDING = (
         APPROVAL.c.state == "pending",
         APPROVAL.c.principal_id.in_(bindparam("principals", expanding=True)),
         APPROVAL.c.pending_until > bindparam("now"),
+        or_(bindparam("law", type_=String) == "", APPROVAL.c.law == bindparam("law")),
     )
     .group_by(APPROVAL.c.principal_id)
 )
 
 
-def pending_counts(tx: Transaction, workspace_id: str, principal_ids: Iterable[str], now: Micros) -> dict[str, int]:
-    """How many open questions each principal has, in one statement; those with none are left out."""
+def pending_counts(
+    tx: Transaction, workspace_id: str, principal_ids: Iterable[str], now: Micros, law: str = ""
+) -> dict[str, int]:
+    """How many open questions each principal has, in one statement; those with none are left out.
+
+    With `law`, only those asked under it: a question that the law has made stale blocks nobody.
+    """
     principals = sorted(set(principal_ids))
     if not principals:
         return {}
-    parameters = {"workspace": workspace_id, "principals": principals, "now": now}
+    parameters = {"workspace": workspace_id, "principals": principals, "now": now, "law": law}
     return {row["principal_id"]: row["open"] for row in tx.rows(_PENDING, parameters)}
 
 
@@ -183,7 +189,7 @@ def open_question(
             )
             .values(state="replaced")
         )
-    if pending_counts(tx, workspace.id, (principal.id,), tx.now).get(principal.id, 0) >= MAX_PENDING:
+    if pending_counts(tx, workspace.id, (principal.id,), tx.now, law).get(principal.id, 0) >= MAX_PENDING:
         raise Refusal(
             "too_many_pending",
             f"{MAX_PENDING} questions of yours wait for a person already",

@@ -58,12 +58,16 @@ def issue_token(ctx: Context, ask: IssueTokenAsk) -> IssueTokenAnswer:
     """Issue another token for an agent (90 days) or a person (30 days), with a session of its own.
 
     With `session` it lasts 12 hours unless renewed. The token is shown in this answer and nowhere else.
+    For another person it takes somebody who is both operator and security, and the entry says so: whoever
+    holds a person's token can answer their own question as them. Refusal: `wrong_role`.
     """
     kind = "agent" if ask.principal_id.startswith(AGENT_PREFIX) else "person"
     if kind == "agent":
         agents.active(ctx.tx, ctx.workspace_id, ask.principal_id)
     elif people.get(ctx.tx, ctx.workspace_id, ask.principal_id)["disabled_at"]:
         raise Refusal("already_disabled", f"person `{ask.principal_id}` is disabled")
+    elif ask.principal_id != ctx.caller.id:
+        _speak_for(ctx, ask.principal_id)
     issued = tokens.issue(
         ctx.tx,
         ctx.ids,
@@ -153,6 +157,13 @@ class RotateTokenAnswer(Answer):
     old_token_ends_at: str = Field(description="until when the old token still works: ten minutes")
 
 
+def _speak_for(ctx: Context, person_id: str) -> None:
+    """Let a caller have another person's token, as a recorded exception. Refusal `wrong_role`."""
+    if not {"operator", "security"} <= set(ctx.caller.roles):
+        raise Refusal("wrong_role", "another person's token takes somebody who is both operator and security")
+    ctx.objects.append(f"exception:person_token:{person_id}")
+
+
 @operation(
     "rotate_token",
     Category.WRITE,
@@ -165,16 +176,24 @@ class RotateTokenAnswer(Answer):
 def rotate_token(ctx: Context, ask: RotateTokenAsk) -> RotateTokenAnswer:
     """Exchange a token for a new one in the same session; the old one works for ten minutes more.
 
-    Anybody rotates their own tokens; an operator also another's. A token is rotated once. Refusals:
-    `token_not_live`, `wrong_role`, `not_found`.
+    An agent rotates the token it calls with, people all of theirs; an operator also an agent's, and who is
+    both operator and security another person's. A token is rotated once, and one that was rotated away
+    rotates nothing. Refusals: `token_not_live`, `wrong_role`, `not_found`.
     """
     token_id = ask.token_id or ctx.caller.token_id
     owner = tokens.get(ctx.tx, ctx.workspace_id, token_id)["principal_id"]
-    if owner != ctx.caller.id:
+    if ctx.caller.token_revoked_at:
+        raise Refusal("token_not_live", "the token you call with was rotated; call with its successor")
+    if owner == ctx.caller.id:
+        if ctx.caller.kind == "agent" and token_id != ctx.caller.token_id:
+            raise Refusal("not_found", "an agent rotates only the token it calls with")
+    else:
         if ctx.caller.kind != "person":
             raise Refusal("not_found", f"there is no token `{token_id}` of yours")
         if "operator" not in ctx.caller.roles:
             raise Refusal("wrong_role", "only an operator rotates another's token")
+        if not owner.startswith(AGENT_PREFIX):
+            _speak_for(ctx, owner)
     issued, old_ends = tokens.rotate(ctx.tx, ctx.ids, ctx.workspace_id, token_id)
     ctx.objects += [f"token:{token_id}", f"token:{issued.token_id}"]
     return RotateTokenAnswer(

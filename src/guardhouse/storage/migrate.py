@@ -76,7 +76,7 @@ def migrate(url: str, revision: str = "head") -> str:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _file_lock(path), _sqlite_engine(path) as engine:
             return _upgrade(engine, revision)
-    engine = create_engine(address.set(drivername="postgresql+psycopg"))
+    engine = create_engine(address.set(drivername="postgresql+psycopg"), hide_parameters=True)
     try:
         return _upgrade(engine, revision)
     finally:
@@ -93,7 +93,7 @@ def _upgrade(engine: Engine, revision: str) -> str:
 
 @contextmanager
 def _sqlite_engine(path: Path) -> Iterator[Engine]:
-    engine = create_engine(f"sqlite:///{path}")
+    engine = create_engine(f"sqlite:///{path}", hide_parameters=True)
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: object, _record: object) -> None:
@@ -164,7 +164,7 @@ def grant_service(url: str, role: str) -> None:
     Segments get no rights of their own: they are reached through the table they belong to. Run it again
     after every migration, since a new table begins without rights.
     """
-    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"))
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), hide_parameters=True)
     try:
         with engine.begin() as connection:
             quote = connection.dialect.identifier_preparer.quote

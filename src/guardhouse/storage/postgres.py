@@ -32,6 +32,7 @@ class PostgresStore:
         shared: dict[str, Any] = {"pool_pre_ping": False, "pool_recycle": 1800, "max_overflow": 2}
         self._writers = create_engine(
             address,
+            hide_parameters=True,
             pool_size=pool,
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,
@@ -42,6 +43,7 @@ class PostgresStore:
         )
         self._readers = create_engine(
             address,
+            hide_parameters=True,
             pool_size=4,
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,

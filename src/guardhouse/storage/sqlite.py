@@ -52,6 +52,7 @@ class SqliteStore:
         options: dict[str, Any] = {"pool_size": 4, "max_overflow": 4} if pool is QueuePool else {}
         engine = create_engine(
             f"sqlite:///{self.path}",
+            hide_parameters=True,
             poolclass=pool,
             connect_args={"check_same_thread": False, "timeout": _BUSY_MILLISECONDS / 1000, "cached_statements": 256},
             **options,
