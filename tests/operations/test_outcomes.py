@@ -34,8 +34,8 @@ def test_a_call_and_the_question_about_it_in_one_train(home: World) -> None:
 
 def test_a_performed_call_is_told_with_its_decision_and_time(home: World) -> None:
     agent = home.agent("sender")
-    first = home.call(agent, "acquire_lock", {"key": "res:a"}, idempotency_key="ключ")
-    told = home.done(agent, "get_outcome", {"idempotency_key": "ключ"})
+    first = home.call(agent, "acquire_lock", {"key": "res:a"}, idempotency_key="k-1")
+    told = home.done(agent, "get_outcome", {"idempotency_key": "k-1"})
     assert (told["state"], told["outcome_decision_id"]) == ("performed", first.decision_id)
     assert told["at"] == home.entry(first.decision_id)["at"]
 
