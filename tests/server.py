@@ -102,6 +102,7 @@ def serving(env: dict[str, str], *arguments: str, wrap: tuple[str, ...] = ()) ->
             stderr=sink,
         )
     server = Server(process, 0)
+    served_by = 0
     try:
         deadline = time.monotonic() + 60
         while not server.port:
@@ -109,6 +110,7 @@ def serving(env: dict[str, str], *arguments: str, wrap: tuple[str, ...] = ()) ->
                 raise AssertionError(f"the gateway did not start:\n{log.read_text()}")
             with contextlib.suppress(OSError, ValueError, KeyError):
                 told = json.loads(endpoint.read_text())
+                served_by = int(told["pid"])
                 server.port = int(told["address"].rsplit(":", 1)[1].strip("/"))
             if not server.port:
                 time.sleep(0.02)
@@ -116,6 +118,10 @@ def serving(env: dict[str, str], *arguments: str, wrap: tuple[str, ...] = ()) ->
     finally:
         for connection in server.connections:
             connection.close()
+        if served_by not in (0, process.pid):
+            # Under a wrapper the gateway is another process; ending the wrapper would only let go of it.
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(served_by, signal.SIGKILL)
         if process.poll() is None:
             process.kill()
             process.wait(30)
