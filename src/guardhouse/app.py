@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from sqlalchemy import func, select
@@ -16,6 +17,7 @@ from guardhouse.bundle import load, versions
 from guardhouse.bundle.load import ActionDecl
 from guardhouse.errors import SettingsFault
 from guardhouse.gateway import Gateway
+from guardhouse.gateway.surroundings import locate
 from guardhouse.governance import approvals, workspaces
 from guardhouse.ledger import checkpoint, keys
 from guardhouse.ledger.tables import CHECKPOINT, HEAD
@@ -67,6 +69,7 @@ class Guardhouse:
             clock,
             self.ids,
             fetch_timeout_seconds=settings.fetch_timeout_seconds,
+            around=locate(settings),
         )
         self._sound = True
         self._stop = threading.Event()
@@ -202,11 +205,17 @@ def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
         notifier = Notifier(settings.notify_command, settings.notify_url)
         house.gateway.on_notice(notifier.tell)
         house.start()
+
+        def announced(endpoint: Endpoint) -> None:
+            port = urlsplit(endpoint.address).port or settings.port
+            house.gateway.around = locate(settings, port=port, pid=endpoint.pid)
+            announce(endpoint)
+
         try:
             serve_http(
                 house.gateway,
                 settings,
-                announce=announce,
+                announce=announced,
                 ready=house.ready,
                 watch=house.approval_state,
                 metrics=metrics,

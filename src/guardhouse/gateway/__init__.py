@@ -20,6 +20,7 @@ from guardhouse.gateway.fetch import fetch, unavailable
 from guardhouse.gateway.prepare import Located, Prepared, prepare
 from guardhouse.gateway.train import Answered, Train
 from guardhouse.governance import standing
+from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import Call, RawCall, Resource
 from guardhouse.model.decision import Effect
@@ -57,12 +58,14 @@ class Gateway:
         ids: Ids,
         *,
         fetch_timeout_seconds: float = 20.0,
+        around: Surroundings = NOWHERE,
     ) -> None:
         self.store = store
         self.catalog = catalog
         self.bundles = bundles
         self.clock = clock
         self.ids = ids
+        self.around = around
         self._fetch_timeout = fetch_timeout_seconds
         self._notice_handlers: list[NoticeHandler] = []
         self._train_watchers: list[Callable[[int], None]] = []
@@ -124,7 +127,16 @@ class Gateway:
             gather = self._may_gather(raw, token_hash, located)
         except SQLAlchemyError as error:
             raise NotPerformed("the database cannot be read, so nothing was done; send the call again") from error
-        prepared = prepare(raw, token_hash, located, self.catalog, bundle, self.ids.new("decision"), gather=gather)
+        prepared = prepare(
+            raw,
+            token_hash,
+            located,
+            self.catalog,
+            bundle,
+            self.ids.new("decision"),
+            gather=gather,
+            around=self.around,
+        )
         gathered = getattr(prepared.evidence, "bundle", None)
         if isinstance(gathered, Bundle):
             self.bundles.put(gathered)  # should the train activate it, its next call is judged by it

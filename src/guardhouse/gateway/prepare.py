@@ -19,6 +19,8 @@ from guardhouse.bundle import Bundle
 from guardhouse.catalog import Ask, Catalog, Home, Operation
 from guardhouse.errors import FieldFault, GuardhouseError, InvalidInput
 from guardhouse.gates import network
+from guardhouse.gateway.surroundings import placed
+from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
 from guardhouse.guardrails.text import Examined
 from guardhouse.model import canonical
 from guardhouse.model.call import Call, Category, Fault, RawCall, Resource
@@ -100,10 +102,11 @@ def prepare(
     decision_id: str,
     *,
     gather: bool = True,
+    around: Surroundings = NOWHERE,
 ) -> Prepared:
     """Turn what a door handed in into a judged form. Never raises for anything the caller wrote.
 
-    `gather` false leaves out the operation's costly evidence, for a caller whom no gate will let through.
+    `around` is where this deployment keeps what no agent may touch. `gather` false leaves out the operation's costly evidence, for a caller whom no gate will let through.
     """
     operation = catalog.find(raw.operation)
     home = Home(located.workspace_id, located.principal_id, located.repository or "default")
@@ -157,7 +160,7 @@ def prepare(
         prepared.payload = _encode(redacted)
         if redacted != visible and operation.writes and operation.gather is None:
             _forget_secrets(prepared, operation, plain | redacted)
-        prepared.texts = operation.texts(ask) if operation.texts else ()
+        prepared.texts = placed(operation.texts(ask), around) if operation.texts else ()
         prepared.destinations = operation.destinations(ask) if operation.destinations else ()
         examine(prepared, bundle)
     return prepared

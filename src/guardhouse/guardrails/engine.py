@@ -17,8 +17,10 @@ from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, Load
 from guardhouse.guardrails.programs import UNSPECIFIED
 from guardhouse.guardrails.reading import MOST_SHELL
 from guardhouse.guardrails.running import Runner
+from guardhouse.guardrails.surroundings import SAMPLE
 from guardhouse.guardrails.text import Examined, Explained, Rule
-from guardhouse.guardrails.units import Spent, Unit
+from guardhouse.guardrails.units import NOTHING, Spent, Unit
+from guardhouse.guardrails.watch import touched, watch
 from guardhouse.guardrails.words import UNKNOWN, clean
 from guardhouse.model.facts import Finding
 
@@ -181,6 +183,10 @@ class Engine:
                 self._add(found, made, text, *match.span())
         if kind in ("shell", "auto", "sql") and text.text.strip():
             self._read(found, text, kind, size)
+        for path in text.file_paths:
+            event = touched(path, text.act, text.kept, text.cwd, text.around, dict(text.links))
+            if event:
+                self._event(found, text, event, 0, size, ())
         hits = tuple(
             sorted(found.values(), key=lambda hit: (hit.finding.start, hit.finding.end, hit.finding.rule))[
                 :MOST_FINDINGS
@@ -216,6 +222,8 @@ class Engine:
             return
         runner = Runner(self._programs, clean(source), text.cwd)
         runner.workspace = text.workspace_root
+        for name, value in text.around.variables:
+            runner.state.variables[name] = (value, NOTHING)
         try:
             runner.run_text(runner.source, 0, len(source))
         except (Spent, RecursionError):
@@ -232,6 +240,11 @@ class Engine:
         for code, start, end, via in runner.codes:
             for made in self._codes.hits(code):
                 self._add(found, made, text, start, end, via)
+        try:
+            for seen in watch(runner.units, runner.codes, text.around, dict(text.links)):
+                self._event(found, text, seen.event, seen.start, seen.end, seen.via)
+        except Exception:  # noqa: BLE001  the contract: what cannot be analysed is a finding, never an exception
+            self._event(found, text, "syntax", 0, size, ())
         self._argv(found, text, runner.units)
 
     def _argv(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit]) -> None:
@@ -400,7 +413,8 @@ def prove(engine: Engine, examples: list[Example]) -> list[LawProblem]:
         made = example.rule
         kind = "auto" if "auto" in made.kinds else sorted(made.kinds)[0]
         hit = any(
-            finding.finding.rule == made.rule.id for finding in engine.hits(Examined("example", example.text, kind))
+            finding.finding.rule == made.rule.id
+            for finding in engine.hits(Examined("example", example.text, kind, around=SAMPLE))
         )
         if hit is not example.wanted:
             verb = "does not match" if example.wanted else "matches"

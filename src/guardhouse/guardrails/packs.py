@@ -10,6 +10,7 @@ import re2
 import yaml
 
 from guardhouse.errors import LawFault, LawProblem
+from guardhouse.guardrails import watch
 from guardhouse.guardrails.match import QUIET, Form, parse_form
 from guardhouse.guardrails.overrides import Override, read_overrides
 from guardhouse.guardrails.programs import Program, read_program
@@ -20,7 +21,7 @@ SEVERITIES = ("log", "warn", "approval_required", "block")
 KINDS = ("shell", "sql", "file", "prose", "auto")
 DEFAULT_KINDS = ("shell", "sql", "auto")
 PLACES = ("text", "units", "code")
-EVENTS = frozenset(
+EVENTS = watch.EVENTS | frozenset(
     [
         "size",
         "depth",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
 from guardhouse.model.facts import Finding
 
 if TYPE_CHECKING:
@@ -18,6 +19,11 @@ class Examined:
 
     `field` names the input field it came from; `kind` is `shell`, `sql`, `file` (a file's content),
     `prose` (words for people: only rules that say so apply) or `auto`. The rest is context where known.
+
+    `act` says what a file tool does to `file_paths`: `read`, `write`, `edit`, `delete`, or empty when that is not known;
+    `edits` are an edit's (old, new, everywhere). The gateway adds what deciding may not look up itself: `around`, where
+    this deployment keeps what no agent may touch; `links`, paths as written (absolute, case folded) that lead there; and
+    `kept`, for a change to a client's configuration: whether our entries stay as they were (`same`, `changed`, or empty).
     """
 
     field: str
@@ -27,6 +33,11 @@ class Examined:
     tool: str = ""
     file_paths: tuple[str, ...] = ()
     workspace_root: str = ""
+    act: str = ""
+    edits: tuple[tuple[str, str, bool], ...] = ()
+    kept: str = ""
+    links: tuple[tuple[str, str], ...] = ()
+    around: Surroundings = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)

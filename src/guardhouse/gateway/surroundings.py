@@ -1,0 +1,116 @@
+"""What deciding may not look up itself: where this deployment lies, which links lead there, what an edit would leave.
+
+Asked in prepare, before the train and without any lock. Nothing here decides: it adds to the texts what the guard of
+Guardhouse itself judges by. Paths of a caller on another machine name nothing here, and are judged as written.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import guardhouse
+from guardhouse.guardrails.kept import MOST, Kept, applied, kept
+from guardhouse.guardrails.surroundings import Surroundings, absolute, reach
+from guardhouse.guardrails.text import Examined
+from guardhouse.settings import Settings
+
+_TOKENS = re.compile(r"""[^\s'"();&|<>=,`{}$]+""")
+_MOST_TOKENS = 64
+_KINDS = frozenset({"shell", "auto"})
+
+
+def locate(settings: Settings, *, port: int = 0, pid: int = 0) -> Surroundings:
+    """This deployment's places. `pid` and `port` are 0 where no gateway serves."""
+    home = _real(settings.home)
+    state = {home, _real(settings.resolved_signing_key_file)}
+    url = settings.resolved_database_url
+    if url.startswith("sqlite:///"):
+        database = _real(Path(url.removeprefix("sqlite:///")))
+        state |= {database, f"{database}-wal", f"{database}-shm", f"{database}.now", f"{database}.next"}
+    package = Path(guardhouse.__file__).resolve().parent
+    command = Path(sys.executable).parent / "guardhouse"
+    return Surroundings(
+        user_home=_real(Path.home()),
+        state=tuple(sorted(state)),
+        program=(package.as_posix(), command.as_posix()),
+        pid=pid,
+        port=port or settings.port,
+    )
+
+
+def placed(texts: tuple[Examined, ...], around: Surroundings) -> tuple[Examined, ...]:
+    """The texts with what the guard needs to judge them. Never raises: what cannot be looked up is left out."""
+    return tuple(_placed(text, around) for text in texts)
+
+
+def _placed(text: Examined, around: Surroundings) -> Examined:
+    try:
+        links = tuple(_links(text, around)) if text.kind in _KINDS or text.file_paths else ()
+        left = _left(text, around, dict(links)) if text.act in ("write", "edit") else ""
+    except (OSError, ValueError):
+        links, left = (), ""
+    return replace(text, around=around, links=links, kept=left)
+
+
+def _links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
+    """Paths of the text that lead, over a link, to a guarded place which they do not name."""
+    given = (
+        [*text.file_paths, *_TOKENS.findall(text.text[:8192])[:_MOST_TOKENS]]
+        if text.kind in _KINDS
+        else text.file_paths
+    )
+    seen: set[str] = set()
+    for token in given:
+        if token in seen or token[:1] == "-" or len(token) > 1024:
+            continue
+        seen.add(token)
+        path = os.path.expanduser(token)
+        if not os.path.isabs(path):
+            if not os.path.isabs(text.cwd):
+                continue
+            path = os.path.join(text.cwd, path)
+        path = os.path.normpath(path)
+        real = os.path.realpath(path)
+        if real != path and reach(real, "", around):
+            yield absolute(token, text.cwd, around), real
+
+
+def _left(text: Examined, around: Surroundings, links: dict[str, str]) -> Kept:
+    """What a write or edit of clients' configuration would leave of our entries, over all its files."""
+    worst: Kept = "same"
+    for path in text.file_paths:
+        written = absolute(path, text.cwd, around)
+        if reach(path, text.cwd, around) != "hooks" and reach(links.get(written, ""), "", around) != "hooks":
+            continue
+        where = Path(os.path.join(text.cwd, os.path.expanduser(path)))
+        if not where.is_absolute():
+            return ""
+        before = _read(where)
+        after = applied(before, text.edits) if text.act == "edit" else text.text
+        if after is None:
+            return ""
+        one = kept(where.name, before, after)
+        if one == "changed":
+            return one
+        worst = one if one == "" else worst
+    return worst
+
+
+def _read(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            data = file.read(MOST + 1)
+    except FileNotFoundError:
+        return None
+    if len(data) > MOST:
+        raise ValueError("too long to compare")
+    return data.decode("utf-8")
+
+
+def _real(path: Path) -> str:
+    return Path(os.path.realpath(path.expanduser())).as_posix()

@@ -1,0 +1,171 @@
+"""Where this deployment keeps what no agent may touch, and whether a path as written reaches it."""
+
+from __future__ import annotations
+
+import fnmatch
+import posixpath
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal
+
+from guardhouse.guardrails.paths import resolve
+from guardhouse.guardrails.words import UNKNOWN
+
+Reach = Literal["", "state", "program", "hooks", "above"]
+"""What a path reaches: Guardhouse's state, its installed code, a client's hook configuration, a folder above state or code."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """The deployment as the guard of itself must know it. All paths absolute, with `/`, links followed.
+
+    `user_home` is what `~` means; `state` are files and folders of keys, tokens, databases and checkpoints (a folder
+    means everything in it); `program` is the installed package, its command and the hook shims; `pid` and `port` are
+    the gateway's. Empty where unknown: the default places are guarded all the same.
+    """
+
+    user_home: str = ""
+    state: tuple[str, ...] = ()
+    program: tuple[str, ...] = ()
+    pid: int = 0
+    port: int = 8420
+
+    @property
+    def variables(self) -> tuple[tuple[str, str], ...]:
+        """What our own variables stand for in a command: places in the state, whatever their true values."""
+        home = self.state[0] if self.state else "~/.local/share/guardhouse"
+        return (
+            ("GUARDHOUSE_HOME", home),
+            ("GUARDHOUSE_DATABASE_URL", f"sqlite:///{home}/guardhouse.db"),
+            ("GUARDHOUSE_MIGRATION_URL", f"sqlite:///{home}/guardhouse.db"),
+            ("GUARDHOUSE_SIGNING_KEY_FILE", f"{home}/signing.key"),
+        )
+
+
+NOWHERE = Surroundings()
+SAMPLE = Surroundings(
+    user_home="/home/user",
+    state=("/home/user/.local/share/guardhouse", "/srv/guardhouse/keys/signing.key"),
+    program=("/opt/venv/lib/python3.11/site-packages/guardhouse", "/opt/venv/bin/guardhouse"),
+    pid=4711,
+)
+"""What the examples of packs are judged in."""
+
+_DEFAULT_STATE = (".local/share/guardhouse", "library/application support/guardhouse")
+_OWN_NAMES = frozenset({"operator.token", "guardhouse.db", "guardhouse.db-wal", "guardhouse.db-shm"})
+"""Names that nothing else has: guarded also where the folder is not known."""
+_STATE_NAMES = _OWN_NAMES | {"signing.key", "endpoint.json", "suppressed.json"}
+"""Names of state whose folder decides, or, where that is only known when run, the name alone."""
+
+_HOOKS = re.compile(
+    r"(?:.*/)?(?:"
+    r"\.claude/(?:settings(?:\.local)?\.json|hooks(?:/.*)?)"
+    r"|\.claude\.json"
+    r"|\.codex/(?:config\.toml|hooks\.json|requirements\.toml|managed_config\.toml|hooks(?:/.*)?)"
+    r"|\.gemini/(?:settings\.json|trusted[_-]?hooks\.json|hooks(?:/.*)?)"
+    r"|\.cursor/(?:hooks\.json|cli-config\.json|cli\.json|permissions\.json|hooks(?:/.*)?)"
+    r"|\.(?:github|copilot)/hooks(?:/.*)?|\.copilot/config\.json|\.copilot/settings\.json"
+    r"|(?:\.config/opencode|\.opencode)/(?:opencode\.jsonc?|plugins?(?:/.*)?)|opencode\.jsonc?"
+    r"|claude-?code/managed-settings(?:\.d(?:/.*)?|\.json)"
+    r"|etc/(?:codex|gemini-cli|cursor|github-copilot|opencode)(?:/.*)?"
+    r"|application support/(?:claudecode|cursor|geminicli|gemini-cli)(?:/.*)?"
+    r"|guardhouse\.service|[^/]*guardhouse[^/]*\.plist"
+    r")",
+    re.S,
+)
+"""Files by which a client is told to ask: hooks, their switches, plugins, managed settings; and the gateway's own service."""
+_HOOK_FOLDERS = frozenset(
+    {".claude", ".codex", ".gemini", ".cursor", ".copilot", ".opencode", "opencode", "claude-code"}
+)
+
+
+def absolute(text: str, cwd: str, around: Surroundings) -> str:
+    """A path as written, seen from `cwd`, with `~` spelled out and case folded; it may keep globs and `UNKNOWN`."""
+    path = resolve(text, cwd)
+    if path.startswith("~"):
+        head, _, rest = path.partition("/")
+        path = f"{around.user_home or '~'}/{rest}".rstrip("/") if head == "~" or _is_user(head, around) else path
+    if path.startswith("/proc/self/root/"):
+        path = path.removeprefix("/proc/self/root")
+    return path.casefold()
+
+
+def _is_user(head: str, around: Surroundings) -> bool:
+    return bool(around.user_home) and head[1:] == posixpath.basename(around.user_home)
+
+
+@lru_cache(maxsize=8192)
+def reach(text: str, cwd: str, around: Surroundings) -> Reach:
+    """What a path written in a command that runs in `cwd` reaches. Globs and unknown parts count as what they could be."""
+    if not text or len(text) > 4096 or "\n" in text:
+        return ""
+    if text.startswith("file://"):
+        text = "/" + text[7:].lstrip("/")
+    path = absolute(text, cwd, around)
+    name = path.rpartition("/")[2]
+    if name in _OWN_NAMES or (UNKNOWN in path[: -len(name) or None] and name in _STATE_NAMES):
+        return "state"
+    if any(mark in name for mark in "*?[") and any(
+        fnmatch.fnmatchcase(own, name) and own[:5] == name[:5] for own in _OWN_NAMES
+    ):
+        return "state"
+    if any(f"/{place}/" in f"/{path}/" for place in _DEFAULT_STATE):
+        return "state"
+    found: Reach = ""
+    for kind, places in (("state", around.state), ("program", around.program)):
+        for place in places:
+            how = _covers(path, place.casefold())
+            if how == "in":
+                return kind  # type: ignore[return-value]
+            if how == "above":
+                found = "above"
+    if _HOOKS.fullmatch(path) or (UNKNOWN in path and _HOOKS.fullmatch(path.replace(UNKNOWN, "x"))):
+        return "hooks"
+    if name in _HOOK_FOLDERS or (any(mark in path for mark in "*?[") and _globbed_hooks(path)):
+        return found or "hooks"
+    return found
+
+
+def _globbed_hooks(path: str) -> bool:
+    head, _, name = path.rpartition("/")
+    return posixpath.basename(head) in _HOOK_FOLDERS and any(
+        fnmatch.fnmatchcase(one, name)
+        for one in ("settings.json", "settings.local.json", "hooks.json", "config.toml", "hooks", "config.json")
+    )
+
+
+def _covers(path: str, place: str) -> str:
+    """Whether `path` (perhaps a pattern) lies in `place`, or `place` beneath it."""
+    if not any(mark in path for mark in "*?[\x00{"):
+        if path == place or path.startswith(place + "/"):
+            return "in"
+        return "above" if path == "/" or place.startswith(path + "/") else ""
+    wanted, have = place.split("/"), path.split("/")
+    if not path.startswith("/"):
+        return ""
+    for one, pattern in zip(wanted, have, strict=False):
+        if not fnmatch.fnmatchcase(one, pattern.replace(UNKNOWN, "*")):
+            return ""
+    if len(have) >= len(wanted):
+        return "in"
+    return "in" if have[-1] in ("*", "**") and len(have) == len(wanted) else "above"
+
+
+def parts(text: str) -> Iterable[str]:
+    """Where paths may stand in one word: the whole, and what follows `=`, `:`, `@` or a short option."""
+    yield text
+    for mark in "=@":
+        _, found, rest = text.partition(mark)
+        if found and rest:
+            yield rest.lstrip("@'\"")
+    if "://" in text:
+        yield "/" + text.partition("://")[2].lstrip("/")
+        yield "/" + text.partition("://")[2].partition("/")[2].lstrip("/")
+    elif ":" in text:
+        yield from (one for one in text.split(":") if one)
+    if text.startswith("-") and len(text) > 3 and text[2] in "/~.":
+        yield text[2:]
+    if "," in text:
+        yield from (one.rpartition("=")[2] for one in text.split(",") if one)

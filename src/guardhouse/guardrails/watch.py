@@ -1,0 +1,487 @@
+"""The guard watches itself: which commands of a text touch Guardhouse's state, program, process, hooks or government.
+
+Pure: what a path leads to is told by `Surroundings` and by the links that the gateway resolved before. What it does
+not see is code that the agent wrote before and runs unseen; `docs/design/threats.md` says so, and the remedy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import re2
+
+from guardhouse.guardrails import governing
+from guardhouse.guardrails.match import QUIET
+from guardhouse.guardrails.surroundings import Reach, Surroundings, absolute, parts, reach
+from guardhouse.guardrails.units import Unit, base_name
+from guardhouse.guardrails.words import UNKNOWN, Word
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One thing that the guard saw: the event's name, its place, the wrappers around it."""
+
+    event: str
+    start: int
+    end: int
+    via: tuple[str, ...] = ()
+
+
+STATE, PROGRAM, HOOKS, UNSEEN = "guard.state", "guard.program", "guard.hooks", "guard.hooks.unseen"
+ENVIRONMENT, PROCESS, PROCESSES = "guard.environment", "guard.process", "guard.processes"
+GOVERN, SWEEP, SWITCH = "guard.govern", "guard.sweep", "guard.switch"
+EVENTS = frozenset({STATE, PROGRAM, HOOKS, UNSEEN, ENVIRONMENT, PROCESS, PROCESSES, GOVERN, SWEEP, SWITCH})
+
+_SPEAKS = frozenset(
+    {"echo", "printf", "true", "false", ":", "gh", "glab", "say", "logger", "notify-send", "return", "exit"}
+)
+_SPEAKING_GIT = frozenset(
+    {"commit", "tag", "log", "grep", "notes", "blame", "show", "shortlog", "describe", "remote", "push"}
+)
+_SEARCHES = frozenset({"grep", "egrep", "fgrep", "rg", "ag", "ack", "zgrep", "ugrep", "ggrep"})
+_SCRIPTED = frozenset({"sed", "gsed", "awk", "gawk", "mawk", "nawk", "jq", "yq", "perl"})
+_READS = frozenset(
+    [*_SEARCHES, "cat", "less", "more", "head", "tail", "ls", "ll", "stat", "wc", "diff", "cmp", "file", "bat", "nl", "tac", "test", "[", "[[", "md5sum", "sha1sum", "sha256sum", "shasum", "cksum", "du", "tree", "realpath", "readlink", "dirname", "basename", "od", "xxd", "hexdump", "strings", "find", "fd", "sort", "uniq", "cut", "column", "jq", "yq", "cd", "pushd", "mkdir", "code", "vimdiff", "delta", "awk", "gawk", "eza", "exa", "which", "type", "source", "."]
+)  # fmt: skip
+_REMOVES = frozenset(
+    ["rm", "unlink", "mv", "shred", "truncate", "rmdir", "trash", "trash-put", "grm", "srm", "wipe", "rimraf", "del-cli", "rename", "gmv", "git-rm"]
+)  # fmt: skip
+_COPIES = frozenset(
+    {
+        "cp",
+        "gcp",
+        "rsync",
+        "tar",
+        "gtar",
+        "bsdtar",
+        "zip",
+        "7z",
+        "7za",
+        "scp",
+        "cpio",
+        "rclone",
+        "borg",
+        "restic",
+        "ditto",
+        "pax",
+    }
+)
+_CHANGES = frozenset(
+    [*_REMOVES, "cp", "gcp", "ln", "gln", "install", "ginstall", "sed", "gsed", "chmod", "chown", "chgrp", "chattr", "setfacl", "tee", "patch", "dd", "rsync", "touch", "ed", "ex", "vi", "vim", "nvim", "nano", "emacs", "perl", "tar", "unzip", "git", "sponge", "mount", "bindfs"]
+)  # fmt: skip
+_GIT_READS = frozenset(
+    {"diff", "status", "add", "ls-files", "check-ignore", "rev-parse", "stage", "cat-file", *_SPEAKING_GIT}
+)
+_RECURSES = re.compile(r"-[a-zA-Z]*[rRa][a-zA-Z]*$|--(?:recursive|archive)")
+_VARIABLE = re.compile(
+    r"(?:-e|-E|-u|--unset=|--env=|--setenv=)?((?:GUARDHOUSE_|CODEX_SANDBOX)\w*|CLAUDECODE|GEMINI_CLI|CURSOR_AGENT|OPENCODE|COPILOT_CLI)(\+?=|$)"
+)
+_SETS = frozenset(
+    ["export", "declare", "typeset", "readonly", "local", "setenv", "set", "launchctl", "systemctl", "env", "genv", "sudo", "doas", "bwrap", "systemd-run", "dbus-update-activation-environment", "direnv", "dotenv", "tmux"]
+)  # fmt: skip
+_UNSETS = frozenset({"unset", "unsetenv", "read", "mapfile", "readarray", "getopts"})
+_CLIENT_HOMES = re.compile(
+    r"(?:CLAUDE_CONFIG_DIR|CODEX_HOME|GEMINI_CLI_(?:HOME|SYSTEM_SETTINGS_PATH)|CURSOR_CONFIG_DIR|OPENCODE_CONFIG\w*|COPILOT_HOME|CLAUDE_CODE_(?:SIMPLE|SAFE_MODE))\+?="
+)
+_CLIENTS = frozenset({"claude", "codex", "gemini", "cursor-agent", "cursor", "copilot", "opencode", "agent"})
+_SWITCHES = re.compile(
+    r"(?i)disableallhooks|(?:^|[^a-z])(?:codex_)?hooks?\s*[=:]\s*(?:false|off|0|\{\s*\}|\[\s*\])|^--(?:bare|no-hooks?|safe-mode|setting-sources|ignore-user-config)\b|hooksconfig\.enabled|bypass-hook"
+)
+_CLAUDE_SETTINGS = re.compile(r"(?i)^--settings(?:=|$)")
+_KILLS = frozenset(
+    {"kill", "pkill", "killall", "skill", "snice", "killall5", "slay", "fuser", "kill-port", "fkill", "tkill", "renice"}
+)
+_FINDERS = frozenset(
+    {
+        "pgrep",
+        "pidof",
+        "lsof",
+        "fuser",
+        "ss",
+        "netstat",
+        "ps",
+        "systemctl",
+        "grep",
+        "egrep",
+        "awk",
+        "rg",
+        "pstree",
+        "jps",
+        "cat",
+    }
+)
+_GATEWAY_LINES = (
+    "guardhouse",
+    "guardhouse serve",
+    "/usr/bin/python3 -m guardhouse serve",
+    "/venv/bin/python /venv/bin/guardhouse serve --port 8420",
+)
+_INSTALLERS = frozenset(
+    {
+        "pip",
+        "pip3",
+        "pipx",
+        "uv",
+        "conda",
+        "mamba",
+        "poetry",
+        "pdm",
+        "apt",
+        "apt-get",
+        "brew",
+        "dnf",
+        "yum",
+        "rye",
+        "hatch",
+    }
+)
+_REMOVALS = frozenset({"uninstall", "remove", "purge", "autoremove", "rm", "erase"})
+_RUNNERS = frozenset({"uvx", "pipx", "npx", "bunx", "pnpx"})
+_PAIRS = frozenset(
+    [("approvals", "grant"), ("approvals", "refuse"), ("policy", "activate"), ("policy", "rollback"), ("agents", "trust"), ("agents", "add"), ("tokens", "issue"), ("mode", "observe"), ("mode", "end"), ("people", "add"), ("workspaces", "set")]
+)  # fmt: skip
+_PYTHON = re.compile(r"(?:python|pypy)[\d.]*$")
+_TCP = re.compile(r"/dev/(?:tcp|udp)/[^/]+/(\d+)$")
+_WITHIN = re.compile(r"[\s'\"();,<>|&`{}\[\]]+")
+_JOINED = re.compile(r"""['"]\s*(?:\+|\.|,|\n)?\s*['"]""")
+_CHANGING_CODE = re.compile(
+    r"(?i)write|dump|['\"][wax]b?\+?['\"]|unlink|remove|rename|replace|move|copy|symlink|truncate|chmod|append|rmtree|rmsync|delete|put"
+)
+_SLASH_V1 = re.compile(r"/v1/")
+
+
+def watch(
+    units: Sequence[Unit],
+    codes: Iterable[tuple[str, int, int, tuple[str, ...]]],
+    around: Surroundings,
+    links: Mapping[str, str],
+) -> Iterator[Seen]:
+    """Everything seen in the commands and the interpreter code of one text, in no particular order."""
+    eye = _Eye(units, around, links)
+    for unit in units:
+        yield from eye.look(unit)
+    for code, start, end, via in codes:
+        for event in eye.code(code):
+            yield Seen(event, start, end, via)
+
+
+def touched(path: str, act: str, kept: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> str:
+    """The event of a file tool's act (`read`, `write`, `edit`, `delete`, or empty: unknown) on a path; empty when none.
+
+    `kept` says of a change to a client's configuration whether our entries stay as they were: `same`, `changed`, or
+    empty where that cannot be seen.
+    """
+    found = _reached(path, cwd, around, links)
+    if found == "state":
+        return STATE
+    if act == "read":
+        return ""
+    if found == "program":
+        return PROGRAM
+    if found == "above" and act == "delete":
+        return STATE
+    if found == "hooks":
+        if act == "delete" or kept == "changed":
+            return HOOKS
+        return "" if kept == "same" else UNSEEN
+    return ""
+
+
+def _reached(text: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> Reach:
+    found = reach(text, cwd, around)
+    if links and found in ("", "above", "hooks"):
+        real = links.get(absolute(text, cwd, around))
+        if real is not None:
+            return reach(real, "", around) or found
+    return found
+
+
+class _Eye:
+    """Looks at one text's commands, with what the others of the same text tell."""
+
+    def __init__(self, units: Sequence[Unit], around: Surroundings, links: Mapping[str, str]) -> None:
+        self._units = units
+        self._around = around
+        self._links = links
+        self._near: dict[str, bool] = {}
+
+    def look(self, unit: Unit) -> Iterator[Seen]:
+        for event in {*self._events(unit)}:
+            yield Seen(event, unit.start, unit.end, unit.via)
+
+    def _events(self, unit: Unit) -> Iterator[str]:
+        name = unit.program
+        if name[:1] == "<":
+            yield from self._effect(name, unit)
+            return
+        words = [word.text for word in unit.args]
+        yield from self._paths(name, unit, words)
+        yield from self._variables(name, words)
+        if name in _KILLS:
+            yield from self._kills(name, words)
+        yield from self._government(name, unit, words)
+        if name in _CLIENTS and any(
+            _SWITCHES.search(word) or (name == "claude" and _CLAUDE_SETTINGS.match(word)) for word in words
+        ):
+            yield SWITCH
+        if name in _CLIENTS and "hooks" in words and {"disable", "remove", "uninstall", "off"} & {*words}:
+            yield SWITCH
+        if name in _CLIENTS and ("features" in words or "hooks" in words) and {"disable", "--disable"} & {*words}:
+            yield SWITCH
+
+    # -- paths --------------------------------------------------------------------------------------------------------
+
+    def _effect(self, operator: str, unit: Unit) -> Iterator[str]:
+        for word in unit.args:
+            text = word.text
+            if operator == "<assign>":
+                name = text.partition("=")[0]
+                if _VARIABLE.match(name):
+                    yield ENVIRONMENT
+                if _CLIENT_HOMES.match(text):
+                    yield SWITCH
+                continue
+            if (tcp := _TCP.match(text)) is not None:
+                if int(tcp[1]) == self._around.port:
+                    yield GOVERN
+                continue
+            found = self._reach(text, unit.cwd)
+            if found == "state":
+                yield STATE
+            elif operator in ("<read>", "<send>"):
+                continue
+            elif found == "program":
+                yield PROGRAM
+            elif found == "above" and operator == "<delete>":
+                yield STATE
+            elif found == "hooks":
+                yield HOOKS if operator == "<delete>" else UNSEEN
+
+    def _reach(self, text: str, cwd: str) -> Reach:
+        return _reached(text, cwd, self._around, self._links)
+
+    def _may_reach(self, text: str, cwd: str) -> bool:
+        """A cheap look at a word: only paths, own names and what stands near a guarded place are resolved."""
+        if "/" in text or text[:1] in "~.\x00" or "guardhouse" in text.casefold() or "operator.token" in text:
+            return True
+        if not cwd:
+            return False
+        near = self._near.get(cwd)
+        if near is None:
+            near = self._near[cwd] = reach(cwd, "", self._around) != "" or any(
+                link.startswith(absolute(cwd, "", self._around)) for link in self._links
+            )
+        return near
+
+    def _paths(self, name: str, unit: Unit, words: Sequence[str]) -> Iterator[str]:
+        if name in _SPEAKS or (name == "git" and _SPEAKING_GIT & {*words[:3]}):
+            return
+        skipped = self._script_of(name, unit.args)
+        for word in unit.args:
+            text = word.text
+            if word is skipped or not text or not self._may_reach(text, unit.cwd):
+                continue
+            for found in {*self._found(text, unit.cwd)}:
+                event = self._judged(name, found, words, word)
+                if event:
+                    yield event
+
+    def _found(self, text: str, cwd: str) -> Iterator[Reach]:
+        for part in parts(text):
+            yield self._reach(part, cwd)
+        if len(text) < 4096 and _WITHIN.search(text):
+            for part in _WITHIN.split(text)[:64]:
+                if "/" in part or part[:1] == "~" or "guardhouse.db" in part or "operator.token" in part:
+                    for one in parts(part):
+                        yield self._reach(one, cwd)
+
+    @staticmethod
+    def _script_of(name: str, args: Sequence[Word]) -> Word | None:
+        """The word that is a pattern or a script and names no file."""
+        if name not in _SEARCHES and name not in _SCRIPTED:
+            return None
+        if any(word.text in ("-e", "-f", "--regexp", "--file", "--expression") for word in args):
+            return None
+        return next((word for word in args if not word.text.startswith("-")), None)
+
+    def _judged(self, name: str, found: Reach, words: Sequence[str], word: Word) -> str:
+        if found == "state":
+            return STATE
+        if found == "program":
+            if name in ("git", "sed", "gsed", "perl", "tar") and not self._changes(name, words):
+                return ""
+            return PROGRAM if name in _CHANGES else ""
+        if found == "hooks":
+            if name in _REMOVES or (name == "git" and "rm" in words[:3]) or (name == "find" and "-delete" in words):
+                copied = name == "mv" and word.text == words[-1] and len(words) > 1
+                return UNSEEN if copied else HOOKS
+            if name in _READS and not (name in ("jq", "yq", "awk", "gawk") and self._changes(name, words)):
+                return ""
+            if name in _COPIES and word.text != words[-1]:
+                return ""
+            if name in ("git", "sed", "gsed", "perl") and not self._changes(name, words):
+                return ""
+            return UNSEEN if name in _CHANGES or name not in _CLIENTS else ""
+        if found == "above":
+            recursive = any(_RECURSES.match(one) for one in words)
+            if name in _REMOVES and (
+                recursive or name in ("mv", "gmv", "rename", "trash", "trash-put", "rimraf", "del-cli")
+            ):
+                return STATE
+            if name in ("chmod", "chown", "chgrp", "chattr", "setfacl") and recursive:
+                return STATE
+            if name == "find" and ("-delete" in words or "-exec" in words or "-execdir" in words):
+                return SWEEP
+            if name in _COPIES and (
+                recursive or name in ("tar", "gtar", "bsdtar", "zip", "7z", "7za", "rclone", "borg", "restic", "ditto")
+            ):
+                return SWEEP
+            if name in _SEARCHES and (recursive or name in ("rg", "ag", "ack")):
+                return SWEEP
+        return ""
+
+    @staticmethod
+    def _changes(name: str, words: Sequence[str]) -> bool:
+        if name == "git":
+            return not (_GIT_READS & {*words[:3]})
+        if name == "tar":
+            return any(re.match(r"-?[a-zA-Z]*x|--extract|--get", word) for word in words[:2])
+        return any(re.match(r"-[a-zA-Z]*i|--in-?place", word) for word in words)
+
+    # -- variables, processes, government -----------------------------------------------------------------------------
+
+    @staticmethod
+    def _variables(name: str, words: Sequence[str]) -> Iterator[str]:
+        if (name in _UNSETS and any(_VARIABLE.match(word) for word in words)) or (
+            name == "printf" and words[:1] == ["-v"] and len(words) > 1 and _VARIABLE.match(words[1])
+        ):
+            yield ENVIRONMENT
+        elif name in _SETS:
+            for before, word in zip(["", *words], words, strict=False):
+                found = _VARIABLE.match(word)
+                if (found is not None and (found[2] or before in ("-u", "--unset", "-x", "-gx", "set-environment", "unset-environment", "setenv", "unsetenv", "-n", "+x"))) or (found is not None and word.startswith(("-u", "--unset"))):  # fmt: skip
+                    yield ENVIRONMENT
+                if _CLIENT_HOMES.match(word):
+                    yield SWITCH
+
+    def _kills(self, name: str, words: Sequence[str]) -> Iterator[str]:
+        pid, port = str(self._around.pid or "none"), str(self._around.port)
+        if name == "renice":
+            if pid in words:
+                yield PROCESS
+            return
+        if name in ("fuser", "kill-port", "fkill"):
+            targets = {word.lstrip(":").partition("/")[0] for word in words}
+            if port in targets and (name != "fuser" or any(word.startswith("-") and "k" in word for word in words)):
+                yield PROCESS
+            if name == "fkill" and any("guardhouse" in word.casefold() for word in words):
+                yield PROCESS
+            return
+        if name in ("pkill", "killall", "skill", "slay", "killall5"):
+            yield from self._by_name(name, words)
+            return
+        targets = {word for word in words if word not in ("-s", "--signal")}
+        if (
+            pid in targets
+            or f"-{pid}" in targets
+            or f"%{pid}" in targets
+            or "-1" in words[1:]
+            or words[:2] == ["--", "-1"]
+            or "--all" in words
+            or (any(UNKNOWN in word for word in words) and self._looked_for())
+        ):
+            yield PROCESS
+
+    def _looked_for(self) -> bool:
+        """Whether another command of this text looks for the gateway's process."""
+        port = f":{self._around.port}"
+        for unit in self._units:
+            if unit.program in _FINDERS:
+                for word in unit.args:
+                    text = word.text.casefold().replace("[", "").replace("]", "")
+                    if "guardhouse" in text or port in text or (unit.program == "pgrep" and _fits_gateway(text)):
+                        return True
+        return False
+
+    def _by_name(self, name: str, words: Sequence[str]) -> Iterator[str]:
+        if name == "killall5" or any(
+            word in ("-u", "-U", "--euid", "--uid", "--user") or re.match(r"-[uU]\w", word) for word in words
+        ):
+            yield PROCESSES
+        for word in words:
+            if word.startswith("-"):
+                continue
+            text = word.casefold()
+            if "guardhouse" in text.replace("[", "").replace("]", "") or _fits_gateway(text):
+                yield PROCESS if not re.fullmatch(r"python[\d.]*", text) else PROCESSES
+            elif UNKNOWN in text and self._looked_for():
+                yield PROCESS
+
+    def _government(self, name: str, unit: Unit, words: Sequence[str]) -> Iterator[str]:
+        if name == "guardhouse":
+            if governing.governs_line([word.replace(UNKNOWN, "\x00") for word in words]):
+                yield GOVERN
+            return
+        if name in _SPEAKS:
+            return
+        for at, word in enumerate(words):
+            follows = words[at + 1 :]
+            if word == "guardhouse" or word.startswith(("guardhouse@", "guardhouse==")):
+                installs = name in _INSTALLERS or (_PYTHON.match(name) is not None and "pip" in words[:at])
+                module = _PYTHON.match(name) is not None and words[at - 1 : at] == ["-m"]
+                if installs and _REMOVALS & {*words[:at]}:
+                    yield PROGRAM
+                elif (module or name in _RUNNERS) and governing.governs_line(follows):
+                    yield GOVERN
+            elif (
+                _PYTHON.match(name)
+                and (word == "-mguardhouse" or base_name(word) == "guardhouse")
+                and governing.governs_line(follows)
+            ):
+                yield GOVERN
+            if _SLASH_V1.search(word) and governing.governs_address(word):
+                yield GOVERN
+        if unit.feed is not None and unit.feed.text and governing.governs_address(unit.feed.text):
+            yield GOVERN
+        if tuple(words[:2]) in _PAIRS and name not in ("git", "npm", "cargo", "make", "gh"):
+            yield GOVERN
+        if governing.stops_service(name, words):
+            yield PROCESS
+
+    # -- code ---------------------------------------------------------------------------------------------------------
+
+    def code(self, code: str) -> Iterator[str]:
+        """What interpreter code names. It is read as text, with its literals joined: what it computes is not seen."""
+        for text in {code, _JOINED.sub("", code)}:
+            folded = text.casefold()
+            for part in _WITHIN.split(text)[:400]:
+                if "/" not in part and "guardhouse" not in part.casefold() and "operator.token" not in part:
+                    continue
+                found = self._reach(part, "")
+                if found == "state":
+                    yield STATE
+                elif found == "hooks" and _CHANGING_CODE.search(text):
+                    yield UNSEEN
+                elif found == "program" and _CHANGING_CODE.search(text):
+                    yield PROGRAM
+            if re.search(r"guardhouse_(?:home|database_url|migration_url|signing_key)", folded):
+                yield STATE
+            elif re.search(r"(?:del|pop|putenv|unsetenv|setenv|delete)\b[^\n;]{0,60}guardhouse_|environ?\W[^\n;]{0,20}guardhouse_\w+\W{1,3}\s*=[^=]|env\.guardhouse_\w+\s*=[^=]", folded):  # fmt: skip
+                yield ENVIRONMENT
+            if _SLASH_V1.search(text) and governing.governs_address(text):
+                yield GOVERN
+            if self._around.pid and re.search(rf"kill\w*\s*\(?\D{{0,24}}{self._around.pid}\b", folded):
+                yield PROCESS
+
+
+def _fits_gateway(pattern: str) -> bool:
+    """Whether a process pattern would match a gateway's command line. What is not a pattern is compared as text."""
+    if len(pattern) > 200 or UNKNOWN in pattern:
+        return False
+    try:
+        made = re2.compile(pattern, options=QUIET)
+    except re2.error:
+        return any(pattern in line for line in _GATEWAY_LINES)
+    return any(made.search(line) is not None for line in _GATEWAY_LINES)
