@@ -23,7 +23,7 @@ HELD = ("block", "approval_required")
 
 
 def found(text: str, **context: Any) -> list[Finding]:
-    context = {"cwd": "/home/user/project", "around": SAMPLE, **context}
+    context = {"cwd": "/srv/user/project", "around": SAMPLE, **context}
     return [one for one in shipped().examine((Examined("operation_text", text, **context),)) if one.protects]
 
 
@@ -50,7 +50,7 @@ def test_every_operation_that_governs_is_known_to_the_guard() -> None:
 @pytest.mark.parametrize("act", ["read", "write", "edit", "delete", ""])
 def test_no_file_tool_reaches_the_state(act: str) -> None:
     for path in (
-        "/home/user/.local/share/guardhouse/operator.token",
+        "/srv/user/.local/share/guardhouse/operator.token",
         "../.local/share/guardhouse/x",
         "~/.local/share/guardhouse",
     ):
@@ -135,4 +135,4 @@ def test_a_configuration_with_none_of_our_entries_is_free_but_for_its_switches()
 
 @pytest.mark.parametrize("text", ["cat " + "a/" * 3000, "kill " + "9 " * 500, "x=" + "$(" * 200, "\x00/~*?[" * 50])
 def test_hostile_text_never_raises(text: str) -> None:
-    shipped().examine((Examined("t", text, "shell", "/home/user", around=SAMPLE),))
+    shipped().examine((Examined("t", text, "shell", "/srv/user", around=SAMPLE),))

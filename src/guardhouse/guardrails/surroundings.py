@@ -46,13 +46,15 @@ class Surroundings:
 
 NOWHERE = Surroundings()
 SAMPLE = Surroundings(
-    user_home="/home/user",
-    state=("/home/user/.local/share/guardhouse", "/srv/guardhouse/keys/signing.key"),
+    user_home="/srv/user",
+    state=("/srv/user/.local/share/guardhouse", "/srv/guardhouse/keys/signing.key"),
     program=("/opt/venv/lib/python3.11/site-packages/guardhouse", "/opt/venv/bin/guardhouse"),
     pid=4711,
 )
 """What the examples of packs are judged in."""
 
+_ROOTED = re.compile(r"^/proc/(?:self|thread-self|\d+)/root(?=/)")
+"""A second name for the whole tree."""
 _DEFAULT_STATE = (".local/share/guardhouse", "library/application support/guardhouse")
 _OWN_NAMES = frozenset({"operator.token", "guardhouse.db", "guardhouse.db-wal", "guardhouse.db-shm"})
 """Names that nothing else has: guarded also where the folder is not known."""
@@ -87,9 +89,7 @@ def absolute(text: str, cwd: str, around: Surroundings) -> str:
     if path.startswith("~"):
         head, _, rest = path.partition("/")
         path = f"{around.user_home or '~'}/{rest}".rstrip("/") if head == "~" or _is_user(head, around) else path
-    if path.startswith("/proc/self/root/"):
-        path = path.removeprefix("/proc/self/root")
-    return path.casefold()
+    return _ROOTED.sub("", path).casefold()
 
 
 def _is_user(head: str, around: Surroundings) -> bool:
