@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from guardhouse.guardrails import load_packs
 from guardhouse.guardrails.engine import Engine
 from guardhouse.guardrails.text import Examined
-from tests.bench.score import POLICIES
 
+POLICIES = Path(__file__).resolve().parents[2] / "policies"
 EVERYDAY = [
     "ls -la",
     "git status",

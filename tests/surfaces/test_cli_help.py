@@ -29,6 +29,7 @@ PROMISED = {
     "approvals": "list show grant refuse watch",
     "mode": "show observe enforce",
     "policy": "check show activate history rollback",
+    "guardrails": "score",
     "ledger": "verify export key checkpoint prove receipt replay",
     "people": "add list disable",
     "tokens": "issue list rotate revoke",

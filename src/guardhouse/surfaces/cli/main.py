@@ -55,6 +55,7 @@ COMMANDS = (
     "approvals",
     "mode",
     "policy",
+    "guardrails",
     "ledger",
     "migrate",
     "demo",

@@ -108,3 +108,9 @@ def working(words: str, total: int | None = None) -> Iterator[Callable[[int], No
     with bar:
         task = bar.add_task(words, total=total)
         yield lambda steps: bar.advance(task, steps)
+
+
+@contextmanager
+def silently() -> Iterator[Callable[[int], None]]:
+    """In the place of `working` for what is soon done: shows nothing."""
+    yield lambda _steps: None
