@@ -271,7 +271,7 @@ def test_waiting_asks_twice_and_watches_between(tmp_path: Path) -> None:
             seen.set()
             return "pending"
 
-        door.door._watch = watch_on
+        door.door.carriage.watch = watch_on
         asked = len(script.came)
         with door.connect() as connection:
             body = b'{"approval_id": "apr_1", "timeout_seconds": 300}'

@@ -14,23 +14,23 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
 
-from guardhouse.catalog import Catalog
-from guardhouse.errors import GuardhouseError, NotPerformed, OutcomeUnknown, Unauthenticated
+from guardhouse.errors import GuardhouseError, Unauthenticated
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
 from guardhouse.settings import Settings
 from guardhouse.surfaces import problem
 from guardhouse.surfaces.access import AccessLog
+from guardhouse.surfaces.carrying import Carriage, Carrier
 from guardhouse.surfaces.endpoint import Endpoint
 from guardhouse.surfaces.limits import Disconnected, Proxies, Silences, read_body
 from guardhouse.surfaces.metrics import CONTENT_TYPE, Metrics
 from guardhouse.surfaces.openapi import document
-from guardhouse.surfaces.waiting import Watch, hold_the_line, still_pending
+from guardhouse.surfaces.waiting import Watch
 
 _log = logging.getLogger("guardhouse.http")
 
@@ -55,14 +55,6 @@ _WANTED = frozenset(
         b"x-request-id",
     }
 )
-
-
-class Carrier(Protocol):
-    """What a door asks of the gateway."""
-
-    catalog: Catalog
-
-    async def handle_async(self, raw: RawCall) -> Outcome: ...
 
 
 class _NoCall(Exception):
@@ -97,10 +89,10 @@ class Door:
         self.settings = settings
         self.endpoint = endpoint
         self.metrics = metrics or Metrics(gateway.catalog)
-        self.silences = silences or Silences()
+        self.carriage = Carriage(gateway, settings.request_timeout_seconds, silences=silences, watch=watch)
+        self.silences = self.carriage.silences
         self.access = AccessLog()
         self._ready = ready or (lambda: {"gateway": "ok"})
-        self._watch = watch
         self._mounts = dict(mounts or {})
         self._proxies = Proxies(settings.trusted_proxies)
         self._most = settings.max_body_bytes
@@ -112,6 +104,10 @@ class Door:
             "/metrics": self._metrics_page,
             "/openapi.json": self._openapi_page,
         }
+
+    def mount(self, prefix: str, app: App) -> None:
+        """Let another application answer at `prefix` and below it."""
+        self._mounts[prefix] = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -165,7 +161,7 @@ class Door:
             body = problem.envelope(code, refused.message, request_id=request_id, extra=told)
         except Unauthenticated as error:
             code = error.code
-            self.access.stranger(path=scope["path"], address=self._address(scope, headers), request_id=request_id)
+            self.access.stranger(path=scope["path"], address=self.address(scope, headers), request_id=request_id)
             extra.append((b"www-authenticate", b'Bearer realm="guardhouse"'))
             body = problem.of_error(error, request_id)
         except GuardhouseError as error:
@@ -188,7 +184,7 @@ class Door:
         """The token, and the suppressed calls that this call reports. Raises when there is no call to carry."""
         if method != "POST":
             raise _NoCall("method_not_allowed", "use POST for operations", (b"allow", b"POST"))
-        token = None if b"authorization" in repeated else _bearer(headers.get(b"authorization", ""))
+        token = None if b"authorization" in repeated else bearer(headers.get(b"authorization", ""))
         if token is None:
             raise Unauthenticated("send one `Authorization: Bearer` header with a token")
         suppressed = self.silences.admit(token)
@@ -208,12 +204,11 @@ class Door:
         receive: Receive,
     ) -> Outcome:
         """Read the body, hand the call over, and keep the books of suppressed calls exact."""
-        handed_over = False
         try:
             declared = headers.get(b"content-length", "0")
             try:
                 async with asyncio.timeout(self._patience):
-                    body = await read_body(receive, self._most, _declared(declared))
+                    body = await read_body(receive, self._most, declared_length(declared))
             except TimeoutError:
                 raise _NoCall("request_timeout", "the body did not arrive in time", _CLOSE) from None
             raw = RawCall(
@@ -221,7 +216,7 @@ class Door:
                 body=body.data,
                 token=token,
                 surface="http",
-                address=self._address(scope, headers),
+                address=self.address(scope, headers),
                 request_id=request_id,
                 idempotency_key=headers.get(b"idempotency-key") or None,
                 approval_id=headers.get(b"guardhouse-approval") or None,
@@ -229,34 +224,13 @@ class Door:
                 suppressed=suppressed,
                 media_type="" if not body.data or _is_json(headers.get(b"content-type", "")) else "other",
             )
-            handed_over = True
-            outcome = await self._ask(raw)
-        except NotPerformed:
+        except BaseException:
             self.silences.give_back(token, suppressed)
             raise
-        except BaseException:
-            if not handed_over:
-                self.silences.give_back(token, suppressed)
-            raise
-        wait = outcome.error.get("retry_after_seconds")
-        if outcome.code == "quota_exhausted" and isinstance(wait, int):
-            self.silences.silence(token, wait)
-        if operation == "wait_approval" and self._watch is not None and still_pending(outcome):
-            return await hold_the_line(raw, outcome, self._ask, self._watch, receive)
-        return outcome
+        return await self.carriage.carry(raw, receive)
 
-    async def _ask(self, raw: RawCall) -> Outcome:
-        """Carry one call. When the answer takes too long the call goes on; the caller learns that it is not known."""
-        carried = asyncio.ensure_future(self.gateway.handle_async(raw))
-        done, _ = await asyncio.wait((carried,), timeout=self._patience)
-        if not done:
-            carried.add_done_callback(_forget)
-            raise OutcomeUnknown(
-                "no answer in time; ask `get_outcome` with the idempotency key what became of the call"
-            )
-        return carried.result()
-
-    def _address(self, scope: Scope, headers: Mapping[bytes, str]) -> str:
+    def address(self, scope: Scope, headers: Mapping[bytes, str]) -> str:
+        """The caller's network address, as far as it is believed."""
         client = scope.get("client")
         peer = str(client[0]) if client else ""
         return self._proxies.client(peer, headers.get(b"x-forwarded-for", "")) if self._proxies else peer
@@ -295,12 +269,6 @@ class Door:
         return 200, b"application/json", self._openapi
 
 
-def _forget(carried: asyncio.Future[Outcome]) -> None:
-    """Fetch the late answer's exception, so that it is not reported as lost."""
-    if not carried.cancelled():
-        carried.exception()
-
-
 def _headers(sent: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[bytes]]:
     """The headers that matter here, and which of them came more than once (joined as RFC 9110 5.3 says)."""
     found: dict[bytes, str] = {}
@@ -315,14 +283,14 @@ def _headers(sent: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[byt
     return found, repeated
 
 
-def _bearer(value: str) -> str | None:
+def bearer(value: str) -> str | None:
     """The token of an RFC 6750 header, or None."""
     scheme, _, token = value.partition(" ")
     token = token.strip()
     return token if scheme.lower() == "bearer" and token and _HEADER_SAFE.match(token) else None
 
 
-def _declared(length: str) -> int:
+def declared_length(length: str) -> int:
     """A Content-Length as a number; what is no plain number of sane length counts as not declared."""
     return int(length) if length.isdecimal() and length.isascii() and len(length) < 16 else 0
 

@@ -1,0 +1,81 @@
+"""Carrying: what every door on the event loop does around a call, so that the books agree whichever door it took.
+
+Who is over quota is answered from one memory, an answer that takes too long is told as unknown while
+the call goes on, and `wait_approval` holds the line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, Protocol
+
+from guardhouse.catalog import Catalog
+from guardhouse.errors import NotPerformed, OutcomeUnknown
+from guardhouse.model.answer import Outcome
+from guardhouse.model.call import RawCall
+from guardhouse.surfaces.limits import Silences
+from guardhouse.surfaces.waiting import Watch, hold_the_line, still_pending
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+
+
+class Carrier(Protocol):
+    """What a door asks of the gateway."""
+
+    catalog: Catalog
+
+    async def handle_async(self, raw: RawCall) -> Outcome: ...
+
+
+class Carriage:
+    """Hands calls to a gateway for the doors of one process.
+
+    A door asks `silences.admit` before it reads a call's body; what that gives travels in
+    `RawCall.suppressed`, and `carry` or `silences.give_back` MUST then see it, or the count is lost.
+    `patience` is in seconds. `watch` reads an approval's state without leaving an entry.
+    """
+
+    def __init__(
+        self, gateway: Carrier, patience: float, *, silences: Silences | None = None, watch: Watch | None = None
+    ) -> None:
+        self.gateway = gateway
+        self.silences = silences or Silences()
+        self._patience = patience
+        self.watch = watch
+
+    async def carry(self, raw: RawCall, receive: Receive) -> Outcome:
+        """Carry one call, and remember a quota that it found exhausted.
+
+        `receive` tells when the caller is gone. Raises what the gateway raises, `OutcomeUnknown` when
+        the answer takes too long, and `Disconnected` when the caller of a wait hangs up.
+        """
+        token = raw.token or ""
+        try:
+            outcome = await self._ask(raw)
+        except NotPerformed:
+            self.silences.give_back(token, raw.suppressed)
+            raise
+        wait = outcome.error.get("retry_after_seconds")
+        if outcome.code == "quota_exhausted" and isinstance(wait, int):
+            self.silences.silence(token, wait)
+        if raw.operation == "wait_approval" and self.watch is not None and still_pending(outcome):
+            return await hold_the_line(raw, outcome, self._ask, self.watch, receive)
+        return outcome
+
+    async def _ask(self, raw: RawCall) -> Outcome:
+        """Carry one call. When the answer takes too long the call goes on; the caller learns that it is not known."""
+        carried = asyncio.ensure_future(self.gateway.handle_async(raw))
+        done, _ = await asyncio.wait((carried,), timeout=self._patience)
+        if not done:
+            carried.add_done_callback(_forget)
+            raise OutcomeUnknown(
+                "no answer in time; ask `get_outcome` with the idempotency key what became of the call"
+            )
+        return carried.result()
+
+
+def _forget(carried: asyncio.Future[Outcome]) -> None:
+    """Fetch the late answer's exception, so that it is not reported as lost."""
+    if not carried.cancelled():
+        carried.exception()
