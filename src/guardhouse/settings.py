@@ -53,6 +53,10 @@ class Settings(BaseSettings):
     fetch_timeout_seconds: float = Field(
         20.0, gt=0, description="statement timeout of read-only answers after the commit"
     )
+    mcp_tools: str = Field("core", description="tools that MCP clients are shown: `guard`, `core` or `all`")
+    mcp_origins: str = Field(
+        "", description="comma-separated origins whose pages may call `/mcp`, such as `https://tools.example.com`"
+    )
     notify_command: str = Field("", description="program run once per new approval question, JSON on standard input")
     notify_url: str = Field("", description="URL that each new approval question is POSTed to")
     postgres_pool: int = Field(8, ge=1, le=64, description="most concurrent workspace trains on PostgreSQL")

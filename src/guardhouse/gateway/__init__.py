@@ -17,6 +17,7 @@ from guardhouse.errors import NotPerformed, Unauthenticated
 from guardhouse.gates import control, identity
 from guardhouse.gateway.corridor import Corridor, Ticket
 from guardhouse.gateway.fetch import fetch, unavailable
+from guardhouse.gateway.offer import Stood
 from guardhouse.gateway.prepare import Located, Prepared, prepare
 from guardhouse.gateway.train import Answered, Train
 from guardhouse.governance import standing
@@ -118,6 +119,30 @@ class Gateway:
         if operation is not None and operation.fetch is not None:
             return await loop.run_in_executor(self._fetchers, self._finish, prepared, answer)
         return self._finish(prepared, answer)
+
+    def knows(self, token: str) -> bool:
+        """Whether a token is remembered as somebody's; where it is not, `stood` asks the database."""
+        with self._guard:
+            return standing.hash_token(token) in self._located
+
+    def stood(self, token: str | None) -> Stood:
+        """How a token stands now, read beside the corridor: for lists, which leave no entry. Blocks.
+
+        Raises `Unauthenticated` for a token that leads to nobody, `NotPerformed` when the ground fails.
+        """
+        token_hash = _hash(token)
+        try:
+            located = self._locate(token_hash)
+            with self.store.reading() as connection:
+                found = standing.read_principals(connection, located.workspace_id, [token_hash]).get(token_hash)
+                workspace, _key = standing.read_workspace(connection, located.workspace_id)
+                digest, _law = versions.active(connection, located.workspace_id)
+                bundle = self.bundles.known(digest) or self.bundles.load(connection, located.workspace_id, digest)
+        except SQLAlchemyError as error:
+            raise NotPerformed("the database cannot be read; ask again") from error
+        if found is None:
+            raise Unauthenticated("this token is not known")
+        return Stood(found, workspace, bundle, self.clock())
 
     def _prepare(self, raw: RawCall) -> Prepared:
         token_hash = _hash(raw.token)

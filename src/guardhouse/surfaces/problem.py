@@ -56,7 +56,8 @@ TABLE: Mapping[str, Row] = {
             "workspace_suspended guardrail_blocked network_denied operation_blocked operation_not_allowed wrong_role "
             "own_question approval_refused policy_denied policy_error role_too_low profile_missing unknown_profile "
             "always_binds delegation_too_deep delegation_expired operation_not_in_profile "
-            "approval_mismatch approval_required policy_forbidden policy_not_permitted gate_error not_pauser not_author",
+            "approval_mismatch approval_required policy_forbidden policy_not_permitted gate_error not_pauser not_author "
+            "origin_refused",
         ),
         (
             _CONFLICT,

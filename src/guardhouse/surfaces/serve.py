@@ -20,6 +20,7 @@ from guardhouse.settings import Settings
 from guardhouse.surfaces import endpoint as endpoints
 from guardhouse.surfaces.endpoint import Endpoint
 from guardhouse.surfaces.http import App, Door
+from guardhouse.surfaces.mcp import mounting
 from guardhouse.surfaces.wire import GuardedProtocol
 
 _log = logging.getLogger("guardhouse.serve")
@@ -161,6 +162,7 @@ def make_server(
     """A server over a bound socket, and its door. `announce` is told the endpoint once it listens."""
     endpoint = Endpoint.new(address_of(listener, settings))
     door = Door(gateway, settings, endpoint=endpoint, mounts=mounts, **door_options)
+    mounting.mount(door, gateway)
 
     def up() -> None:
         endpoints.write(settings.home, endpoint)

@@ -66,6 +66,10 @@ class PolicyRules:
             return ruling
         return replace(ruling, divergence=str(other.answer), shadow_rules=other.rules)
 
+    def looks_further(self, kind: str, action: str) -> bool:
+        """Whether a permit that no question was put to yet could still apply: one that looks at resource or context."""
+        return self.engine.looks_further("Person" if kind == "person" else "Agent", action)
+
     def override(self, call: Call, facts: Facts, finding: Finding) -> Ruling:
         """Whether the policies let this principal do what a guardrail caught. Never asked for a protecting rule."""
         who = principal_of(facts, self.ceilings)

@@ -108,6 +108,17 @@ class Cedar:
             self._entities[key] = entities
         return entities
 
+    def looks_further(self, principal: str, action: str) -> bool:
+        """Whether a permit names one resource, or asks anything about it or the context."""
+        names = frozenset({action}) if self._groups is None else self._groups.get(action, frozenset({action}))
+        return any(
+            item["effect"] == "permit"
+            and _acts(item["action"], names)
+            and _is(item["principal"], principal)
+            and (item["resource"].get("op") not in ("All", "is") or "in" in item["resource"] or _asks(item))
+            for item in self.policies.values()
+        )
+
     def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling:
         """Ask Cedar; deny on any evaluation error and on anything but a plain Allow."""
         given = [_json(principal)]
@@ -154,6 +165,12 @@ def _acts(scope: Mapping[str, Any], names: frozenset[str]) -> bool:
         return True
     entities = scope["entities"] if "entities" in scope else [scope["entity"]]
     return any(entity.get("id") in names for entity in entities)
+
+
+def _asks(policy: Mapping[str, Any]) -> bool:
+    """Whether a condition speaks of the resource or the context; a text that only looks so errs towards yes."""
+    conditions = json.dumps(policy.get("conditions", []))
+    return any(f'{{"Var": "{name}"}}' in conditions for name in ("resource", "context"))
 
 
 def _is(scope: Mapping[str, Any], kind: str) -> bool:

@@ -35,6 +35,17 @@ class Native:
         self._rules = rules
         self._groups = groups
 
+    def looks_further(self, principal: str, action: str) -> bool:
+        """Whether a permit asks anything of the resource beyond its type, or anything of the context."""
+        groups = self._groups.get(action, frozenset())
+        return any(
+            rule.effect == "permit"
+            and (not rule.actions or bool(rule.actions & groups))
+            and rule.principal.get("kind", principal.lower()) == principal.lower()
+            and bool(rule.context or rule.resource.keys() - {"types"})
+            for rule in self._rules
+        )
+
     def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling:
         """Apply every rule; deny on any error, as with Cedar."""
         groups = self._groups.get(action)

@@ -51,9 +51,15 @@ class Entity:
 
 
 class Engine(Protocol):
-    """Answers whether a principal may do an action. MUST deny on any error and never raise for one."""
+    """Answers whether a principal may do an action. MUST deny on any error and never raise for one.
+
+    `looks_further`: whether a permit of this action for this type of principal depends on the resource
+    or the context, so that the answer for one of them tells nothing about another.
+    """
 
     def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling: ...
+
+    def looks_further(self, principal: str, action: str) -> bool: ...
 
 
 def principal_of(facts: Facts, ceilings: Mapping[str, int]) -> Entity:

@@ -17,6 +17,7 @@ CODES: Mapping[str, str] = {
     "sender_mismatch": "the body claims another identity than the token's; leave the claim out",
     "disabled": "this principal is disabled; ask an operator",
     "people_only": "governing is for people, whatever an agent's trust",
+    "origin_refused": "a browser's page may not call from there; an operator lists origins in `GUARDHOUSE_MCP_ORIGINS`",
     # standing
     "agent_suspended": "the agent, or one that it acts for, is suspended until a person reinstates it",
     "agent_stopped": "the agent, or one that it acts for, is to end its work",

@@ -1,0 +1,254 @@
+"""Streamable HTTP: what stands before the SDK's sessions at `/mcp`.
+
+Where a request comes from, whose it is, which tool set it wants and how large it is are settled here;
+sessions, protocol versions and JSON-RPC are the SDK's. Answers are single JSON documents: this server
+never speaks first, so there is no stream to open, and `GET` is answered 405 as the protocol allows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from urllib.parse import parse_qs, urlsplit
+
+import orjson
+from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
+from mcp.server.auth.provider import AccessToken
+from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+
+from guardhouse.errors import GuardhouseError, SettingsFault, Unauthenticated
+from guardhouse.surfaces import problem
+from guardhouse.surfaces.http import Door, Message, Receive, Scope, Send, bearer, declared_length
+from guardhouse.surfaces.limits import Disconnected, read_body
+from guardhouse.surfaces.mcp import refusing, sets
+from guardhouse.surfaces.mcp.calling import Caller, House, carry
+from guardhouse.surfaces.mcp.server import STATUS, UNAUTHENTICATED, Context, Desk
+
+CALLER = "guardhouse.caller"
+"""Where a request's caller stands in its ASGI scope."""
+
+ENVELOPE_BYTES = 65_536
+"""What a message may hold around a call's arguments, which may be written longer than they are (escapes, spaces)."""
+
+_MOST_SESSIONS = 2_000
+_METHODS = ((b"allow", b"POST, DELETE"),)
+_WANTED = {b"authorization", b"content-length", b"host", b"origin", b"x-forwarded-for"}
+
+
+class Streamable:
+    """An ASGI application over one desk. `run` MUST be under way while it answers."""
+
+    def __init__(self, door: Door, house: House, knows: Callable[[str], bool]) -> None:
+        settings = door.settings
+        self._door = door
+        self._house = house
+        self._knows = knows
+        self._default = sets.named(settings.mcp_tools, "GUARDHOUSE_MCP_TOOLS")
+        self._places = Places(settings.host, settings.mcp_origins)
+        self._most = 2 * settings.max_body_bytes + ENVELOPE_BYTES
+        self._patience = settings.request_timeout_seconds
+        self._sessions = StreamableHTTPSessionManager(
+            Desk(house, _caller).server(),
+            json_response=True,
+            max_request_body_size=self._most + 1,
+            max_sessions=_MOST_SESSIONS,
+        )
+
+    async def run(self, up: asyncio.Event) -> None:
+        """Keep sessions until cancelled."""
+        async with self._sessions.run():
+            up.set()
+            await asyncio.Future()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers, repeated = _headers(scope["headers"])
+        if scope["path"].rstrip("/") != "/mcp":
+            await _refuse(send, "not_found", "the MCP door is at `/mcp`")
+        elif scope["method"] not in ("POST", "DELETE"):
+            await _refuse(
+                send, "method_not_allowed", "use POST; this server opens no stream of its own", headers=_METHODS
+            )
+        elif (strange := self._places.strange(headers, repeated)) is not None:
+            await _refuse(send, "origin_refused", strange[1], status=strange[0])
+        else:
+            try:
+                await self._admitted(scope, headers, repeated, receive, send)
+            except Disconnected:
+                return
+            except SettingsFault as error:
+                await _refuse(send, "validation", error.message, status=400)
+            except GuardhouseError as error:
+                await _refuse(send, error.code, error.message)
+
+    async def _admitted(
+        self, scope: Scope, headers: Mapping[bytes, str], repeated: set[bytes], receive: Receive, send: Send
+    ) -> None:
+        asked = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True).get("tools", [])
+        tools = sets.named(asked[-1], "`?tools=`") if asked else self._default
+        address = self._door.address(scope, headers)
+        token = None if b"authorization" in repeated else bearer(headers.get(b"authorization", ""))
+        if token is None or not await self._known(token):
+            self._house.access.stranger(path="/mcp", address=address, request_id=f"req_{secrets.token_hex(13)}")
+            words = "this token is not known" if token else "send one `Authorization: Bearer` header with a token"
+            await _refuse(send, "unauthenticated", words)
+            return
+        caller = Caller(token, address, tools)
+        inner = dict(scope)
+        inner[CALLER] = caller
+        # The SDK refuses a session to any other token than the one that opened it.
+        inner["user"] = AuthenticatedUser(AccessToken(token=token, client_id=token, scopes=[]))
+        if scope["method"] == "POST":
+            body = await self._body(headers, receive)
+            if body is None:
+                # Whatever it would have asked: a known principal's call leaves its entry.
+                answered = await carry(self._house, caller, "", b"", oversized=True)
+                decision = answered.meta.get("guardhouse/decision", "")
+                words = f"a message has at most {self._most} bytes"
+                await _refuse(send, "payload_too_large", words, decision_id=decision)
+                return
+            receive = _again(body, receive)
+        await self._sessions.handle_request(inner, receive, _restated(inner, send))
+
+    async def _known(self, token: str) -> bool:
+        if self._knows(token):
+            return True
+        try:
+            await asyncio.to_thread(self._house.stood, token)
+        except Unauthenticated:
+            return False
+        return True
+
+    async def _body(self, headers: Mapping[bytes, str], receive: Receive) -> bytes | None:
+        """The whole body, or None when it is too long."""
+        try:
+            async with asyncio.timeout(self._patience):
+                body = await read_body(receive, self._most, declared_length(headers.get(b"content-length", "0")))
+        except TimeoutError:
+            raise _Late("the body did not arrive in time") from None
+        return None if body.oversized else body.data
+
+
+class _Late(GuardhouseError):
+    code = "request_timeout"
+
+
+class Places:
+    """Which `Host` and `Origin` are believed. A browser that was led here by another page's name is refused.
+
+    On a loopback address only loopback names are hosts. Anywhere, an `Origin` (which only browsers
+    send) must be a loopback one on a loopback address, or be listed.
+    """
+
+    def __init__(self, host: str, origins: str) -> None:
+        self._loopback = _is_loopback(host)
+        self._origins = frozenset(_origin(item) for item in origins.split(",") if item.strip())
+        self._hosts = frozenset(urlsplit(origin).netloc for origin in self._origins)
+
+    def strange(self, headers: Mapping[bytes, str], repeated: Iterable[bytes]) -> tuple[int, str] | None:
+        """The HTTP status and the reason when a request comes from where none should; None when it may go on."""
+        if {b"host", b"origin"} & set(repeated):
+            return 400, "send one `Host` and at most one `Origin`"
+        host, origin = headers.get(b"host", ""), headers.get(b"origin")
+        if self._loopback and not _is_loopback(_name(f"//{host}")) and host.lower() not in self._hosts:
+            return 421, "this address is for programs on this machine: call it as `127.0.0.1` or `localhost`"
+        if origin is None or _origin(origin) in self._origins or (self._loopback and _is_loopback(_name(origin))):
+            return None
+        return 403, "pages of this origin may not call; an operator lists origins in `GUARDHOUSE_MCP_ORIGINS`"
+
+
+def _name(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or ""
+    except ValueError:
+        return ""
+
+
+def _origin(text: str) -> str:
+    return text.strip().lower().rstrip("/")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _caller(ctx: Context) -> Caller:
+    assert ctx.request is not None
+    caller: Caller = ctx.request.scope[CALLER]
+    return caller
+
+
+def _headers(sent: Iterable[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[bytes]]:
+    found: dict[bytes, str] = {}
+    repeated: set[bytes] = set()
+    for name, value in sent:
+        if name in _WANTED:
+            if name in found and name != b"x-forwarded-for":
+                repeated.add(name)
+            text = value.decode("latin-1")
+            found[name] = f"{found[name]}, {text}" if name in found else text
+    return found, repeated
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """The body that was read, once more; then whatever comes after it."""
+    waiting = [body]
+
+    async def replay() -> Message:
+        if waiting:
+            return {"type": "http.request", "body": waiting.pop(), "more_body": False}
+        return await receive()
+
+    return replay
+
+
+def _restated(scope: Scope, send: Send) -> Send:
+    """Send with the HTTP status that a handler left in the scope, where the SDK's would be 200."""
+
+    async def restate(message: Message) -> None:
+        status = scope.get(STATUS)
+        if status is not None and message["type"] == "http.response.start":
+            headers = list(message.get("headers", ()))
+            if status == 401:
+                headers.append((b"www-authenticate", b'Bearer realm="guardhouse"'))
+            message = {**message, "status": status, "headers": headers}
+        await send(message)
+
+    return restate
+
+
+async def _refuse(
+    send: Send,
+    code: str,
+    message: str,
+    *,
+    status: int | None = None,
+    headers: Iterable[tuple[bytes, bytes]] = (),
+    decision_id: str = "",
+) -> None:
+    """Answer what never became a JSON-RPC request: an error without an id, which clients show as it is."""
+    envelope = problem.envelope(code, message, decision_id=decision_id)
+    answered = status or problem.status(code)
+    envelope["error"]["status"] = answered
+    error = {
+        "code": UNAUTHENTICATED if answered == 401 else -32600,
+        "message": refusing.told("", envelope),
+        "data": envelope,
+    }
+    data = orjson.dumps({"jsonrpc": "2.0", "id": None, "error": error})
+    sent = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode()), *headers]
+    if answered == 401:
+        sent.append((b"www-authenticate", b'Bearer realm="guardhouse"'))
+    wait = envelope["error"].get("retry_after_seconds")
+    if wait is not None:
+        sent.append((b"retry-after", str(wait).encode()))
+    if code == "payload_too_large":
+        sent.append((b"connection", b"close"))
+    await send({"type": "http.response.start", "status": answered, "headers": sent})
+    await send({"type": "http.response.body", "body": data})
