@@ -13,7 +13,10 @@ from guardhouse.model.decision import Effect, Step, Verdict, allow, deny, hold
 from guardhouse.model.facts import Facts, Finding
 
 NAME = "guardrails"
-EXAMINES = "check_guardrails"
+EXAMINES = frozenset({"check_guardrails", "check_tool"})
+"""The operations whose texts are examined and never carried: their findings make a verdict."""
+FINDS_GRANTS = frozenset({"check_tool"})
+"""Of those, the ones whose callers cannot present a grant: the same question finds it by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> S
     del so_far
     if not facts.findings:
         return allow(NAME, "nothing_found")
-    return step_of(judge(call, facts, rules), examines=call.operation == EXAMINES)
+    return step_of(judge(call, facts, rules), examines=call.operation in EXAMINES)
 
 
 def step_of(judged: Judged, *, examines: bool) -> Step:

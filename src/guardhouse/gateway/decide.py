@@ -48,7 +48,7 @@ def decide(call: Call, facts: Facts, bundle: Bundle) -> Decision:
         # A gate that raises has not decided, so no mode can set its answer aside.
         if step.code != "gate_error" and (observed or packs):
             binds = _binding(gate, step, call, facts, bundle, tuple(binding), observed, packs)
-        if gate is approval and call.operation == guardrails.EXAMINES:
+        if gate is approval and call.operation in guardrails.EXAMINES:
             step = binds = _presented(step, call, facts, bundle)
         shown.append(step)
         binding.append(binds)
@@ -122,10 +122,11 @@ def _binding(
 
 
 def _presented(step: Step, call: Call, facts: Facts, bundle: Bundle) -> Step:
-    """An examination asks nobody; it may only use up a grant whose id the caller presents."""
+    """An examination asks nobody; it may only use up a grant: one whose id the caller presents, or which it finds."""
     if step.effect is Effect.DENY and step.code == "approval_mismatch":
         return allow(approval.NAME, step.code, step.message, warn=True)
-    if facts.approval is None or not facts.approval.presented:
+    found = facts.approval
+    if found is None or not (found.presented or call.operation in guardrails.FINDS_GRANTS):
         return step
     if guardrails.judge(call, facts, bundle.rules[guardrails.NAME]).verdict is not Verdict.ASK:
         return step
@@ -145,7 +146,7 @@ def _folded(
     effect, step = _outcome(binding)
     wanted, because = _outcome(shown)
     verdict: Verdict | None = None
-    if call.operation == guardrails.EXAMINES:
+    if call.operation in guardrails.EXAMINES:
         rules = bundle.rules[guardrails.NAME]
         verdict = guardrails.judge(call, facts, rules).verdict
         binds = guardrails.judge(call, _enforced(facts, observed, packs), rules).verdict

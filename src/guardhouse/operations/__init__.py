@@ -16,12 +16,14 @@ from guardhouse.operations import (
     policy,
     profile,
     tokens,
+    tools,
     workspaces,
 )
 
 CATALOG = Catalog.of(
     locks.OPERATIONS,
     checks.OPERATIONS,
+    tools.OPERATIONS,
     profile.OPERATIONS,
     outcomes.OPERATIONS,
     agents.OPERATIONS,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -13,7 +14,7 @@ from guardhouse.errors import Refusal
 from guardhouse.gates import guardrails
 from guardhouse.gates.policy.cedar import SCHEMA_FILE
 from guardhouse.governance import approvals
-from guardhouse.guardrails.text import Examined
+from guardhouse.guardrails.text import Examined, Explained
 from guardhouse.model.call import Category, Resource
 from guardhouse.model.decision import Verdict
 from guardhouse.operations.fields import workspace_resource
@@ -59,7 +60,7 @@ def _examined(ask: CheckGuardrailsAsk) -> tuple[Examined, ...]:
     return (Examined("operation_text", ask.operation_text, ask.kind, ask.cwd, ask.tool, ask.file_paths),)
 
 
-def _ask_people(ctx: Context) -> tuple[str, str]:
+def asked_people(ctx: Context) -> tuple[str, str]:
     """The question that waits for a person and how it stands; nothing of both when too many wait already."""
     try:
         return _question(ctx)
@@ -92,6 +93,25 @@ def _question(ctx: Context) -> tuple[str, str]:
     return approval_id, approvals.state_of(opened.row, ctx.now, ctx.facts.law)
 
 
+def violations_of(explained: Iterable[Explained]) -> tuple[Violation, ...]:
+    """Findings in words, as an answer carries them."""
+    return tuple(
+        Violation(
+            rule_id=found.rule,
+            category=found.category,
+            severity=found.severity,
+            matched_text=found.matched_text,
+            start=found.start,
+            end=found.end,
+            reason=found.reason,
+            alternative=found.alternative,
+            min_trust=found.min_trust,
+            via=found.via,
+        )
+        for found in explained
+    )
+
+
 @operation(
     "check_guardrails",
     Category.READ,
@@ -111,26 +131,12 @@ def check_guardrails(ctx: Context, _ask: CheckGuardrailsAsk) -> CheckGuardrailsA
     verdict = ctx.decision.verdict or Verdict.ALLOW
     approval_id = approval_state = ""
     if verdict is Verdict.ASK and ctx.decision.enforced:
-        approval_id, approval_state = _ask_people(ctx)
-    violations = tuple(
-        Violation(
-            rule_id=found.rule,
-            category=found.category,
-            severity=found.severity,
-            matched_text=found.matched_text,
-            start=found.start,
-            end=found.end,
-            reason=found.reason,
-            alternative=found.alternative,
-            min_trust=found.min_trust,
-            via=found.via,
-        )
-        for found in ctx.bundle.packs.explain(ctx.texts, guardrails.in_force(ctx.facts, ctx.bundle.packs))
-    )
+        approval_id, approval_state = asked_people(ctx)
+    explained = ctx.bundle.packs.explain(ctx.texts, guardrails.in_force(ctx.facts, ctx.bundle.packs))
     return CheckGuardrailsAnswer(
         safe=verdict in (Verdict.ALLOW, Verdict.WARN),
         verdict=verdict,
-        violations=violations,
+        violations=violations_of(explained),
         approval_required=verdict is Verdict.ASK,
         approval_id=approval_id,
         approval_state=approval_state,

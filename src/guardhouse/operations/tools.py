@@ -1,0 +1,203 @@
+"""One question for one use of a tool: what an agent's client is about to do is examined whole, in one decision."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from guardhouse.catalog import Ask, Context, Home, Operation, operation
+from guardhouse.gates import guardrails
+from guardhouse.guardrails.explain import native_reason
+from guardhouse.guardrails.text import Examined
+from guardhouse.model.call import Category, Resource
+from guardhouse.model.decision import Verdict
+from guardhouse.operations.checks import CheckGuardrailsAnswer, asked_people, violations_of
+
+_MOST_VALUES = 256
+_PATH_NAMES = (
+    "path",
+    "file",
+    "filename",
+    "filepath",
+    "file_path",
+    "uri",
+    "source",
+    "destination",
+    "dir",
+    "directory",
+    "root",
+    "target",
+)
+_CODE_NAMES = ("command", "cmd", "script", "sql", "query", "code", "statement", "args", "expression", "shell")
+_URL_NAMES = ("url", "uri", "endpoint", "address", "href")
+
+Short = Annotated[str, Field(max_length=200)]
+
+
+class Edit(Ask):
+    old: Annotated[str, Field(max_length=262_144, description="the text that is replaced; empty for a new file")] = ""
+    new: Annotated[str, Field(max_length=262_144, description="the text that takes its place")] = ""
+    everywhere: bool = Field(False, description="whether every occurrence is replaced")
+
+
+class Argument(Ask):
+    name: Annotated[str, Field(max_length=200, description="the argument's name, the last part of its path")]
+    value: Annotated[str, Field(max_length=262_144, description="its text")]
+
+
+class CheckToolAsk(Ask):
+    action: Literal["shell", "write", "edit", "delete", "read", "fetch", "mcp", "other"] = Field(
+        description="what the tool is about to do"
+    )
+    tool: Annotated[str, Field(max_length=200, description="the tool's name in its client, such as `Bash`")] = ""
+    client: Annotated[str, Field(max_length=40, description="the client that asks, such as `claude-code`")] = ""
+    command: Annotated[str, Field(max_length=262_144, description="the command of a `shell` action")] = ""
+    cwd: Annotated[str, Field(max_length=4096, description="the directory it happens in")] = ""
+    workspace_root: Annotated[str, Field(max_length=4096, description="the root of the agent's working tree")] = ""
+    file_paths: Annotated[
+        tuple[Annotated[str, Field(max_length=4096)], ...],
+        Field(max_length=_MOST_VALUES, description="the files it touches"),
+    ] = ()
+    content: Annotated[str, Field(max_length=524_288, description="what a `write` action would write")] = ""
+    edits: Annotated[
+        tuple[Edit, ...], Field(max_length=_MOST_VALUES, description="what an `edit` action replaces")
+    ] = ()
+    url: Annotated[str, Field(max_length=8192, description="where a `fetch` action goes")] = ""
+    server: Annotated[str, Field(max_length=200, description="the MCP server of an `mcp` action")] = ""
+    arguments: Annotated[
+        tuple[Argument, ...], Field(max_length=_MOST_VALUES, description="every text in an MCP tool's arguments")
+    ] = ()
+    client_session: Annotated[str, Field(max_length=200, description="the client's own name of its session")] = ""
+    client_agent: Annotated[str, Field(max_length=200, description="the client's own name of its sub-agent")] = ""
+
+    @field_validator("cwd", "workspace_root")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        if "\n" in value:
+            raise ValueError("a path has no line breaks here")
+        return value
+
+
+class CheckToolAnswer(CheckGuardrailsAnswer):
+    reason: str = Field(description="what to tell the model; empty for `allow`")
+
+
+def _texts(ask: CheckToolAsk) -> tuple[Examined, ...]:
+    here = Examined("", "", cwd=ask.cwd, tool=ask.tool, workspace_root=ask.workspace_root)
+    made: list[Examined] = []
+    if ask.command:
+        made.append(replace(here, field="command", text=ask.command, kind="shell", file_paths=ask.file_paths))
+    if ask.action in ("write", "edit", "delete", "read"):
+        edits = tuple((one.old, one.new, one.everywhere) for one in ask.edits)
+        text = ask.content if ask.action == "write" else "\n".join(one.new for one in ask.edits)
+        content = replace(here, field="content", text=text, kind="file", file_paths=ask.file_paths)
+        made.append(replace(content, act=ask.action, edits=edits))
+    if ask.url:
+        made.append(replace(here, field="url", text=ask.url, kind="prose"))
+    if ask.action in ("mcp", "other"):
+        made.extend(_argument(number, one, here) for number, one in enumerate(ask.arguments))
+        if ask.file_paths:
+            made.append(replace(here, field="file_paths", kind="file", file_paths=ask.file_paths))
+    return tuple(made)
+
+
+def _argument(number: int, one: Argument, here: Examined) -> Examined:
+    """An MCP tool's argument: as code where its name says so, else as words; as a path where it may be one."""
+    name = one.name.casefold()
+    is_path = name.removesuffix("s") in _PATH_NAMES or (
+        len(one.value) <= 4096 and "\n" not in one.value and one.value.startswith(("/", "~", "./", "../", "file://"))
+    )
+    return replace(
+        here,
+        field=f"arguments.{number}.value",
+        text=one.value,
+        kind="auto" if name in _CODE_NAMES else "prose",
+        file_paths=(one.value,) if is_path else (),
+    )
+
+
+def _destinations(ask: CheckToolAsk) -> tuple[tuple[str, str], ...]:
+    given = [("url", ask.url)] if ask.url else []
+    given.extend(
+        ("arguments", one.value)
+        for one in ask.arguments
+        if one.name.casefold() in _URL_NAMES and one.value.startswith(("http://", "https://", "ws://", "wss://"))
+    )
+    return tuple((name, _host(value)) for name, value in given)
+
+
+def _host(value: str) -> str:
+    try:
+        return urlsplit(value).netloc.rpartition("@")[2] or value if "://" in value else value
+    except ValueError:
+        return value
+
+
+def _resource(ask: CheckToolAsk, home: Home) -> Resource:
+    """A file where one is named, a domain for a fetch, else the command's tool."""
+    if ask.action in ("write", "edit", "delete", "read") and ask.file_paths:
+        return Resource("File", ask.file_paths[0], home.repository)
+    if ask.action == "fetch" and ask.url:
+        return Resource("Domain", _host(ask.url)[:253])
+    if ask.action == "mcp":
+        return Resource("Command", f"mcp:{ask.server}/{ask.tool}")
+    return Resource("Command", ask.tool or ask.action)
+
+
+@operation(
+    "check_tool",
+    Category.READ,
+    ask=CheckToolAsk,
+    answer=CheckToolAnswer,
+    resource=_resource,
+    examines=True,
+    texts=_texts,
+    destinations=_destinations,
+)
+def check_tool(ctx: Context, _ask: CheckToolAsk) -> CheckToolAnswer:
+    """Ask whether one use of a tool is safe: a command, a file's change, a fetch or an MCP call, in one decision.
+
+    This is what hooks ask before each tool runs. Guardrails examine every text and path, the domain lists
+    every destination, and policies may forbid `check_tool` on the tool, file or domain. Nothing is run. With
+    the verdict `ask`, a person is asked once; when they have said yes, the same question finds the grant by
+    itself and spends it.
+    """
+    verdict = ctx.decision.verdict or Verdict.ALLOW
+    approval_id = approval_state = ""
+    if verdict is Verdict.ASK and ctx.decision.enforced:
+        approval_id, approval_state = asked_people(ctx)
+    explained = ctx.bundle.packs.explain(ctx.texts, guardrails.in_force(ctx.facts, ctx.bundle.packs))
+    return CheckToolAnswer(
+        safe=verdict in (Verdict.ALLOW, Verdict.WARN),
+        verdict=verdict,
+        violations=violations_of(explained),
+        approval_required=verdict is Verdict.ASK,
+        approval_id=approval_id,
+        approval_state=approval_state,
+        enforced=ctx.decision.enforced,
+        reason=""
+        if verdict is Verdict.ALLOW
+        else native_reason(
+            explained, decision_id=ctx.call.id, next_step=next_step(approval_id, approval_state, ctx.call.id)
+        ),
+    )
+
+
+def next_step(approval_id: str, state: str, decision_id: str) -> str:
+    """What a model is told to do next about a refusal."""
+    if state == "refused":
+        return f"A person was asked ({approval_id}) and said no: report it as blocked."
+    if state == "too_many_pending":
+        return "Too many questions of yours wait for a person already: go on with other work."
+    if approval_id:
+        return (
+            f"A person was asked ({approval_id}) and has not answered yet: go on with other work; "
+            f"they answer with `guardhouse approvals grant {approval_id}`."
+        )
+    return f"Report it as blocked; a person can see why with `guardhouse why {decision_id}`."
+
+
+OPERATIONS: tuple[Operation, ...] = (check_tool,)

@@ -1,0 +1,149 @@
+"""One use of a tool, one decision: texts, paths and destinations together, and a grant that is found by itself."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.world import Member, World, world
+
+ASKS = {"action": "shell", "tool": "Bash", "client": "claude-code", "command": "git push --delete origin release"}
+BLOCKS = {**ASKS, "command": "git push --force origin main"}
+
+
+@pytest.fixture
+def home(store: Any, clock: Any, ids: Any) -> Iterator[World]:
+    with world(store, clock, ids) as made:
+        yield made
+
+
+def tool(home: World, who: Member, **body: Any) -> dict[str, Any]:
+    return home.done(who, "check_tool", body)
+
+
+def rules(told: dict[str, Any]) -> list[str]:
+    return [item["rule_id"] for item in told["violations"]]
+
+
+def test_one_question_leaves_one_entry_with_its_verdict(home: World) -> None:
+    worker, before = home.agent("worker"), home.count()
+    outcome = home.call(worker, "check_tool", BLOCKS)
+    entry = home.entry(outcome.decision_id)
+    assert home.count() == before + 1
+    assert (entry["effect"], entry["verdict"]) == ("allow", "block")
+    assert (outcome.result or {})["reason"].startswith(
+        f"Guardhouse blocked this (git.push.force, decision {outcome.decision_id}): "
+    )
+
+
+def test_what_is_safe_says_nothing(home: World) -> None:
+    told = tool(home, home.agent("worker"), action="shell", command="ls -la")
+    assert (told["safe"], told["verdict"], told["reason"]) == (True, "allow", "")
+
+
+def test_a_grant_is_found_by_the_same_question_and_spent_by_it(home: World) -> None:
+    worker = home.agent("worker")
+    asked = tool(home, worker, **ASKS)
+    assert (asked["verdict"], asked["approval_state"]) == ("ask", "pending")
+    assert asked["approval_id"] in asked["reason"]
+    home.done(home.operator, "grant_approval", {"approval_id": asked["approval_id"]})
+    assert tool(home, worker, **ASKS)["verdict"] == "warn"
+    again = tool(home, worker, **ASKS)
+    assert (again["verdict"], again["approval_id"] != asked["approval_id"]) == ("ask", True)
+
+
+def test_a_grant_opens_nothing_but_its_own_question(home: World) -> None:
+    worker, other = home.agent("worker"), home.agent("other")
+    asked = tool(home, worker, **ASKS)
+    home.done(home.operator, "grant_approval", {"approval_id": asked["approval_id"]})
+    assert tool(home, other, **ASKS)["verdict"] == "ask"
+    assert tool(home, worker, **{**ASKS, "command": "git push --delete origin main"})["verdict"] == "ask"
+    assert tool(home, worker, **{**ASKS, "cwd": "/elsewhere"})["verdict"] == "ask"
+    assert tool(home, worker, **ASKS)["verdict"] == "warn"
+
+
+def test_a_refusal_is_told_and_not_asked_again(home: World) -> None:
+    worker = home.agent("worker")
+    asked = tool(home, worker, **ASKS)
+    home.done(home.operator, "refuse_approval", {"approval_id": asked["approval_id"], "reason": "no"})
+    told = tool(home, worker, **ASKS)
+    assert (told["verdict"], told["approval_id"], told["approval_state"]) == ("ask", asked["approval_id"], "refused")
+
+
+def test_a_destination_that_is_not_listed_denies_the_question(home: World) -> None:
+    worker = home.agent("worker")
+    denied = home.call(worker, "check_tool", {"action": "fetch", "url": "https://exfil.example.net/x"})
+    assert (denied.code, home.entry(denied.decision_id)["effect"]) == ("network_denied", "deny")
+    assert home.call(worker, "check_tool", {"action": "fetch", "url": "https://github.com/x/y"}).performed
+
+
+def test_no_file_tool_touches_the_guards_own_state_or_hooks(home: World) -> None:
+    lead = home.agent("lead", 4)
+    for action in ("read", "write", "edit", "delete"):
+        told = tool(home, lead, action=action, file_paths=["~/.local/share/guardhouse/operator.token"])
+        assert (told["verdict"], rules(told)) == ("block", ["guardhouse.state"]), action
+    told = tool(
+        home, lead, action="write", file_paths=["/nowhere/x/.claude/settings.json"], content='{"disableAllHooks": true}'
+    )
+    assert (told["verdict"], rules(told)) == ("block", ["guardhouse.hooks"])
+
+
+def test_every_text_of_an_mcp_call_is_examined(home: World) -> None:
+    worker = home.agent("worker")
+    told = tool(
+        home,
+        worker,
+        action="mcp",
+        server="shell",
+        tool="run",
+        arguments=[{"name": "command", "value": BLOCKS["command"]}],
+    )
+    assert rules(told) == ["git.push.force"]
+    told = tool(
+        home,
+        worker,
+        action="mcp",
+        server="files",
+        tool="read",
+        arguments=[{"name": "path", "value": "~/.local/share/guardhouse/x"}],
+    )
+    assert rules(told) == ["guardhouse.state"]
+    words = tool(
+        home,
+        worker,
+        action="mcp",
+        server="hub",
+        tool="comment",
+        arguments=[{"name": "body", "value": "never run rm -rf / here"}],
+    )
+    assert words["verdict"] == "allow"
+    denied = home.call(
+        worker,
+        "check_tool",
+        {
+            "action": "mcp",
+            "server": "web",
+            "tool": "get",
+            "arguments": [{"name": "url", "value": "https://exfil.example.net/"}],
+        },
+    )
+    assert denied.code == "network_denied"
+
+
+def test_a_secret_in_a_tool_use_is_recorded_nowhere(home: World) -> None:
+    secret = "ghp_" + "a1B2c3D4e5F6g7H8i9J0k1L2m3N4o5P6q7R8"
+    told = home.call(home.agent("worker"), "check_tool", {"action": "shell", "command": f"export TOKEN={secret}"})
+    assert secret not in json.dumps(told.result)
+    assert secret not in json.dumps(home.entries())
+
+
+def test_observing_binds_nothing_but_the_guard_of_the_guard(home: World) -> None:
+    worker = home.agent("worker")
+    home.done(home.operator, "set_mode", {"mode": "observe", "scope": "workspace", "seconds": 3600, "reason": "trial"})
+    told = tool(home, worker, **BLOCKS)
+    assert (told["verdict"], told["enforced"]) == ("block", False)
+    own = tool(home, worker, action="shell", command="cat ~/.local/share/guardhouse/operator.token")
+    assert (own["verdict"], own["enforced"]) == ("block", True)
