@@ -12,7 +12,9 @@ from guardhouse.model.instants import rfc3339
 
 NAME = "control"
 
-_WHILE_PAUSED = frozenset({"renew_lock", "release_lock", "heartbeat", "write_handoff", "renew_session"})
+_WHILE_PAUSED = frozenset(
+    {"renew_lock", "release_lock", "renew_lease", "release_task", "heartbeat", "write_handoff", "renew_session"}
+)
 _WEIGHT = {"paused": 1, "suspended": 2, "stopped": 3}
 
 

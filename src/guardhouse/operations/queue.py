@@ -336,7 +336,7 @@ class EndedAnswer(Answer):
     status: str
     summary: str
     artifacts: tuple[str, ...]
-    next: str
+    next: str = Field(description="what its worker says should come next")
     error_code: str
     attempts: int
     auto_closed: tuple[str, ...] = Field(description="the children that were closed with it")

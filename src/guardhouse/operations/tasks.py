@@ -88,7 +88,7 @@ class TaskAnswer(TaskItem):
     summary: str
     result: str
     artifacts: tuple[str, ...]
-    next: str
+    next: str = Field(description="what its worker says should come next")
 
 
 _CHILDREN_SHOWN = 50

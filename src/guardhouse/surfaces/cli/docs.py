@@ -33,7 +33,8 @@ from guardhouse.surfaces.cli import exits, main, meanings
 
 _BEGIN, _END = "<!-- made by `make docs`: {} -->", "<!-- end: {} -->"
 _CANDIDATES = (
-    "src/app.py", "res:deploy/staging", "agt_1", "per_1", "tok_1", "apr_1", "dec_1", "app", "sha256:" + "0" * 64,
+    "src/app.py", "res:deploy/staging", "agt_1", "per_1", "tok_1", "apr_1", "dec_1", "tsk_1", "mem_1",
+    "app", "sha256:" + "0" * 64,
 )  # fmt: skip
 _HOME = Home("wsp_1", "agt_1")
 _PEOPLE = ("operator", "security", "auditor")
