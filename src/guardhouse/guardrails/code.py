@@ -26,12 +26,29 @@ _ARGS = re.compile(
 _SEVERAL = re.compile(
     r"\b(?:system|exec|spawn|execlp?|execvp?)\s*\(?\s*((?:['\"][^'\"\n]{1,200}['\"]\s*,\s*)+['\"][^'\"\n]{1,200}['\"])"
 )
-_BACKTICK = re.compile(r"`([^`\n]{1,1000})`|%x[\(\{\[]([^\)\}\]]{1,1000})|\bqx\s*[\(\{\[/]([^\)\}\]/]{1,1000})")
+_BACKTICK = re.compile(
+    r"`([^`\n]{1,1000})`|(?:%x|\bqx)\s*(?:\(([^\)]{1,1000})|\{([^\}]{1,1000})|\[([^\]]{1,1000})|/([^/]{1,1000})/|!([^!]{1,1000})!|'([^']{1,1000})')"
+)
+_QUERY = re.compile(r"\b(?:execute\w*|query\w*|raw\w*|exec_sql|exec_query|run_sql|prepare|do)\s*\(?\s*" + _STRING, re.S)
+_OTHER_SHELL = re.compile(
+    r"\b(?:do shell script|shell-command(?:-to-string)?|start-process-shell-command|System\.cmd|system|Process\.system|cmd)\s*\(?\s*"
+    + _STRING,
+    re.S,
+)
+_EXECUTED = re.compile(_STRING + r"\s*\.\s*execute\s*\(", re.S)
+_SPAWNED = re.compile(r"(?m)^\s*(?:exec|spawn|system)\s+([^\"\n;]{2,500})")
+_RUN_LIST = re.compile(r"System\.cmd\s*\(?\s*\"([\w/.-]+)\"\s*,\s*\[([^\]]{0,500})\]")
+_JULIA = re.compile(r"\brun\s*\(\s*`([^`\n]{1,1000})`")
+_HOMED = re.compile(
+    r"\b(?:readFileSync|readFile|open|createReadStream|read_text|read)\s*\(\s*[\w.$()\[\]'\"]{1,60}\s*\+\s*" + _STRING,
+    re.S,
+)
+_SETUID = re.compile(r"\b(?:setuid|setgid|setreuid|setresuid)\s*\(\s*0|\bProcess::Sys\.setuid\(0|\$<\s*=\s*0")
 _RECURSIVE = r"(?:shutil\.rmtree|rmtree|remove_tree|rmSync|rmdirSync|fs\.rm|fs\.rmdir|promises\.rm|removeSync|rimraf(?:Sync|\.sync)?|FileUtils\.(?:rm_rf|rm_r|remove_dir|remove_entry_secure|rmtree)|Deno\.remove(?:Sync)?|del_tree|RemoveAll|deltree|remove_dir_all)"
 _SINGLE = (
     r"(?:os\.(?:remove|unlink|rmdir|removedirs)|unlink(?:Sync)?|fs\.unlink|File\.(?:delete|unlink)|rmdir|Path(?:name)?)"
 )
-_CALL_PATH = r"\s*\(?\s*(?:Path\()?(?:os\.path\.expanduser\()?\s*"
+_CALL_PATH = r"\s*\(?\s*(?:glob\s*\(?\s*)?(?:Path\()?(?:os\.path\.expanduser\()?\s*"
 _REMOVED = re.compile(r"\b" + _RECURSIVE + _CALL_PATH + r"(?:" + _STRING + r"|(?P<v>[\w$.@]+(?:\([^)]*\))?))", re.S)
 _UNLINKED = re.compile(r"\b" + _SINGLE + _CALL_PATH + _STRING + r"(?P<after>[^\n;]{0,40})", re.S)
 _WRITTEN = re.compile(
@@ -49,15 +66,19 @@ _ENCODED = re.compile(
     r"(?:b64decode|atob|Buffer\.from|decode64|base64_decode|fromhex|unhexlify)\s*\(\s*[rb]?(['\"])([A-Za-z0-9+/=_-]{8,4000})\1"
 )
 _RUNS_MADE = re.compile(
-    r"\b(?:exec|eval|os\.system|system|subprocess\.\w+|popen|execSync|Popen|Function|compile|instance_eval)\s*\(?\s*(?:__import__\(|base64|b64decode|bytes|codecs|zlib|marshal|atob|Buffer|requests|urllib|urlopen|chr\(|''\.join|\"\"\.join|decode|unhexlify|open\(|eval\()",
+    r"\b(?:exec|eval|os\.system|system|subprocess\.\w+|popen|execSync|Popen|Function|compile|instance_eval)\s*\(?\s*\[?\s*(?:['\"][A-Za-z0-9+/=]{4,}['\"]\s*\]\s*\.pack|decode_base64|base64_decode|gzinflate|str_rot13|hex2bin|pack\(|Base64|__import__\(|base64|b64decode|bytes|codecs|zlib|marshal|atob|Buffer|requests|urllib|urlopen|chr\(|''\.join|\"\"\.join|decode|unhexlify|open\(|eval\()",
     re.S,
 )
 _FETCHED = re.compile(
-    r"\b(?:exec|eval|os\.system|system|Function)\s*\(.{0,120}(?:urlopen|requests\.get|urllib|http\.get|fetch\(|open-uri|Net::HTTP|LWP)",
+    r"\b(?:exec|eval|os\.system|system|Function|instance_eval|popen|run)\b.{0,120}(?:urlopen|requests\.|urllib|http\.get|fetch\(|URI\.open|Net::HTTP|LWP|\bget\s*\(?\s*['\"]https?:|file_get_contents\s*\(\s*['\"]https?:|open\s*\(\s*['\"]https?:)"
+    r"|\b(?:fetch|urlopen|requests\.get|https?\.get)\s*\(.{0,200}\b(?:eval|exec)\b",
     re.S,
 )
+_DECODES = re.compile(
+    r"b64|[bB]ase64|atob|fromhex|hex2bin|unhexlify|\.pack|pack\(|gzinflate|str_rot13|marshal|zlib|codecs|rot13|unpack"
+)
 _SOCKET_SHELL = re.compile(
-    r"(?:socket|Socket|fsockopen|TCPSocket|net\.connect|net\.Socket|IO::Socket).{0,600}(?:/bin/(?:ba|z|da|k)?sh|dup2|pty\.spawn|exec\b|spawn)|pty\.spawn\(\s*['\"](?:/bin/)?(?:ba|z)?sh",
+    r"(?:socket|Socket|fsockopen|TCPSocket|net\.connect|net\.Socket|IO::Socket|require\(['\"](?:node:)?(?:net|tls)['\"]\)).{0,600}(?:/bin/(?:ba|z|da|k)?sh|dup2|pty\.spawn|exec\b|spawn)|pty\.spawn\(\s*['\"](?:/bin/)?(?:ba|z)?sh",
     re.S,
 )
 _BOMB = re.compile(
@@ -96,6 +117,11 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
                 made.append(f": > {shlex.quote(_unquote(match['s']))}")
         for match in _READ.finditer(source):
             made.append(f"cat {shlex.quote(_unquote(match['s']))}")
+        for match in _HOMED.finditer(source):
+            if "/" in match["s"]:
+                made.append(f"cat ~/{shlex.quote(_unquote(match['s']).lstrip('/'))}")
+        if lang not in ("python", "perl", "php", "awk"):
+            made += _elsewhere(source)
     if lang in ("ruby", "perl", "php"):
         for match in _BACKTICK.finditer(code):
             made.append(next(filter(None, match.groups()), ""))
@@ -113,8 +139,11 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
                 events.append("decoded")
     if _FETCHED.search(code):
         events.append("fetched")
-    elif _RUNS_MADE.search(folded):
-        events.append("code")
+    elif (made_up := _RUNS_MADE.search(folded)) is not None:
+        around = folded[made_up.start() : made_up.end() + 80]
+        events.append("decoded" if _DECODES.search(around) else "code")
+    if _SETUID.search(folded):
+        events.append("setuid")
     if _SOCKET_SHELL.search(code):
         events.append("reverse")
     if _BOMB.search(code):
@@ -122,6 +151,21 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     if lang == "php" and re.search(r"-r\b|fsockopen", code) and "fsockopen" in code:
         events.append("reverse")
     return [one for one in dict.fromkeys(made) if one][:MOST_CALLS], events
+
+
+def _elsewhere(code: str) -> list[str]:
+    """Calls of the less usual languages."""
+    made = [_unquote(match["s"]) for match in _OTHER_SHELL.finditer(code)]
+    made += [_unquote(match["s"]) for match in _EXECUTED.finditer(code)]
+    made += [match[1] for match in _SPAWNED.finditer(code)]
+    made += [match[1] for match in _JULIA.finditer(code)]
+    made += [shlex.join([match[1], *_literals(match[2])]) for match in _RUN_LIST.finditer(code)]
+    return made
+
+
+def queries(code: str) -> list[str]:
+    """The SQL that code hands to a database."""
+    return [_unquote(match["s"]) for match in _QUERY.finditer(code[:MOST_CODE]) if " " in match["s"]][:10]
 
 
 def _named_target(name: str | None) -> str:
@@ -205,6 +249,13 @@ class _Fold(ast.NodeTransformer):
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         self.generic_visit(node)
         left, right = node.left, node.right
+        if isinstance(node.op, ast.Mod) and isinstance(left, ast.Constant) and isinstance(left.value, str):
+            items = right.elts if isinstance(right, ast.Tuple) else [right]
+            if all(isinstance(item, ast.Constant) for item in items) and len(left.value) < 1000:
+                try:
+                    return ast.Constant((left.value % tuple(item.value for item in items))[:4000])  # type: ignore[attr-defined]
+                except (TypeError, ValueError, OverflowError, MemoryError):
+                    return node
         if (
             isinstance(node.op, ast.Add)
             and isinstance(left, ast.Constant)
@@ -215,9 +266,22 @@ class _Fold(ast.NodeTransformer):
             return ast.Constant((left.value + right.value)[:4000])
         return node
 
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
+        self.generic_visit(node)
+        parts = []
+        for value in node.values:
+            inner = value.value if isinstance(value, ast.FormattedValue) and value.format_spec is None else value
+            if not isinstance(inner, ast.Constant):
+                return node
+            parts.append(str(inner.value))
+        return ast.Constant("".join(parts)[:4000])
+
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
         func = node.func
+        made = _method(func, node.args) if isinstance(func, ast.Attribute) and not node.keywords else None
+        if made is not None:
+            return made
         if (
             isinstance(func, ast.Name)
             and func.id == "getattr"
@@ -243,3 +307,22 @@ class _Fold(ast.NodeTransformer):
         ):
             return ast.Constant(chr(node.args[0].value))
         return node
+
+
+def _method(func: ast.Attribute, args: list[ast.expr]) -> ast.Constant | None:
+    """What a method of a constant text gives for constant arguments, for the few that join or turn text."""
+    value = func.value
+    if isinstance(value, ast.Constant) and isinstance(value.value, str) and len(value.value) < 4000:
+        text = value.value
+        if func.attr == "join" and len(args) == 1 and isinstance(args[0], ast.List | ast.Tuple):
+            items = [
+                item.value for item in args[0].elts if isinstance(item, ast.Constant) and isinstance(item.value, str)
+            ]
+            return ast.Constant(text.join(items)[:4000]) if len(items) == len(args[0].elts) else None
+        known = [arg.value for arg in args if isinstance(arg, ast.Constant) and isinstance(arg.value, str)]
+        if len(known) == len(args):
+            if func.attr == "replace" and len(known) == 2 and len(known[0]) > 0:
+                return ast.Constant(text.replace(known[0], known[1])[:4000])
+            if func.attr in ("lower", "upper", "strip", "swapcase") and not known:
+                return ast.Constant(getattr(text, func.attr)())
+    return None

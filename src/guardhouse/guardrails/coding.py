@@ -8,13 +8,43 @@ from typing import Any
 
 from guardhouse.guardrails import code as codes
 from guardhouse.guardrails.effects import Effects
-from guardhouse.guardrails.programs import Program, arguments
+from guardhouse.guardrails.effects import chosen as _chosen
+from guardhouse.guardrails.programs import Arguments, Program, arguments
 from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SOMETHING, Flow
 from guardhouse.guardrails.words import UNKNOWN, Word
 
 _BENIGN_EVAL = re.compile(
     r"(?:ssh-agent|direnv|starship|brew|pyenv|rbenv|nodenv|goenv|jenv|zoxide|fnm|mise|rtx|asdf|opam|conda|micromamba|dircolors|lesspipe|keychain|gh|kubectl|helm|docker-machine|minikube|fzf|thefuck|register-python-argcomplete|luarocks|atuin|navi|perl|resize|hub|tmuxinator|poetry|pip|npm|rustup|guix|nix)"
 )
+
+
+_ESCAPES = frozenset(
+    [
+        "awk",
+        "gawk",
+        "mawk",
+        "vim",
+        "vi",
+        "nvim",
+        "ed",
+        "man",
+        "less",
+        "more",
+        "tar",
+        "zip",
+        "rsync",
+        "git",
+        "strace",
+        "gdb",
+        "make",
+        "ssh",
+        "scp",
+        "nmap",
+        "env-S",
+    ]
+)
+"""Programs that are no shells and no terminals, and yet can start one."""
+_RAISES = frozenset(["sudo", "doas", "pkexec"])
 
 
 class Coder(Effects):
@@ -42,8 +72,13 @@ class Coder(Effects):
     def _interpreter(
         self, name: str, program: Program, rest: list[Word], feed: Flow | None, start: int, end: int
     ) -> Flow:
-        given = arguments(rest, program, stop=True)
+        given = arguments(rest, program, stop=program.lang != "sql")
         lang = program.lang
+        self.hooks(name, program, given)
+        names = {option for option, _ in given.options}
+        if program.run == "shell" and "-n" in names and "+n" not in names:
+            # A shell that only checks the syntax runs nothing.
+            return SOMETHING
         literal = given.value(program.code)
         if not literal and program.run == "shell":
             # `-c` may stand in a cluster (`-xec`) and its text after further options.
@@ -58,6 +93,9 @@ class Coder(Effects):
                     tail = list(given.positionals)
                     for number, one in enumerate([w for w in tail if w is not word][:9]):
                         self.state.variables[str(number)] = (one.text, one.kinds)
+                    joined = " ".join(one.text for one in tail[1:] if one is not word)
+                    if joined:
+                        self.state.variables["@"] = self.state.variables["*"] = (joined, NOTHING)
                 flow = self._within(
                     f"{name} {program.code[0] if program.code else '-c'}",
                     self._code,
@@ -69,7 +107,15 @@ class Coder(Effects):
                 )
                 self.state.variables = keep
             return flow
-        script = given.positionals[0] if given.positionals else None
+        script = given.positionals[0] if given.positionals and "-s" not in names else None
+        if lang == "sql":
+            for word in _chosen(given.positionals, program.queries):
+                self._code(word, "sql", start, end)
+            if feed is not None:
+                self._within(name, self._feed_code, feed, start, end, "sql")
+            return SOMETHING
+        if program.run == "shell" and lang == "powershell" and any(one.lower().startswith("-e") for one in names):
+            self.event("decoded", start, end)
         if program.sub and script is not None and script.text in program.sub and len(given.positionals) > 1:
             self._within(name, self._code, given.positionals[1], lang, start, end, feed)
             return SOMETHING
@@ -83,7 +129,22 @@ class Coder(Effects):
             return SOMETHING
         if feed is not None and not any(option == "-m" for option, _ in given.options):
             self._within(name, self._feed_code, feed, start, end, lang)
+            if program.run == "shell" and feed.text is None:
+                return Flow(None, frozenset({"shellout"}))
+        elif program.run == "shell" and self.via and not names & {"--version", "--help", "-h"}:
+            # A shell for a person, out of a program that is none: the way out of a restricted one.
+            last = self.via[-1].split(" ", 1)[0]
+            if last in _ESCAPES or self.spec(last).run in ("code", "find") or any(one in _RAISES for one in self.via):
+                self.event("escape", start, end)
         return SOMETHING
+
+    def hooks(self, name: str, program: Program, given: Arguments) -> None:
+        """Options whose value is code; nothing to do here."""
+
+    def lines(self, text: str, lang: str, start: int, end: int) -> bool:
+        """Code of a language whose lines hold commands; none here."""
+        del text, lang, start, end
+        return False
 
     def _run_script(self, script: Word, lang: str, start: int, end: int) -> None:
         known = self.state.files.get(script.text) or self.state.files.get(script.text.removeprefix("./"))
@@ -122,6 +183,9 @@ class Coder(Effects):
     def _code(self, word: Word, lang: str, start: int, end: int, feed: Flow | None = None) -> Flow:
         """A word that is run as code of this language."""
         at, to = (word.start, word.end) if word.end > word.start else (start, end)
+        if lang not in ("sql", "shell") and self.lines(word.text, lang, at, to):
+            self.codes.append((word.text, at, to, self.via))
+            return SOMETHING
         if lang == "sql":
             self.sqls.append((word.text.replace(UNKNOWN, "x"), at, to, self.via))
             for line in re.finditer(r"(?:\\!|^\s*(?:system|\.shell|\.system|!)\s)\s*(.+)", word.text, re.M):
@@ -160,6 +224,8 @@ class Coder(Effects):
                 for match in re.finditer(r"(?:^|;)\s*\d*e\s+([^;}]+)|s(.)[^\n]*?\2([^\n]*?)\2\w*e", word.text):
                     self.run_text(match[1] or match[3] or "", at, to)
             return SOMETHING
+        for query in codes.queries(word.text):
+            self.sqls.append((query, at, to, self.via))
         made, events = codes.as_shell(word.text, lang)
         for name in events:
             self.event(name, at, to)

@@ -28,8 +28,19 @@ DECODERS = frozenset(
         "uudecode",
         "rev",
         "tr",
+        "bzip2",
+        "zstd",
+        "lz4",
+        "unzip",
+        "tar",
+        "gpg",
+        "gpg2",
+        "uudecode",
+        "ascii2binary",
     ]
 )
+UNPACKERS = frozenset(["gunzip", "zcat", "bunzip2", "bzcat", "unxz", "xzcat", "uudecode", "ascii2binary"])
+"""Programs that decode by themselves; the others need to be told."""
 _RANGE = re.compile(r"(.)-(.)", re.S)
 
 
@@ -71,6 +82,7 @@ def _text(data: bytes) -> str | None:
 
 def _translate(args: list[str], options: list[str], text: str) -> str | None:
     def spread(letters: str) -> str:
+        letters = letters.replace("[:upper:]", "A-Z").replace("[:lower:]", "a-z").replace("[:digit:]", "0-9")
         return _RANGE.sub(
             lambda m: "".join(map(chr, range(ord(m[1]), ord(m[2]) + 1))) if ord(m[1]) <= ord(m[2]) < 256 else m[0],
             words.ansi(letters),
@@ -78,7 +90,7 @@ def _translate(args: list[str], options: list[str], text: str) -> str | None:
 
     if "-d" in options and args:
         return text.translate({ord(letter): None for letter in spread(args[0])})
-    if len(args) != 2 or options:
+    if len(args) != 2 or options or "[:" in re.sub(r"\[:(?:upper|lower|digit):\]", "", args[0] + args[1]):
         return None
     left, right = spread(args[0]), spread(args[1])
     if not left or not right:

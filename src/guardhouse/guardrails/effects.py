@@ -29,8 +29,15 @@ class Effects(Reader):
                     kinds.add("secret")
                 if "glob" in found or "dynamic" in found:
                     kinds.add("file")
+                if operator == "<read>" and found & {"home", "root"}:
+                    kinds.add("homes")
                 kinds |= word.kinds & {"secret"}
+            elif operator == "<assign>":
+                self.assigned(word)
         return frozenset(kinds)
+
+    def assigned(self, word: Word) -> None:
+        """A variable was given a value; nothing to do here."""
 
     def _touches(self, program: Program, given: Arguments, rest: list[Word]) -> frozenset[str]:
         kinds: set[str] = set()
@@ -38,9 +45,10 @@ class Effects(Reader):
             ("<read>", program.reads, program.read_flags),
             ("<write>", program.writes, program.write_flags),
             ("<delete>", program.deletes, ()),
+            ("<move>", program.moves, ()),
             ("<send>", "", program.send_flags),
         ):
-            touched = _chosen(given.positionals, way)
+            touched = chosen(given.positionals, way)
             if flags:
                 for word in given.value(flags):
                     text = word.text
@@ -97,9 +105,12 @@ class Effects(Reader):
             )
         ):
             carried |= feed.kinds
-        if carried & {"secret", "env"}:
+            if "shellout" in feed.kinds and name in ("nc", "ncat", "netcat", "socat", "telnet", "openssl"):
+                self.event("reverse", start, end)
+        piped = feed is not None and "secretvar" in feed.kinds
+        if carried & {"secret", "env", "homes"}:
             self.event("exfil", start, end, name)
-        elif "secretvar" in carried and not self._authorises(rest):
+        elif "secretvar" in carried and (piped or not self._authorises(rest)):
             self.event("exfil.variable", start, end, name)
 
     @staticmethod
@@ -116,7 +127,8 @@ class Effects(Reader):
         return True
 
 
-def _chosen(positionals: tuple[Word, ...], way: str) -> list[Word]:
+def chosen(positionals: tuple[Word, ...], way: str) -> list[Word]:
+    """The positionals that a program touches in this way."""
     if not way or not positionals:
         return []
     if way == "all":

@@ -200,7 +200,7 @@ class Engine:
         return hits
 
     def _read(self, found: dict[tuple[str, int, int], Hit], text: Examined, kind: str, size: int) -> None:
-        as_sql = kind == "sql" or (kind == "auto" and sql.STARTS.match(text.text[:400]) is not None)
+        as_sql = kind == "sql" or (kind == "auto" and sql.starts(text.text))
         understood = False
         if as_sql:
             names, understood = sql.events(text.text)

@@ -7,6 +7,7 @@ import re
 from tree_sitter import Node
 
 from guardhouse.guardrails import words
+from guardhouse.guardrails.altering import altered
 from guardhouse.guardrails.reading import Reading
 from guardhouse.guardrails.units import NOTHING, SILENT, Flow, Spent
 from guardhouse.guardrails.words import SPLIT, UNKNOWN, Word
@@ -23,6 +24,7 @@ _KNOWN = {
     "UID": "1000",
     "RANDOM": "1",
 }
+_IN_WORD = re.compile(r"\$(\w+)")
 _EVERY = re.compile(r'"\$(?:\{(\w+)\[@\]\}|@|\{@\})"')
 
 
@@ -74,7 +76,11 @@ class Expander(Reading):
         ):
             if kind == "number" and node.named_child_count:
                 return self._joined(node, kinds)
-            return words.marked(self.raw(node))
+            raw = self.raw(node)
+            if "$" in raw and len(raw) > 1:
+                # The grammar leaves a variable in a word's middle unread behind another one.
+                return _IN_WORD.sub(lambda m: self._in_word(m, kinds), words.marked(raw))
+            return words.marked(raw)
         if kind == "raw_string":
             return self.raw(node)[1:-1]
         if kind == "ansi_c_string":
@@ -167,6 +173,10 @@ class Expander(Reading):
             return UNKNOWN
         return found
 
+    def _in_word(self, match: re.Match[str], kinds: list[frozenset[str]]) -> str:
+        found = self._lookup(match[1], kinds)
+        return UNKNOWN if found is None else words.unquoted(found)
+
     def _expansion(self, node: Node, kinds: list[frozenset[str]]) -> str:
         raw = self.raw(node)
         inner = raw[2:-1]
@@ -174,12 +184,16 @@ class Expander(Reading):
         if not named:
             return UNKNOWN
         if named[0].type == "subscript":
+            self._substitutions(named[0])
             base = self.raw(named[0])
             name, _, index = base.partition("[")
             index = index.rstrip("]")
             found = self._lookup(name if index in ("@", "*") else f"{name}[{index}]", kinds)
             if found is None and index == "0":
                 found = self._lookup(name, kinds)
+            if inner.startswith(base + ":") and index in ("@", "*") and inner[len(base) + 1 :].isdigit():
+                listed = [self._lookup(f"{name}[{number}]", kinds) for number in range(16)]
+                return " ".join(one for one in listed[int(inner[len(base) + 1 :][:2]) :] if one is not None) or UNKNOWN
             return UNKNOWN if found is None or inner != base else found
         if named[0].type not in ("variable_name", "special_variable_name"):
             self._substitutions(node)
@@ -201,12 +215,8 @@ class Expander(Reading):
             return UNKNOWN if found is None else found
         if rest.startswith((":+", "+")):
             return "" if found is None else default
-        if found is not None and rest.startswith(":"):
-            numbers = rest[1:].split(":")
-            if all(number.strip().isdigit() for number in numbers) and UNKNOWN not in found:
-                first = int(numbers[0])
-                return found[first : first + int(numbers[1])] if len(numbers) > 1 else found[first:]
-        return UNKNOWN
+        made = altered(found, rest) if found is not None and UNKNOWN not in found else None
+        return UNKNOWN if made is None else made
 
     def _substitution(self, node: Node, kinds: list[frozenset[str]]) -> str:
         flow = SILENT
@@ -250,8 +260,12 @@ class Expander(Reading):
             else:
                 waiting.extend(one.named_children)
 
-    def _file_redirect(self, node: Node, notes: list[tuple[str, Word]]) -> None:
+    def _file_redirect(self, node: Node, notes: list[tuple[str, Word]], extra: list[Word] | None = None) -> None:
         operator = ""
+        if extra is not None:
+            # The grammar counts words behind a redirection to it; they are the command's.
+            for child in node.children_by_field_name("destination")[1:]:
+                extra.extend(self.word(child))
         for child in node.children:
             if not child.is_named and child.type.lstrip("0123456789")[:1] in "<>&":
                 operator = child.type
@@ -285,5 +299,6 @@ def _SECRET_NAME(name: str) -> bool:  # noqa: N802  reads as a predicate constan
             "SECRET_KEY",
             "CREDENTIALS",
             "_PAT",
+            "SYSTEM_PROMPT",
         )
     )

@@ -75,6 +75,8 @@ class Binder(Expander):
         if name is None:
             return None
         called = self.raw(name)
+        if name.type == "subscript":
+            self._substitutions(name)
         if value is None:
             made = Word("")
         elif value.type == "array":
@@ -121,7 +123,8 @@ class Binder(Expander):
                 self.state.variables[word.text.partition("=")[0]] = (UNKNOWN, NOTHING)
         start, end = self.span(node)
         self.unit(program, made, start, end, None)
-        return Flow(None, frozenset({"env"}) if program in ("export", "declare") and not made else NOTHING)
+        bare = program in ("export", "declare", "typeset") and all(word.text.startswith("-") for word in made)
+        return Flow(None, frozenset({"env"}) if bare else NOTHING)
 
 
 def _commands_in(node: Node) -> list[Node]:

@@ -90,9 +90,19 @@ class Opener(Finder):
             return self._source(rest, feed, start, end)
         if way == "find":
             return self._find(name, rest, start, end)
+        if name == "command" and rest and rest[0].text in ("-v", "-V"):
+            return Flow(base_name(rest[-1].text))
+        if way == "texts":
+            return self._texts(name, program, rest, start, end)
+        if program.after:
+            behind = self._behind(program, rest)
+            if behind:
+                return self._within(name, self._joined_code, behind, feed, start, end)
+            if not program.sub:
+                return SOMETHING
         given = arguments(rest, program, stop=True)
-        for word in given.value(program.code):
-            self._within(name, self._code, word, program.lang, start, end, feed)
+        self.hooks(name, program, given)
+        self._option_code(name, program, given, start, end, feed)
         inner = list(given.positionals)
         if program.sub:
             if not inner or inner[0].text not in program.sub:
@@ -102,7 +112,12 @@ class Opener(Finder):
                 flow = {program.flow} if program.flow else set()
                 return Flow(None, frozenset(kinds | flow))
             given = arguments(inner[1:], program, stop=True)
+            self._option_code(name, program, given, start, end, feed)
             inner = list(given.positionals)
+        if program.dashes:
+            cut = next((at for at, word in enumerate(rest) if word.text == "--"), -1)
+            if cut >= 0:
+                return self._within(name, self.command, rest[cut + 1 :], feed, start, end)
         if program.assigns:
             while inner and ASSIGNMENT.match(inner[0].text):
                 self.effect("<assign>", [inner[0]])
@@ -110,6 +125,14 @@ class Opener(Finder):
         inner = inner[program.skip :]
         if inner and inner[0].text == "--":
             inner = inner[1:]
+        elif inner and program.skip and inner[0].text.startswith("-") and len(inner[0].text) > 1:
+            # Options may stand behind the positional as well (`flock FILE -c …`, `docker run IMAGE -c …`).
+            late = arguments(inner, program, stop=True)
+            self._option_code(name, program, late, start, end, feed)
+            inner = list(late.positionals) if program.code else inner
+        entry = next(iter(given.value(("--entrypoint",))), None)
+        if entry is not None:
+            inner = [entry, *inner]
         if program.sink:
             self._sinks(name, program, rest, feed, start, end)
         if not inner:
@@ -127,10 +150,34 @@ class Opener(Finder):
             return self._within(name, self._xargs, name, given, inner, feed, start, end)
         return self._within(name, self.command, inner, feed, start, end)
 
+    def _option_code(
+        self, name: str, program: Program, given: Arguments, start: int, end: int, feed: Flow | None
+    ) -> None:
+        for word in given.value(program.code):
+            self._within(name, self._code, word, program.lang, start, end, feed)
+
+    @staticmethod
+    def _behind(program: Program, rest: list[Word]) -> list[Word]:
+        """The words behind the option that says that a command follows (`xterm -e …`, `nix develop -c …`)."""
+        for at, word in enumerate(rest):
+            name, equals, value = word.text.partition("=")
+            if name.lower() in program.after or name in program.after:
+                behind = rest[at + 1 :]
+                if equals and name.startswith("--"):
+                    return [Word(value, word.start, word.end, word.kinds), *behind]
+                return behind[:1] + behind[2:] if len(behind) > 1 and behind[1].text == "--" else behind
+        return []
+
+    def _texts(self, name: str, program: Program, rest: list[Word], start: int, end: int) -> Flow:
+        """Every positional is a command line of its own."""
+        for word in arguments(rest, program).positionals[:20]:
+            self._within(name, self._code, word, "shell", start, end)
+        return SOMETHING
+
     def _joined_code(self, inner: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
         if not inner:
             return SOMETHING
-        if len(inner) > 1 and not any(mark in word.text for word in inner for mark in ";|&<>$`"):
+        if len(inner) > 1 and not any(mark in word.text for word in inner for mark in ";|&<>$` "):
             return self.command(inner, feed, start, end)
         text = " ".join(word.text for word in inner)
         kinds = frozenset().union(*(word.kinds for word in inner))
@@ -149,7 +196,9 @@ class Opener(Finder):
             cut = next(at for at, word in enumerate(inner) if word.text in (":::", "::::"))
             added, inner = inner[cut + 1 :], inner[:cut]
             if not inner:
-                return self._joined_code(added, None, start, end)
+                for one in added[:20]:
+                    self._code(one, "shell", start, end)
+                return SOMETHING
         elif feed is not None and feed.text is not None and UNKNOWN not in feed.text and len(feed.text) < 2000:
             if marks or (
                 base_name(inner[0].text) in _SHELLS and inner[-1].text.endswith("c") and inner[-1].text.startswith("-")
@@ -174,7 +223,8 @@ class Opener(Finder):
         else:
             inner = inner + added
         if len(inner) == 1 or (" " in inner[0].text and name == "parallel"):
-            return self._code(inner[0], "shell", start, end)
+            text = " ".join(word.text for word in inner)
+            return self._code(Word(text, inner[0].start, inner[-1].end, inner[0].kinds), "shell", start, end)
         if base_name(inner[0].text) in _SHELLS and not any(
             word.text.startswith("-") and "c" in word.text for word in inner[1:2]
         ):

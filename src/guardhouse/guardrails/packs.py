@@ -38,6 +38,8 @@ EVENTS = watch.EVENTS | frozenset(
         "secret.read",
         "hidden",
         "wrapper",
+        "escape",
+        "setuid",
         "sql.drop",
         "sql.drop.database",
         "sql.truncate",

@@ -8,7 +8,7 @@ from typing import Any
 
 from guardhouse.guardrails.words import Word
 
-RUNS = ("", "rest", "shell", "join", "find", "xargs", "code", "eval", "source")
+RUNS = ("", "rest", "shell", "join", "texts", "find", "xargs", "code", "eval", "source")
 PATHS = ("", "all", "first", "rest", "init", "last")
 
 
@@ -34,11 +34,20 @@ class Program:
     sink: bool = False
     data: bool = False
     clusters: bool = True
+    after: tuple[str, ...] = ()
+    dashes: bool = False
+    deeper: bool = False
+    settings: tuple[str, ...] = ()
+    configures: tuple[str, ...] = ()
+    fed: bool = False
+    queries: str = ""
+    moves: str = ""
+    bundled: bool = False
 
 
 UNSPECIFIED = Program()
 _SETS = {"values", "sub"}
-_LISTS = {"code", "read_flags", "write_flags", "send_flags"}
+_LISTS = {"code", "read_flags", "write_flags", "send_flags", "after", "settings", "configures"}
 
 
 def read_program(value: Any) -> Program:
@@ -58,7 +67,7 @@ def read_program(value: Any) -> Program:
             made[key] = item
     if made.get("run", "") not in RUNS:
         raise ValueError("`run` is one of " + ", ".join(filter(None, RUNS)))
-    if any(made.get(key, "") not in PATHS for key in ("reads", "writes", "deletes")):
+    if any(made.get(key, "") not in PATHS for key in ("reads", "writes", "deletes", "queries", "moves")):
         raise ValueError("paths are one of " + ", ".join(filter(None, PATHS)))
     return Program(**made)
 
@@ -82,6 +91,10 @@ def arguments(args: list[Word], program: Program, *, stop: bool = False) -> Argu
     positionals: list[Word] = []
     options: list[tuple[str, Word | None]] = []
     values = program.values
+    if program.bundled and args and args[0].text[:1] not in ("-", "") and args[0].text.isalnum():
+        # `tar xzf a.tgz`: the first word is a cluster of options without its dash.
+        first = args[0]
+        args = [Word("-" + first.text, first.start, first.end, first.kinds), *args[1:]]
     count, at, ended = len(args), 0, False
     while at < count:
         word = args[at]
@@ -106,6 +119,10 @@ def arguments(args: list[Word], program: Program, *, stop: bool = False) -> Argu
                 at += 1
             else:
                 options.append((name, None))
+            continue
+        if len(text) > 2 and text in values:
+            options.append((text, args[at] if at < count else None))
+            at += 1
             continue
         for place in range(1, len(text)):
             name = "-" + text[place]

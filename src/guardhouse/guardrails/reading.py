@@ -143,6 +143,9 @@ class Reading:
     def written(self, target: Word, flow: Flow) -> None:
         """A file was written; nothing to do here."""
 
+    def assigned(self, word: Word) -> None:
+        """A variable was given a value; nothing to do here."""
+
 
 def _parse(data: bytes) -> Any:
     """The tree, or None when the parser needs more work than is allowed."""

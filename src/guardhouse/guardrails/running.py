@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 
 from guardhouse.guardrails import paths
-from guardhouse.guardrails.decode import DECODERS, decoded, printed
+from guardhouse.guardrails.decode import DECODERS, UNPACKERS, decoded, printed
+from guardhouse.guardrails.effects import chosen
 from guardhouse.guardrails.opening import ASSIGNMENT, Opener
 from guardhouse.guardrails.programs import Arguments, Program, arguments
 from guardhouse.guardrails.searching import without_clauses
@@ -32,6 +33,14 @@ class Runner(Opener):
         if head.dynamic:
             return self._dynamic(args, feed, start, end)
         name = base_name(head.text)
+        if name not in self.programs:
+            if name.isupper() and name.lower() in self.programs:
+                # Some file systems do not tell the cases apart.
+                name = name.lower()
+                args = [head, *(Word(word.text.lower(), word.start, word.end, word.kinds) for word in args[1:])]
+            elif name not in ("[", "[[") and any(mark in name for mark in "*?["):
+                self.event("program", start, end, name)
+                return SOMETHING
         if name in self.state.functions and name not in self.state.called:
             flow = self.call(name, args[1:], feed)
             if flow is not None:
@@ -47,9 +56,30 @@ class Runner(Opener):
         program: Program = self.spec(name)
         rest = args[1:]
         self.unit(name, without_clauses(rest) if program.run == "find" else rest, start, end, feed)
+        if program.deeper:
+            deeper = self._deeper(name, program, rest)
+            if deeper is not None:
+                name, program, rest = deeper
         if program.run:
             return self._wrapped(name, program, rest, feed, start, end)
         return self._plain(name, program, rest, feed, start, end)
+
+    def _deeper(self, name: str, program: Program, rest: list[Word]) -> tuple[str, Program, list[Word]] | None:
+        """The row of a subcommand (`docker-compose` for `docker compose`), where the table has one."""
+        found = None
+        for _ in range(3):
+            given = arguments(rest, program, stop=True)
+            if not given.positionals:
+                break
+            called = f"{name}-{given.positionals[0].text}"
+            below = self.programs.get(called)
+            if below is None:
+                break
+            name, program, rest = called, below, list(given.positionals[1:])
+            found = (name, program, rest)
+            if not below.deeper:
+                break
+        return found
 
     def _dynamic(self, args: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
         kinds = args[0].kinds
@@ -69,6 +99,8 @@ class Runner(Opener):
         """A program that runs nothing of what it is given."""
         given = arguments(rest, program)
         helps = any(word.text in ("--help", "--version") for word in rest)
+        if program.code or program.settings or program.configures:
+            self.hooks(name, program, given)
         kinds = set().union(*(word.kinds for word in rest)) if rest else set()
         if not helps:
             kinds |= self._touches(program, given, rest)
@@ -89,6 +121,8 @@ class Runner(Opener):
                     self.state.aliases[key] = value
             return Flow("")
         if name == "set":
+            if not rest:
+                return Flow(None, frozenset({"env"}))
             for number, word in enumerate(given.positionals[:9], 1):
                 self.state.variables[str(number)] = (word.text, word.kinds)
             joined = " ".join(word.text for word in given.positionals)
@@ -97,13 +131,14 @@ class Runner(Opener):
             return Flow("")
         if name in ("read", "mapfile", "readarray"):
             taint = feed.kinds if feed else NOTHING
-            for word in given.positionals[-8:]:
-                known = (
-                    feed.text.rstrip("\n")
-                    if feed and feed.text is not None and len(given.positionals) == 1
-                    else UNKNOWN
-                )
+            names = given.positionals[-8:]
+            text = feed.text.rstrip("\n") if feed and feed.text is not None else None
+            parts = [] if text is None else text.split(None, len(names) - 1) if len(names) > 1 else [text]
+            for number, word in enumerate(names):
+                known = UNKNOWN if text is None else parts[number] if number < len(parts) else ""
                 self.state.variables[word.text] = (known, taint)
+                if name != "read":
+                    self.state.variables[f"{word.text}[0]"] = (known.partition("\n")[0], taint)
             return Flow("")
         if name == "trap" and given.positionals:
             self._within("trap", self._code, given.positionals[0], "shell", start, end)
@@ -114,7 +149,7 @@ class Runner(Opener):
             return Flow("/tmp/tmp.made")  # noqa: S108  a word's value, no file is made
         if name in ("whoami", "nproc", "date", "uname", "hostname", "basename", "dirname", "seq") and name != "seq":
             return Flow(None, frozenset(kinds))
-        if name == "which" or (name == "command" and rest and rest[0].text in ("-v", "-V")):
+        if name == "which" or (name == "type" and rest and rest[0].text in ("-p", "-P")):
             return Flow(base_name(given.positionals[-1].text) if given.positionals else None)
         if feed is not None:
             kinds |= feed.kinds
@@ -122,24 +157,24 @@ class Runner(Opener):
             made = decoded(name, [word.text for word in rest], self._input(given, feed))
             if made is not None:
                 return Flow(made, frozenset(kinds | ({"decode"} if name not in ("tr", "gzip") else set())))
-            if name not in ("tr", "rev", "gzip", "openssl", "xz", "base64", "base32", "xxd") or any(
-                word.text.startswith(("-d", "-D", "--d", "-r", "-p", "-c")) or word.text in ("enc", "-di")
+            if name in UNPACKERS or any(
+                word.text.startswith(("-d", "-D", "--d", "-r", "-p", "-c", "-O", "-xO", "--to-stdout"))
+                or word.text in ("enc", "-di")
+                or (name == "tar" and "O" in word.text and word is rest[0])
                 for word in rest
             ):
                 kinds.add("decode")
         if program.sink and not helps:
             self._sinks(name, program, rest, feed, start, end, kinds)
-        if (
-            name in ("sqlite3", "sqlite", "duckdb", "bq", "surreal", "beeline", "isql", "athena")
-            and len(given.positionals) > 1
-        ):
-            for word in given.positionals[1:]:
-                self._code(word, "sql", start, end)
+        for word in chosen(given.positionals, program.queries):
+            self._code(word, "sql", start, end)
         if program.flow == "env":
             if not given.positionals or name in ("printenv", "history"):
                 kinds.add("env")
         elif program.flow == "same":
-            if feed is not None and feed.text is not None and not given.positionals:
+            if feed is not None and feed.text is not None and (not given.positionals or name == "tee"):
+                if name == "tee":
+                    self._saved(given, feed)
                 return Flow(feed.text, frozenset(kinds))
             if program.reads and len(given.positionals) == 1:
                 kept = self.state.files.get(given.positionals[0].text)
@@ -149,23 +184,48 @@ class Runner(Opener):
             kinds.add(program.flow)
         if program.write_flags and program.flow == "fetch":
             saved = given.value(program.write_flags)
+            folder = next(iter(given.value(("-P", "--directory-prefix", "--output-dir"))), None)
             if saved:
                 self.state.files[saved[0].text] = Flow(None, frozenset({"fetch"}))
-            elif name == "wget" or any(option == "-O" for option, _ in given.options):
+            elif name == "wget" or any(option in ("-O", "--remote-name") for option, _ in given.options):
                 for word in given.positionals:
-                    self.state.files[word.text.rpartition("/")[2]] = Flow(None, frozenset({"fetch"}))
+                    leaf = word.text.rpartition("/")[2]
+                    self.state.files[f"{folder.text}/{leaf}" if folder is not None else leaf] = Flow(
+                        None, frozenset({"fetch"})
+                    )
+        if name in ("scp", "sftp", "rsync") and len(given.positionals) > 1:
+            self._copied(given)
         if name == "tee" and feed is not None:
-            for word in given.positionals:
-                self.state.files[word.text] = feed
-                self.written(word, feed)
+            self._saved(given, feed)
         if name in ("cp", "mv", "ln", "install") and len(given.positionals) == 2:
-            copied = self.state.files.get(given.positionals[0].text)
+            source = given.positionals[0].text
+            copied = feed if source in ("/dev/stdin", "/dev/fd/0") else self.state.files.get(source)
             if copied is not None:
                 self.state.files[given.positionals[1].text] = copied
-        if program.stdin and feed is not None and not given.positionals:
-            self._feed_code(feed, start, end, program.stdin)
+        if program.stdin and feed is not None and (program.fed or not given.positionals):
+            if program.stdin == "argv":
+                for line in (feed.text or "").splitlines()[:20]:
+                    self.unit(name, [Word(one, start, end) for one in line.split()], start, end, None)
+            else:
+                self._within(name, self._feed_code, feed, start, end, program.stdin)
         self._unknown_wrapper(name, program, rest, start, end)
         return Flow(None, frozenset(kinds))
+
+    def _saved(self, given: Arguments, feed: Flow) -> None:
+        for word in given.positionals:
+            self.state.files[word.text] = feed
+            self.written(word, feed)
+
+    def _copied(self, given: Arguments) -> None:
+        """Files that another host gave are as unread as any download."""
+        *sources, last = given.positionals
+        if "remote" in paths.classes(last.text):
+            return
+        for word in sources:
+            if "remote" in paths.classes(word.text):
+                leaf = word.text.rpartition(":")[2].rpartition("/")[2]
+                fetched = Flow(None, frozenset({"fetch"}))
+                self.state.files[leaf if last.text in (".", "./") else last.text] = fetched
 
     def _input(self, given: Arguments, feed: Flow | None) -> str | None:
         for word in given.positionals:

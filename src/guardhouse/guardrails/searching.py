@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 
 from guardhouse.guardrails import paths
-from guardhouse.guardrails.coding import Coder
 from guardhouse.guardrails.effects import SENSITIVE
+from guardhouse.guardrails.hooking import Hooker
 from guardhouse.guardrails.units import NOTHING, Flow, base_name
 from guardhouse.guardrails.words import Word
 
+_DELETERS = frozenset(["rm", "unlink", "shred", "srm", "wipe", "truncate"])
 
-class Finder(Coder):
+
+class Finder(Hooker):
     """A reader that opens the clauses of `find -exec` and its like."""
 
     def _find(self, name: str, rest: list[Word], start: int, end: int) -> Flow:
@@ -52,8 +54,6 @@ class Finder(Coder):
                     "-ctime",
                     "-cmin",
                     "-amin",
-                    "-maxdepth",
-                    "-type",
                 )
                 for text in texts
             )
@@ -62,6 +62,9 @@ class Finder(Coder):
         sensitive = any(paths.classes(text, "", "") & SENSITIVE for text in texts[first:]) or any(
             text in (".env", "*.pem", "*.key", "id_rsa", "id_rsa*", "id_*") for text in texts
         )
+        # What is found under one name is that name; the path before it does not matter.
+        given_names = [texts[n + 1] for n in range(first, len(rest) - 1) if texts[n] in ("-name", "-iname")]
+        named = given_names[0] if len(given_names) == 1 and "-o" not in texts and "-or" not in texts else None
         at = 0
         while at < len(rest):
             if texts[at] in clauses:
@@ -72,7 +75,11 @@ class Finder(Coder):
                     continue
                 for root in roots[:4]:
                     whole = not narrowed and any(re.match(r"-\w*[rR]|--rec", word.text) for word in inner)
-                    target = root.text if whole or root.text == "/" else f"{root.text.rstrip('/')}/{{}}"
+                    bare = not narrowed and base_name(inner[0].text) in _DELETERS
+                    if bare:
+                        self.unit("find", [root, Word("-delete", start, end)], start, end, None)
+                    leaf = named if named is not None and root.text != "/" else "{}"
+                    target = root.text if whole or root.text == "/" else f"{root.text.rstrip('/')}/{leaf}"
                     made = [
                         Word(
                             word.text.replace("{}", target),

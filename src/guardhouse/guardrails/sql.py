@@ -19,7 +19,7 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 STARTS = re.compile(
     r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:SELECT\s|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|DROP\s+(?:TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER|ROLE|FUNCTION|TRIGGER|COLUMN|OWNED|MATERIALIZED|SEQUENCE|TYPE|EXTENSION|PROCEDURE|TABLESPACE)\b|"
     r"TRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[\]]+|ALTER\s+(?:TABLE|USER|ROLE|DATABASE|SYSTEM|SCHEMA)\s|CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP\w*\s+)?(?:TABLE|DATABASE|INDEX|VIEW|USER|ROLE|FUNCTION|SCHEMA)\s|GRANT\s|REVOKE\s|WITH\s+\w+\s+AS\s*\(|"
-    r"MERGE\s+INTO\s|COPY\s+\w+\s|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?\s+(?:IMMEDIATE|xp_|sp_)|REPLACE\s+INTO\s|CALL\s+\w+|SHUTDOWN\b|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s)",
+    r"MERGE\s+INTO\s|COPY\s+\w+\s|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?(?:\s+(?:IMMEDIATE|xp_|sp_)|\s*\()|FLUSH(?:ALL|DB)\b|REPLACE\s+INTO\s|CALL\s+\w+|SHUTDOWN\b|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s)",
     re.I | re.S,
 )
 _COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
@@ -54,8 +54,19 @@ _FALLBACK = [
     ),
 ]
 _COMPILED = [(name, re2.compile(pattern)) for name, pattern in _FALLBACK]
+_EXPLAINED = re.compile(
+    r"\s*EXPLAIN\s+(?:\([^)]*\)\s*|(?:ANALYZE|ANALYSE|VERBOSE|EXTENDED|FORMAT\s*=?\s*\w+)\s+)*", re.I
+)
 _BODY = re.compile(r"\$(\w*)\$(.*?)\$\1\$", re.S)
 _EXECUTED = re.compile(r"\b(?:EXECUTE|EXEC|PREPARE\s+\w+\s+FROM)\s*(?:IMMEDIATE\s*)?\(?\s*[NE]?'((?:''|[^'])+)'", re.I)
+
+
+def starts(text: str) -> bool:
+    """Whether a text begins like SQL, comments left aside."""
+    head = text[:400]
+    if "/*" in head or "--" in head:
+        head = _COMMENT.sub(" ", head)
+    return STARTS.match(head) is not None
 
 
 def events(text: str, depth: int = 0) -> tuple[list[str], bool]:
@@ -63,6 +74,11 @@ def events(text: str, depth: int = 0) -> tuple[list[str], bool]:
     if len(text) > MOST_SQL:
         return ["size"], False
     found: list[str] = []
+    explained = _EXPLAINED.match(text)
+    if explained is not None:
+        if "ANALY" not in explained[0].upper():
+            return found, True
+        text = text[explained.end() :]
     plain = re.sub(
         r"(?m)^\s*\\\S.*$|^\s*\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$", "", text
     )

@@ -15,6 +15,19 @@ _ENDLESS = re.compile(
     r"(?:while\s+(?:\S*/)?(?:true|:|\(\(\s*1\s*\)\)|\[+\s*1\s*\]+)|until\s+(?:\S*/)?(?:false|!\s*true)|for\s*\(\([^;]*;\s*;[^)]*\)\))\s*;?\s*do\b(?!.*\b(?:sleep|read)\b).*[^&>]&(?![&>\d])",
     re.S,
 )
+_WORDS = frozenset(
+    [
+        "word",
+        "string",
+        "raw_string",
+        "ansi_c_string",
+        "concatenation",
+        "number",
+        "simple_expansion",
+        "expansion",
+        "command_substitution",
+    ]
+)
 _BODIES = frozenset(
     [
         "program",
@@ -36,6 +49,9 @@ _BODIES = frozenset(
         "redirected_statement",
     ]
 )
+
+
+_BACKTICKS = re.compile(r"(?<!\\)`((?:[^`\\]|\\.)*)`", re.S)
 
 
 class Reader(Binder):
@@ -111,23 +127,26 @@ class Reader(Binder):
     def _with_redirects(self, body: Node | None, redirects: list[Node], feed: Flow | None) -> Flow:
         tails: list[Node] = []
         notes: list[tuple[str, Word]] = []
+        extra: list[Word] = []
         for redirect in redirects:
             if redirect.type == "heredoc_redirect":
-                feed = self._heredoc(redirect, tails, notes)
+                feed = self._heredoc(redirect, tails, notes, extra)
             elif redirect.type == "herestring_redirect":
                 made = self.word(redirect.named_children[-1]) if redirect.named_children else []
                 text = " ".join(one.text for one in made)
                 kinds = frozenset().union(*(one.kinds for one in made)) if made else NOTHING
                 feed = Flow(None if UNKNOWN in text else text + "\n", kinds)
             elif redirect.type == "file_redirect":
-                self._file_redirect(redirect, notes)
+                self._file_redirect(redirect, notes, extra)
         for operator, target in notes:
             if operator == "<read>":
                 known = self.state.files.get(target.text)
                 feed = known if known is not None else Flow(None, target.kinds | {"file"})
         flow = SILENT
         if body is not None:
-            flow = self._command(body, feed) if body.type == "command" else self.run(body, feed)
+            flow = self._command(body, feed, extra) if body.type == "command" else self.run(body, feed)
+        elif extra:
+            flow = self.command(extra, feed, *self.span(redirects[0]))
         for operator, target in notes:
             self.effect(operator, [target])
             if operator in ("<write>", "<append>"):
@@ -142,7 +161,9 @@ class Reader(Binder):
             flow = self.run(tail, flow)
         return flow
 
-    def _heredoc(self, node: Node, tails: list[Node], notes: list[tuple[str, Word]]) -> Flow:
+    def _heredoc(
+        self, node: Node, tails: list[Node], notes: list[tuple[str, Word]], extra: list[Word] | None = None
+    ) -> Flow:
         quoted = False
         text: str | None = ""
         for child in node.named_children:
@@ -152,14 +173,18 @@ class Reader(Binder):
                 text = self.raw(child)
                 if not quoted:
                     self._substitutions(child)
+                    for match in list(_BACKTICKS.finditer(text))[:10]:
+                        self.run_text(match[1], *self.span(child))
                     text = words.unescape_quoted(self.quoted_text(child))
             elif child.type == "file_redirect":
                 self._file_redirect(child, notes)
+            elif child.type in _WORDS and extra is not None:
+                extra.extend(self.word(child))
             elif child.type not in ("heredoc_end", "file_descriptor"):
                 tails.append(child)
         return Flow(None if text is None or UNKNOWN in text else text, NOTHING)
 
-    def _command(self, node: Node, feed: Flow | None) -> Flow:
+    def _command(self, node: Node, feed: Flow | None, extra: list[Word] | None = None) -> Flow:
         args: list[Word] = []
         redirects: list[Node] = []
         assigned: list[str] = []
@@ -190,6 +215,8 @@ class Reader(Binder):
                 else:
                     self.state.variables[called] = old
         start, end = self.span(node)
+        if extra:
+            args.extend(extra)
         if redirects:
             inner: list[Node] = redirects
             return self._redirect_words(args, inner, feed, start, end)
@@ -205,9 +232,9 @@ class Reader(Binder):
                 kinds = frozenset().union(*(one.kinds for one in made)) if made else NOTHING
                 feed = Flow(None if UNKNOWN in text else text + "\n", kinds)
             elif redirect.type == "heredoc_redirect":
-                feed = self._heredoc(redirect, tails, notes)
+                feed = self._heredoc(redirect, tails, notes, args)
             else:
-                self._file_redirect(redirect, notes)
+                self._file_redirect(redirect, notes, args)
         flow = self.command(args, feed, start, end)
         for operator, target in notes:
             self.effect(operator, [target])

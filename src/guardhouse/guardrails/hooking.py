@@ -1,0 +1,121 @@
+"""Code in unlikely places: variables and settings that name a command, and files whose lines are commands."""
+
+from __future__ import annotations
+
+import re
+
+from guardhouse.guardrails.coding import Coder
+from guardhouse.guardrails.programs import Arguments, Program
+from guardhouse.guardrails.words import UNKNOWN, Word
+
+_RUN_BY_OTHERS = frozenset(
+    [
+        "PAGER", "GIT_PAGER", "MANPAGER", "SYSTEMD_PAGER", "PSQL_PAGER", "EDITOR", "VISUAL", "GIT_EDITOR", "GIT_SEQUENCE_EDITOR",
+        "GIT_SSH_COMMAND", "GIT_SSH", "GIT_ASKPASS", "SSH_ASKPASS", "SUDO_ASKPASS", "GIT_EXTERNAL_DIFF", "GIT_PROXY_COMMAND",
+        "PROMPT_COMMAND", "BROWSER", "LESSOPEN", "LESSCLOSE", "RSYNC_RSH", "CVS_RSH", "TAR_OPTIONS", "FZF_DEFAULT_COMMAND", "KUBE_EDITOR",
+    ]
+)  # fmt: skip
+"""Variables whose value other programs run as a command."""
+_SETTING = re.compile(
+    r"(?is)(?P<name>proxycommand|localcommand|knownhostscommand|remotecommand|exec|core\.(?:pager|sshcommand|editor|fsmonitor|askpass|gitproxy)"
+    r"|pager\.[\w-]+|alias\.[\w.-]+|diff\.external|diff\.\S+?\.(?:command|textconv)|(?:diff|merge)tool\.\S+?\.cmd|filter\.\S+?\.(?:clean|smudge|process)"
+    r"|merge\.\S+?\.driver|sequence\.editor|credential(?:\.\S+?)?\.helper|gpg(?:\.\w+)?\.program|uploadpack\.\w+)(?:\s*=\s*|\s+)(?P<value>.+)"
+)
+_RECIPE = re.compile(r"^(?:\t|[\w.%/$(){} -]*::?[^=;]*;)\s*[@+-]*(.*)$", re.M)
+_CRON = re.compile(r"^\s*(?:@\w+|(?:[\d*/,a-zA-Z-]+\s+){5})(.+)$", re.M)
+_BANG = re.compile(r"^[\s:\d,%$+]*(?:r(?:ead)?\s*)?!\s*(.+)$", re.M)
+_LISTED = re.compile(r"""(["'])((?:\\.|(?!\1).)*)\1""", re.S)
+_VIM_CALL = re.compile(r"""\b(?:system|termopen|jobstart|job_start|term_start)\s*\(\s*(["'])((?:\\.|(?!\1).)*)\1""")
+_POWER_RUNS = re.compile(r"(?i)\b(?:iex|invoke-expression)\b|\.invoke\(|\bstart-process\b")
+_POWER_FETCHES = re.compile(
+    r"(?i)\b(?:iwr|irm|curl|wget|invoke-webrequest|invoke-restmethod|start-bitstransfer|downloadstring|downloadfile|downloaddata|net\.webclient|httpclient)\b"
+)
+_POWER_DECODES = re.compile(r"(?i)frombase64string|-enc(?:odedcommand)?\b|\bgzipstream\b")
+MOST_LINES = 20
+
+
+class Hooker(Coder):
+    """A reader that follows code out of settings."""
+
+    def assigned(self, word: Word) -> None:
+        """A variable was given a value; some are run by the programs that read them."""
+        name, _, value = word.text.partition("=")
+        name = name.removesuffix("+")
+        if name in _RUN_BY_OTHERS and value and value != UNKNOWN and not self.trial:
+            text = value.lstrip("|!")
+            if name == "TAR_OPTIONS":
+                self._setting("tar", Word(text, word.start, word.end))
+            elif " " in text or "/" in text:
+                self._within(
+                    name, self._code, Word(text, word.start, word.end, word.kinds), "shell", word.start, word.end
+                )
+
+    def hooks(self, name: str, program: Program, given: Arguments) -> None:
+        """Options whose value is code, or a setting that names a command."""
+        for word in given.value(program.settings):
+            self._setting(name, word)
+        if not program.run:
+            for word in given.value(program.code):
+                text = word.text.lstrip("!|") if program.lang == "shell" else word.text
+                if text.startswith("exec="):
+                    text = text[5:]
+                elif "exec" in program.lang:
+                    continue
+                made = Word(text, word.start, word.end, word.kinds)
+                self._within(name, self._code, made, program.lang, word.start, word.end)
+        if program.configures and given.positionals[: len(program.configures)]:
+            head = tuple(word.text for word in given.positionals[: len(program.configures)])
+            tail = given.positionals[len(program.configures) :]
+            if head == program.configures and len(tail) > 1:
+                first, last = tail[-2], tail[-1]
+                self._setting(name, Word(f"{first.text}={last.text}", last.start, last.end, last.kinds))
+
+    def _setting(self, name: str, word: Word) -> None:
+        match = _SETTING.fullmatch(word.text.strip())
+        if match is None:
+            return
+        value = match["value"].strip()
+        if match["name"].lower().startswith("alias.") and not value.startswith("!"):
+            value = f"git {value}"
+        value = value.lstrip("!")
+        if " " in value or "/" in value:
+            made = Word(value, word.start, word.end, word.kinds)
+            self._within(f"{name} {match['name']}", self._code, made, "shell", word.start, word.end)
+
+    def lines(self, text: str, lang: str, start: int, end: int) -> bool:
+        """Code of a language whose lines hold commands. Whether it was such a language."""
+        if lang == "make":
+            found = [match[1] for match in _RECIPE.finditer(text)]
+        elif lang == "cron":
+            found = [match[1] for match in _CRON.finditer(text)]
+        elif lang == "bang":
+            found = [match[1] for match in _BANG.finditer(text)]
+            found += [match[2] for match in _VIM_CALL.finditer(text)]
+        elif lang == "listed":
+            found = [match[2] for match in _LISTED.finditer(text)] or [text]
+        elif lang == "powershell":
+            return self._powershell(text, start, end)
+        else:
+            return False
+        for one in found[:MOST_LINES]:
+            self.run_text(one.replace(UNKNOWN, "$unknown"), start, end)
+        return True
+
+    def _powershell(self, text: str, start: int, end: int) -> bool:
+        """Its syntax is not a shell's, but plain commands look alike; what cannot be read as one is not held against it."""
+        runs = _POWER_RUNS.search(text) is not None
+        if runs and _POWER_FETCHES.search(text):
+            self.event("fetched", start, end)
+        elif _POWER_DECODES.search(text) and (runs or "-enc" in text.lower()):
+            self.event("decoded", start, end)
+        elif runs and re.search(r"(?i)(?:iex|invoke-expression)\s+\(?\s*\$", text):
+            self.event("code", start, end)
+        known = len(self.events)
+        for line in re.split(r"[;\n]|\|\||&&", text)[:MOST_LINES]:
+            plain = re.sub(r"[{}()]", " ", line).strip()
+            if plain:
+                self.run_text(plain.replace("\\", "/").replace(UNKNOWN, "$unknown"), start, end)
+        self.events[known:] = [
+            one for one in self.events[known:] if one.name not in ("syntax", "program", "code", "hidden")
+        ]
+        return True
