@@ -61,7 +61,9 @@ class CheckToolAsk(Ask):
         tuple[Annotated[str, Field(max_length=4096)], ...],
         Field(max_length=_MOST_VALUES, description="the files it touches"),
     ] = ()
-    content: Annotated[str, Field(max_length=524_288, description="what a `write` action would write")] = ""
+    content: Annotated[
+        str, Field(max_length=524_288, description="what a `write` action would write, or an `edit` its patch")
+    ] = ""
     edits: Annotated[
         tuple[Edit, ...], Field(max_length=_MOST_VALUES, description="what an `edit` action replaces")
     ] = ()
@@ -92,9 +94,13 @@ def _texts(ask: CheckToolAsk) -> tuple[Examined, ...]:
         made.append(replace(here, field="command", text=ask.command, kind="shell", file_paths=ask.file_paths))
     if ask.action in ("write", "edit", "delete", "read"):
         edits = tuple((one.old, one.new, one.everywhere) for one in ask.edits)
-        text = ask.content if ask.action == "write" else "\n".join(one.new for one in ask.edits)
-        content = replace(here, field="content", text=text, kind="file", file_paths=ask.file_paths)
-        made.append(replace(content, act=ask.action, edits=edits))
+        content = replace(here, field="content", text=ask.content, kind="file", file_paths=ask.file_paths)
+        # An edit that does not say what it replaces (a patch) leaves what cannot be seen from here.
+        made.append(replace(content, act="" if ask.action == "edit" and not edits else ask.action, edits=edits))
+        made.extend(
+            replace(here, field=f"edits.{number}.new", text=one.new, kind="file")
+            for number, one in enumerate(ask.edits)
+        )
     if ask.url:
         made.append(replace(here, field="url", text=ask.url, kind="prose"))
     if ask.action in ("mcp", "other"):

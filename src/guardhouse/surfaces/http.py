@@ -44,6 +44,8 @@ _JSON = (b"content-type", b"application/json")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]*\Z")
 _CLOSE = (b"connection", b"close")
+HOOKS = "/v1/hooks/"
+"""Where clients' hooks are answered in their own words; see `surfaces.hooks`."""
 _WANTED = frozenset(
     {
         b"authorization",
@@ -115,26 +117,26 @@ class Door:
                 await send({"type": "websocket.close", "code": 1008})
             return
         path: str = scope["path"]
-        if path.startswith("/v1/") and len(path) > 4:
+        if path.startswith("/v1/") and len(path) > 4 and not path.startswith(HOOKS):
             await self._v1(path[4:], scope, receive, send)
             return
         page = self._cold.get(path)
         if page is not None:
             if scope["method"] in ("GET", "HEAD"):
                 status, kind, body = await page(scope)
-                await _send(send, status, body, [(b"content-type", kind), (b"cache-control", b"no-store")])
+                await send_answer(send, status, body, [(b"content-type", kind), (b"cache-control", b"no-store")])
             else:
-                await self._refuse(send, "method_not_allowed", "use GET here", (b"allow", b"GET, HEAD"))
+                await self.refuse(send, "method_not_allowed", "use GET here", (b"allow", b"GET, HEAD"))
             return
         for prefix, app in self._mounts.items():
             if path == prefix or path.startswith(prefix + "/"):
                 await app(scope, receive, send)
                 return
-        await self._refuse(send, "not_found", "there is nothing at this path; operations live under `/v1/`")
+        await self.refuse(send, "not_found", "there is nothing at this path; operations live under `/v1/`")
 
     async def _v1(self, operation: str, scope: Scope, receive: Receive, send: Send) -> None:
         started = time.perf_counter()
-        headers, repeated = _headers(scope["headers"])
+        headers, repeated = headers_of(scope["headers"])
         asked_id = headers.get(b"x-request-id", "")
         request_id = asked_id if _REQUEST_ID.match(asked_id) else f"req_{secrets.token_hex(13)}"
         effect, extra = "none", []
@@ -178,7 +180,7 @@ class Door:
         extra.append((b"guardhouse-request", request_id.encode()))
         extra.append(_JSON)
         self.metrics.answered(operation, effect, code, time.perf_counter() - started)
-        await _send(send, row.status, orjson.dumps(body), extra)
+        await send_answer(send, row.status, orjson.dumps(body), extra)
 
     def _enter(self, method: str, headers: Mapping[bytes, str], repeated: set[bytes]) -> tuple[str, int]:
         """The token, and the suppressed calls that this call reports. Raises when there is no call to carry."""
@@ -235,11 +237,12 @@ class Door:
         peer = str(client[0]) if client else ""
         return self._proxies.client(peer, headers.get(b"x-forwarded-for", "")) if self._proxies else peer
 
-    async def _refuse(self, send: Send, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
+    async def refuse(self, send: Send, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
+        """Answer what is no call with the envelope, and no entry."""
         request_id = f"req_{secrets.token_hex(13)}"
         body = orjson.dumps(problem.envelope(code, message, request_id=request_id))
         sent = [*headers, _JSON, (b"guardhouse-request", request_id.encode())]
-        await _send(send, problem.status(code), body, sent)
+        await send_answer(send, problem.status(code), body, sent)
 
     async def _health(self, scope: Scope) -> tuple[int, bytes, bytes]:
         answer = {"status": "ok"}
@@ -269,7 +272,7 @@ class Door:
         return 200, b"application/json", self._openapi
 
 
-def _headers(sent: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[bytes]]:
+def headers_of(sent: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[bytes]]:
     """The headers that matter here, and which of them came more than once (joined as RFC 9110 5.3 says)."""
     found: dict[bytes, str] = {}
     repeated: set[bytes] = set()
@@ -309,7 +312,8 @@ def _decided(error: GuardhouseError) -> list[tuple[bytes, bytes]]:
     return [(b"guardhouse-decision", decision.encode())] if decision else []
 
 
-async def _send(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+async def send_answer(send: Send, status: int, body: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    """Send a whole answer at once."""
     headers.append((b"content-length", str(len(body)).encode()))
     await send({"type": "http.response.start", "status": status, "headers": headers})
     await send({"type": "http.response.body", "body": body})

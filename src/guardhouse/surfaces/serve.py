@@ -19,7 +19,8 @@ from guardhouse.errors import SettingsFault
 from guardhouse.settings import Settings
 from guardhouse.surfaces import endpoint as endpoints
 from guardhouse.surfaces.endpoint import Endpoint
-from guardhouse.surfaces.http import App, Door
+from guardhouse.surfaces.hooks.exchange import Exchange
+from guardhouse.surfaces.http import HOOKS, App, Door
 from guardhouse.surfaces.mcp import mounting
 from guardhouse.surfaces.wire import GuardedProtocol
 
@@ -163,6 +164,7 @@ def make_server(
     endpoint = Endpoint.new(address_of(listener, settings))
     door = Door(gateway, settings, endpoint=endpoint, mounts=mounts, **door_options)
     mounting.mount(door, gateway)
+    door.mount(HOOKS.rstrip("/"), Exchange(door))
 
     def up() -> None:
         endpoints.write(settings.home, endpoint)

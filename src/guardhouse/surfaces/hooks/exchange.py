@@ -1,0 +1,179 @@
+"""`POST /v1/hooks/{client}`: a client's native payload in, its native answer out, one decision between.
+
+Every answer to a client is a 200 in its own words, also where the token, the gateway or the payload is at fault: no
+client reads a status code as a denial. What Guardhouse has no opinion on is answered with silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from guardhouse.errors import GuardhouseError, NotPerformed, Refusal, Unauthenticated
+from guardhouse.model.answer import Outcome
+from guardhouse.model.call import RawCall
+from guardhouse.surfaces.hooks import clients
+from guardhouse.surfaces.hooks.reading import Reading, read
+from guardhouse.surfaces.http import HOOKS, Door, Receive, Scope, Send, bearer, headers_of, send_answer
+from guardhouse.surfaces.limits import Disconnected, read_body
+
+_log = logging.getLogger("guardhouse.hooks")
+
+OPERATION = "check_tool"
+SURFACE = "hook"
+_FIXED = "This is a decision, not a fault: do not retry it, rephrase it or reach the same result another way."
+REPAIRS: Mapping[str, str] = {
+    "unauthenticated": "guardhouse install {client}",
+    "token_expired": "guardhouse install {client}",
+    "token_revoked": "guardhouse install {client}",
+    "revoked": "guardhouse install {client}",
+    "session_expired": "guardhouse install {client}",
+    "session_revoked": "guardhouse install {client}",
+    "token_not_live": "guardhouse install {client}",
+}
+"""What a person runs when the cause is not the tool but the way of asking."""
+
+
+_DEFAULT_EVENTS = {
+    "claude-code": "PreToolUse",
+    "codex": "PreToolUse",
+    "gemini": "BeforeTool",
+    "cursor": "preToolUse",
+    "copilot": "preToolUse",
+    "opencode": "tool.execute.before",
+}
+"""In whose words a payload is answered whose event could not be read."""
+
+
+class Exchange:
+    """An ASGI application below a door: hooks in, native answers out."""
+
+    def __init__(self, door: Door) -> None:
+        self._door = door
+        self._patience = door.settings.request_timeout_seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        client = str(scope["path"]).removeprefix(HOOKS)
+        if client not in clients.CLIENTS:
+            await self._door.refuse(send, "not_found", f"hooks are for {', '.join(clients.CLIENTS)}")
+            return
+        if scope["method"] != "POST":
+            await self._door.refuse(send, "method_not_allowed", "use POST for hooks", (b"allow", b"POST"))
+            return
+        started = time.perf_counter()
+        headers: list[tuple[bytes, bytes]] = [(b"content-type", b"application/json")]
+        effect, code, event = "none", "performed", _DEFAULT_EVENTS[client]
+        native: dict[str, Any] | None = None
+        try:
+            reading, data, oversized = await self._read(client, receive)
+            if reading is None or reading.body is not None:
+                event = reading.event if reading is not None else event
+                question = data if reading is None else orjson.dumps(reading.body)
+                outcome = await self._ask(question, scope, receive, oversized=oversized)
+                code = outcome.code
+                effect = str(outcome.decision.effect) if outcome.decision else "none"
+                headers.append((b"guardhouse-decision", outcome.decision_id.encode()))
+                native = _native(client, event, outcome, readable=reading is not None)
+        except Disconnected:
+            return
+        except GuardhouseError as error:
+            code = error.code
+            native = clients.answer(client, event, "block", unanswered(client, code, error.message))
+        except Exception:  # noqa: BLE001  # whatever failed, the client must read a denial
+            _log.exception("a hook of %s could not be answered", client)
+            code = "internal_error"
+            native = clients.answer(client, event, "block", unanswered(client, code, "Guardhouse failed to answer"))
+        body = clients.SILENCE[client] if native is None else orjson.dumps(native)
+        self._door.metrics.answered(f"hooks/{client}", effect, code, time.perf_counter() - started)
+        await send_answer(send, 200, body, headers)
+
+    async def _read(self, client: str, receive: Receive) -> tuple[Reading | None, bytes, bool]:
+        """(the payload read, or None where it cannot be; its bytes; whether it is larger than is taken)."""
+        try:
+            async with asyncio.timeout(self._patience):
+                body = await read_body(receive, self._door.settings.max_body_bytes, 0)
+        except TimeoutError:
+            raise NotPerformed("the payload did not arrive in time") from None
+        if body.oversized:
+            return None, body.data, True
+        try:
+            return read(client, orjson.loads(body.data)), body.data, False
+        except (ValueError, RecursionError):
+            return None, body.data or b"null", False
+
+    async def _ask(self, question: bytes, scope: Scope, receive: Receive, *, oversized: bool) -> Outcome:
+        """Carry the question as the token's principal. What could not be read is carried as it came, and refused there."""
+        headers, repeated = headers_of(scope["headers"])
+        address = self._door.address(scope, headers)
+        request_id = f"req_{secrets.token_hex(13)}"
+        try:
+            token = _token(headers, repeated)
+            suppressed = self._door.silences.admit(token)
+            if suppressed is None:
+                self._door.metrics.suppressed()
+                wait = self._door.silences.left(token)
+                raise Refusal("quota_exhausted", f"too many calls; the next is heard in {wait} s")
+            raw = RawCall(
+                operation=OPERATION,
+                body=question,
+                token=token,
+                surface=SURFACE,
+                address=address,
+                request_id=request_id,
+                oversized=oversized,
+                suppressed=suppressed,
+            )
+            return await self._door.carriage.carry(raw, receive)
+        except Unauthenticated:
+            self._door.access.stranger(path=scope["path"], address=address, request_id=request_id)
+            raise
+
+
+def _token(headers: Mapping[bytes, str], repeated: set[bytes]) -> str:
+    token = None if b"authorization" in repeated else bearer(headers.get(b"authorization", ""))
+    if token is None:
+        raise Unauthenticated("the hook sent no token")
+    return token
+
+
+def _native(client: str, event: str, outcome: Outcome, *, readable: bool) -> dict[str, Any] | None:
+    result = outcome.result or {}
+    if not readable and outcome.code in ("performed", "validation"):
+        told = unanswered(client, "validation", "the client's payload could not be read", outcome.decision_id)
+        return clients.answer(client, event, "block", told)
+    if outcome.performed:
+        if result.get("enforced") is False or (outcome.decision is not None and not outcome.decision.enforced):
+            return None
+        return clients.answer(client, event, str(result.get("verdict", "block")), str(result.get("reason", "")))
+    if outcome.code == "approval_pending":
+        asked = outcome.error.get("approval_id", "")
+        told = (
+            f"Guardhouse blocked this (approval_required, decision {outcome.decision_id}): {outcome.message}. {_FIXED} "
+            f"A person was asked ({asked}) and has not answered yet: go on with other work."
+        )
+        return clients.answer(client, event, "ask", told)
+    if outcome.code in REPAIRS or outcome.code in ("validation", "payload_too_large"):
+        return clients.answer(
+            client, event, "block", unanswered(client, outcome.code, outcome.message, outcome.decision_id)
+        )
+    told = (
+        f"Guardhouse blocked this ({outcome.code}, decision {outcome.decision_id}): "
+        f"{outcome.message or outcome.code.replace('_', ' ')}. {_FIXED} Report it as blocked."
+    )
+    return clients.answer(client, event, "block", told)
+
+
+def unanswered(client: str, code: str, message: str, decision_id: str = "") -> str:
+    """The reason of a denial whose cause is not the tool: the cause, and the person's repair command."""
+    repair = REPAIRS.get(code, "guardhouse doctor").format(client=client)
+    named = f"{code}, decision {decision_id}" if decision_id else code
+    return (
+        f"Guardhouse could not be asked about this ({named}): {message.rstrip('.')}. So the tool was not let run. "
+        f"Do not try another way: tell the person, who repairs it with `{repair}`."
+    )
