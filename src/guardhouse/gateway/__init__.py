@@ -95,26 +95,23 @@ class Gateway:
         return self._finish(prepared, ticket.wait())
 
     async def handle_async(self, raw: RawCall) -> Outcome:
-        """Carry one call and wait on the event loop until its entry is durable."""
-        token_hash = _hash(raw.token)
-        located = self._located.get(token_hash)
+        """Carry one call and wait on the event loop until its entry is durable.
+
+        Whoever is cancelled while waiting gives up the answer, not the call: it is carried all the same.
+        """
         loop = asyncio.get_running_loop()
         operation = self.catalog.find(raw.operation)
         gathers = operation is not None and operation.gather is not None
-        if gathers:
-            if not self._gathering.acquire(blocking=False):
-                raise NotPerformed("too many texts are being parsed already; send the call again in a few seconds")
+        if gathers or len(raw.body) > _LOOP_BYTES or self._located.get(_hash(raw.token)) is None:
+            boarding = asyncio.ensure_future(self._board_slowly(raw, loop, gathers=gathers))
             try:
-                prepared = await loop.run_in_executor(self._gatherers, self._prepare, raw)
-            finally:
-                self._gathering.release()
-        elif located is None or len(raw.body) > _LOOP_BYTES:
-            prepared = await loop.run_in_executor(self._preparers, self._prepare, raw)
+                prepared, ticket = await asyncio.shield(boarding)
+            except asyncio.CancelledError:
+                boarding.add_done_callback(_forget)
+                raise
         else:
             prepared = self._prepare(raw)
-        ticket = Ticket(prepared, loop)
-        self._corridor(prepared).enter(ticket)
-        # Shielded: a caller who hangs up is still carried, and its answer finds nobody.
+            ticket = self._board(prepared, loop)
         answer = await asyncio.shield(ticket.future)
         if operation is not None and operation.fetch is not None:
             return await loop.run_in_executor(self._fetchers, self._finish, prepared, answer)
@@ -143,6 +140,26 @@ class Gateway:
         if found is None:
             raise Unauthenticated("this token is not known")
         return Stood(found, workspace, bundle, self.clock())
+
+    async def _board_slowly(
+        self, raw: RawCall, loop: asyncio.AbstractEventLoop, *, gathers: bool
+    ) -> tuple[Prepared, Ticket]:
+        """Prepare on a thread what could hold up everybody else on the loop, and queue the call."""
+        if not gathers:
+            prepared = await loop.run_in_executor(self._preparers, self._prepare, raw)
+            return prepared, self._board(prepared, loop)
+        if not self._gathering.acquire(blocking=False):
+            raise NotPerformed("too many texts are being parsed already; send the call again in a few seconds")
+        try:
+            prepared = await loop.run_in_executor(self._gatherers, self._prepare, raw)
+        finally:
+            self._gathering.release()
+        return prepared, self._board(prepared, loop)
+
+    def _board(self, prepared: Prepared, loop: asyncio.AbstractEventLoop) -> Ticket:
+        ticket = Ticket(prepared, loop)
+        self._corridor(prepared).enter(ticket)
+        return ticket
 
     def _prepare(self, raw: RawCall) -> Prepared:
         token_hash = _hash(raw.token)
@@ -239,7 +256,7 @@ class Gateway:
             corridor = self._corridors.get(lock)
             if corridor is None:
                 train = Train(self.store, self.bundles, self.ids, self._tell)
-                corridor = self._corridors[lock] = Corridor(lock, train, self._watch)
+                corridor = self._corridors[lock] = Corridor(lock, self.store, train, self._watch)
             return corridor
 
     def _finish(self, prepared: Prepared, answer: Answered) -> Outcome:
@@ -294,6 +311,12 @@ class Gateway:
             corridor.stop()
         for pool in (self._fetchers, self._preparers, self._gatherers):
             pool.shutdown(wait=True)
+
+
+def _forget(boarding: asyncio.Future[Any]) -> None:
+    """Fetch the exception of a call whose caller has gone, so that it is not reported as lost."""
+    if not boarding.cancelled():
+        boarding.exception()
 
 
 def _hash(token: str | None) -> str:

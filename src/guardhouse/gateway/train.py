@@ -55,7 +55,11 @@ class Carried:
 
 
 class Train:
-    """Carries lists of prepared calls over one store. Belongs to one thread; knows no queue and no event loop.
+    """Carries lists of prepared calls over one store. One thread at a time; knows no queue and no event loop.
+
+    Either `carry` does the whole of it and may wait; or the caller opens the transaction, `depart`
+    carries in it without waiting for anything, the caller commits, and `arrive` (or `settle`, when the
+    commit failed) gives the answers. Between the two at most one train is under way.
 
     `notices` is called after the commit with what the calls want told. `monotonic` measures how long
     carrying takes; it bounds the train and decides nothing.
@@ -86,18 +90,37 @@ class Train:
         try:
             carried = self._ride(calls, alone=False)
         except Exception as error:  # noqa: BLE001  # every failure of the ground ends in the careful second ride
-            _log.warning("a train of %d calls failed and is carried again one by one: %s", len(calls), _brief(error))
-            self._forget()
-            settled = [(call, self._once_more(call)) for call in calls[:MOST_CALLS]]
-            self._uncommitted = {}
-            return settled
-        return self._deliver(carried)
+            return self.settle(calls[:MOST_CALLS], error)
+        return self.arrive(carried)
 
-    def _deliver(self, carried: list[Carried]) -> list[tuple[Prepared, Answered]]:
+    def depart(self, tx: Transaction, calls: list[Prepared]) -> list[Carried]:
+        """Carry and record, in a transaction just begun, as many of `calls` as the bounds allow, from the front.
+
+        Whatever it raises, nothing may be committed: roll back, then `carry` may be tried as if for the first time.
+        """
+        try:
+            return self._carried(tx, calls, alone=False)
+        except BaseException:
+            self._forget()
+            raise
+
+    def arrive(self, carried: list[Carried]) -> list[tuple[Prepared, Answered]]:
+        """After the commit: tell what is to be told, and give every answer."""
         for passenger in carried:
             for kind, notice in passenger.notices:
-                self._notices(kind, notice)
+                try:
+                    self._notices(kind, notice)
+                except Exception:  # noqa: BLE001  # the call is committed; its answer does not hang on the news of it
+                    _log.exception("a notice of decision %s could not be handed on", passenger.prepared.call.id)
         return [(passenger.prepared, passenger.answer) for passenger in carried]
+
+    def settle(self, calls: list[Prepared], error: Exception) -> list[tuple[Prepared, Answered]]:
+        """The answers of a train that failed at any point, its commit included: each call is settled alone. May wait."""
+        _log.warning("a train of %d calls failed and is carried again one by one: %s", len(calls), _brief(error))
+        self._forget()
+        settled = [(call, self._once_more(call)) for call in calls]
+        self._uncommitted = {}
+        return settled
 
     def _forget(self) -> None:
         self._cache.drop()
@@ -116,7 +139,7 @@ class Train:
         if recorded:
             return self._committed_after_all(prepared)
         try:
-            return self._deliver(self._ride([prepared], alone=True))[0][1]
+            return self.arrive(self._ride([prepared], alone=True))[0][1]
         except Exception as error:  # noqa: BLE001  # the caller gets an answer whatever happened
             self._forget()
             _log.error("decision %s could not be recorded: %s", prepared.call.id, _brief(error))
@@ -139,7 +162,7 @@ class Train:
                 "the call was recorded, but its answer was lost; ask `get_outcome` with the idempotency key",
                 decision_id=prepared.call.id,
             )
-        return self._deliver([carried])[0][1]
+        return self.arrive([carried])[0][1]
 
     def _recorded(self, prepared: Prepared) -> bool:
         query = select(ENTRY.c.sequence).where(
@@ -159,34 +182,38 @@ class Train:
         raise NotPerformed("the active policy changes faster than it can be loaded; send the call again")
 
     def _one_transaction(self, calls: list[Prepared], *, alone: bool) -> list[Carried]:
-        workspaces = tuple(dict.fromkeys(call.located.workspace_id for call in calls))
         try:
-            with self._store.writing(workspaces[0]) as tx:
-                heads = entries.read_heads(tx, workspaces)
-                clock = max((read.clock_micros or 0 for read in heads.values()), default=0)
-                tx.now = max(clock or tx.now, max((read.head.last_at for read in heads.values()), default=0))
-                carried: list[Carried] = []
-                views: dict[str, _Carriage] = {}
-                started, size = self._monotonic(), 0
-                for prepared in calls[:MOST_CALLS]:
-                    if carried and not alone:
-                        size += prepared.size
-                        if size > MOST_BYTES or self._monotonic() - started > MOST_SECONDS:
-                            break
-                    workspace = prepared.located.workspace_id
-                    if workspace not in heads:
-                        carried.append(Carried(prepared, _nobody(), []))
-                        continue
-                    if workspace not in views:
-                        ours = [call for call in calls[:MOST_CALLS] if call.located.workspace_id == workspace]
-                        views[workspace] = _Carriage(View(tx, self._cache, heads[workspace].head, ours, tx.now), ours)
-                    carried.append(views[workspace].carry(prepared, self._ids, alone=alone))
-                for carriage in views.values():
-                    carriage.record(tx, self._contents)
-                self._uncommitted = {passenger.prepared.call.id: passenger for passenger in carried}
+            with self._store.writing(calls[0].located.workspace_id) as tx:
+                return self._carried(tx, calls, alone=alone)
         except BaseException:
             self._forget()
             raise
+
+    def _carried(self, tx: Transaction, calls: list[Prepared], *, alone: bool) -> list[Carried]:
+        """Everything between BEGIN and COMMIT."""
+        workspaces = tuple(dict.fromkeys(call.located.workspace_id for call in calls))
+        heads = entries.read_heads(tx, workspaces)
+        clock = max((read.clock_micros or 0 for read in heads.values()), default=0)
+        tx.now = max(clock or tx.now, max((read.head.last_at for read in heads.values()), default=0))
+        carried: list[Carried] = []
+        views: dict[str, _Carriage] = {}
+        started, size = self._monotonic(), 0
+        for prepared in calls[:MOST_CALLS]:
+            if carried and not alone:
+                size += prepared.size
+                if size > MOST_BYTES or self._monotonic() - started > MOST_SECONDS:
+                    break
+            workspace = prepared.located.workspace_id
+            if workspace not in heads:
+                carried.append(Carried(prepared, _nobody(), []))
+                continue
+            if workspace not in views:
+                ours = [call for call in calls[:MOST_CALLS] if call.located.workspace_id == workspace]
+                views[workspace] = _Carriage(View(tx, self._cache, heads[workspace].head, ours, tx.now), ours)
+            carried.append(views[workspace].carry(prepared, self._ids, alone=alone))
+        for carriage in views.values():
+            carriage.record(tx, self._contents)
+        self._uncommitted = {passenger.prepared.call.id: passenger for passenger in carried}
         return carried
 
 

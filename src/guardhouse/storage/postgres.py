@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.engine.url import make_url
+from sqlalchemy.exc import SQLAlchemyError
 
 from guardhouse.errors import SettingsFault
 from guardhouse.model.instants import Clock
-from guardhouse.storage.store import Transaction
+from guardhouse.storage.store import Opened, Transaction
 
 _CONNECT_SECONDS = 5
 _LOCK_MILLISECONDS = 20_000
@@ -24,6 +26,7 @@ class PostgresStore:
     """
 
     dialect = "postgresql"
+    embedded = False
 
     def __init__(self, url: str, clock: Clock, pool: int = 8) -> None:
         self.url = url
@@ -67,19 +70,47 @@ class PostgresStore:
                     "Guardhouse needs both on, since no answer may leave before its entry is durable"
                 )
 
+    def begin(self, *, wait: bool = True) -> Opened | None:
+        """Open a write transaction for whoever is to carry and end it. Every statement waits for the network."""
+        if not wait:
+            return None
+        connection = self._writers.connect()
+        try:
+            transaction = connection.begin()
+        except BaseException:
+            connection.invalidate()
+            connection.close()
+            raise
+
+        def commit() -> None:
+            try:
+                transaction.commit()
+            except BaseException:
+                connection.invalidate()
+                raise
+            finally:
+                connection.close()
+
+        def rollback() -> None:
+            with contextlib.suppress(SQLAlchemyError):  # a connection that is gone has let go of its locks already
+                transaction.rollback()
+            connection.invalidate()
+            connection.close()
+
+        return Opened(Transaction(connection, self._clock()), commit, rollback)
+
     @contextmanager
     def writing(self, lock: str) -> Iterator[Transaction]:
         """One write transaction. The caller takes the workspace's lock by reading its head FOR UPDATE."""
         del lock
-        connection = self._writers.connect()
+        opened = self.begin()
+        assert opened is not None
         try:
-            with connection.begin():
-                yield Transaction(connection, self._clock())
+            yield opened.tx
         except BaseException:
-            connection.invalidate()
+            opened.rollback()
             raise
-        finally:
-            connection.close()
+        opened.commit()
 
     @contextmanager
     def reading(self, timeout_seconds: float = 30.0) -> Iterator[Connection]:

@@ -5,17 +5,18 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.engine.url import make_url
+from sqlalchemy.exc import OperationalError
 
 from guardhouse.errors import SettingsFault
 from guardhouse.model.instants import Clock
-from guardhouse.storage.store import Transaction
+from guardhouse.storage.store import Opened, Transaction
 from guardhouse.storage.turnstile import Turnstile
 
 _BUSY_MILLISECONDS = 15_000
@@ -35,6 +36,7 @@ class SqliteStore:
     """One database file. One write connection, opened again after any failure; readers from a small pool."""
 
     dialect = "sqlite"
+    embedded = True
 
     def __init__(self, url: str, clock: Clock) -> None:
         self.url = url
@@ -42,10 +44,12 @@ class SqliteStore:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clock = clock
         self._turnstile = Turnstile(self.path)
-        self._write_lock = threading.RLock()
+        self._write_lock = threading.Lock()  # not an RLock: whoever ends a transaction may be another thread
         self._writer = self._engine(NullPool, query_only=False)
         self._readers = self._engine(QueuePool, query_only=True)
         self._connection: Connection | None = None
+        self._patient = True
+        self._promised: dict[str, str] = {}
         self._closed = False
 
     def _engine(self, pool: type[NullPool] | type[QueuePool], *, query_only: bool) -> Engine:
@@ -76,6 +80,11 @@ class SqliteStore:
                 connection.execute(f"PRAGMA {pragma}").fetchall()
             if query_only:
                 connection.execute("PRAGMA query_only=1")
+            else:
+                self._promised = {
+                    name: str(connection.execute(f"PRAGMA {name}").fetchone()[0])
+                    for name in ("journal_mode", "synchronous", "fullfsync")
+                }
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
@@ -83,23 +92,83 @@ class SqliteStore:
 
         return engine
 
+    def begin(self, *, wait: bool = True) -> Opened | None:
+        """Open a write transaction for whoever is to carry and end it; None when that would need waiting."""
+        if not self._write_lock.acquire(blocking=wait):
+            return None
+        try:
+            opened = self._begun(wait) if self._turnstile.enter(wait=wait) else None
+        except BaseException:
+            self._write_lock.release()
+            raise
+        if opened is None:
+            self._write_lock.release()
+        return opened
+
+    def _begun(self, wait: bool) -> Opened | None:
+        """The transaction, for a caller who has the write lock; the turn is given back where there is none."""
+        try:
+            connection = self._connected(wait)
+            transaction = connection.begin() if connection is not None else None
+        except BaseException as error:
+            self._drop()
+            self._turnstile.leave()
+            if isinstance(error, OperationalError) and not wait:
+                return (
+                    None  # somebody who knows no turnstile holds SQLite's own lock, or the ground fails: wait and see
+                )
+            raise
+        if connection is None or transaction is None:
+            self._turnstile.leave()
+            return None
+
+        def end(how: Callable[[], None]) -> None:
+            try:
+                how()
+            except BaseException:
+                # A failed commit leaves a connection whose state nobody should guess at.
+                self._drop()
+                raise
+            finally:
+                self._turnstile.leave()
+                self._write_lock.release()
+
+        return Opened(Transaction(connection, self._clock()), lambda: end(transaction.commit), lambda: end(self._drop))
+
+    def _connected(self, wait: bool) -> Connection | None:
+        """The write connection, as patient with SQLite's own lock as asked; None when it would have to be opened first."""
+        connection = self._connection
+        if connection is None or connection.closed:
+            if not wait:
+                return None
+            connection = self._connection = self._writer.connect()
+            self._patient = True
+        if self._patient is not wait:
+            driver = connection.connection.driver_connection
+            assert driver is not None
+            driver.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS if wait else 0}").fetchall()
+            self._patient = wait
+        return connection
+
+    def _drop(self) -> None:
+        """Close the write connection, and with it whatever is open on it; the next transaction opens another."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.invalidate()
+            connection.close()
+
     @contextmanager
     def writing(self, lock: str) -> Iterator[Transaction]:
         """One write transaction on the file; `lock` names the workspace for PostgreSQL's sake."""
         del lock
-        with self._write_lock, self._turnstile.turn():
-            connection = self._connection
-            if connection is None or connection.closed:
-                connection = self._connection = self._writer.connect()
-            try:
-                with connection.begin():
-                    yield Transaction(connection, self._clock())
-            except BaseException:
-                # A failed commit leaves a connection whose state nobody should guess at.
-                self._connection = None
-                connection.invalidate()
-                connection.close()
-                raise
+        opened = self.begin()
+        assert opened is not None
+        try:
+            yield opened.tx
+        except BaseException:
+            opened.rollback()
+            raise
+        opened.commit()
 
     @contextmanager
     def reading(self, timeout_seconds: float = 30.0) -> Iterator[Connection]:
@@ -125,14 +194,10 @@ class SqliteStore:
                 driver.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     def durability(self) -> dict[str, str]:
-        """What the write connection really promises, for `readyz`: journal mode and sync level."""
-        with self.writing("") as tx:
-            read = tx.connection.exec_driver_sql
-            return {
-                "journal_mode": str(read("PRAGMA journal_mode").scalar()),
-                "synchronous": str(read("PRAGMA synchronous").scalar()),
-                "fullfsync": str(read("PRAGMA fullfsync").scalar()),
-            }
+        """What a write connection was found to promise when it was opened, for `readyz`. Takes no lock."""
+        if not self._promised:
+            self._writer.connect().close()
+        return dict(self._promised)
 
     def close(self) -> None:
         """Close every connection; a second call does nothing."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
@@ -75,16 +75,35 @@ class Transaction:
             cursor.close()
 
 
+class Opened:
+    """An open write transaction that one thread may begin, another carry in and a third end.
+
+    Whoever has it ends it exactly once, by `commit` or `rollback`; both give the write lock back, and
+    after a commit that raises nothing is known of the transaction.
+    """
+
+    def __init__(self, tx: Transaction, commit: Callable[[], None], rollback: Callable[[], None]) -> None:
+        self.tx = tx
+        self.commit = commit
+        self.rollback = rollback
+
+
 class Store(Protocol):
     """A database. `writing` serialises writers of one lock; `reading` never blocks them.
 
     `writing(lock)`: on SQLite the lock is the file, whatever `lock` says; on PostgreSQL it is the
     workspace's head row. The transaction commits when the block ends and rolls back when it raises.
+    `begin` opens the same transaction to be handed on; with `wait=False` it gives None instead of
+    waiting for anybody. `embedded`: statements run inside this process and wait for no network, so that
+    an event loop may speak them; only beginning and committing may wait.
     `reading(timeout_seconds)`: a read-only snapshot whose statements end with an error after the timeout.
     """
 
     dialect: str
     url: str
+    embedded: bool
+
+    def begin(self, *, wait: bool = True) -> Opened | None: ...
 
     def writing(self, lock: str) -> AbstractContextManager[Transaction]: ...
 

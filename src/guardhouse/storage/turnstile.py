@@ -10,8 +10,6 @@ from __future__ import annotations
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -27,19 +25,31 @@ class Turnstile:
     def _open(path: Path) -> int:
         return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
-    @contextmanager
-    def turn(self) -> Iterator[None]:
-        """Wait for the turn, hold it while the block runs, and pass it on."""
-        with self._threads:
-            fcntl.flock(self._next, fcntl.LOCK_EX)
+    def enter(self, *, wait: bool = True) -> bool:
+        """Take the turn; whether it was taken. Without `wait`, only when nobody has it and nobody waits."""
+        if not self._threads.acquire(blocking=wait):
+            return False
+        try:
+            mode = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
+            fcntl.flock(self._next, mode)
             try:
-                fcntl.flock(self._now, fcntl.LOCK_EX)
+                fcntl.flock(self._now, mode)
             finally:
                 fcntl.flock(self._next, fcntl.LOCK_UN)
-            try:
-                yield
-            finally:
-                fcntl.flock(self._now, fcntl.LOCK_UN)
+        except BlockingIOError:
+            self._threads.release()
+            return False
+        except BaseException:
+            self._threads.release()
+            raise
+        return True
+
+    def leave(self) -> None:
+        """Pass the turn on; any thread may, once for each time it was taken."""
+        try:
+            fcntl.flock(self._now, fcntl.LOCK_UN)
+        finally:
+            self._threads.release()
 
     def close(self) -> None:
         """Give the lock files back; the turnstile is of no use afterwards."""
