@@ -25,7 +25,9 @@ class Carrier(Protocol):
 
     catalog: Catalog
 
-    async def handle_async(self, raw: RawCall) -> Outcome: ...
+    async def handle_async(self, raw: RawCall) -> Outcome:
+        """Carry one call. Cancelling it gives up the answer, never the call."""
+        ...
 
 
 class Carriage:
@@ -65,17 +67,10 @@ class Carriage:
 
     async def _ask(self, raw: RawCall) -> Outcome:
         """Carry one call. When the answer takes too long the call goes on; the caller learns that it is not known."""
-        carried = asyncio.ensure_future(self.gateway.handle_async(raw))
-        done, _ = await asyncio.wait((carried,), timeout=self._patience)
-        if not done:
-            carried.add_done_callback(_forget)
+        try:
+            async with asyncio.timeout(self._patience):
+                return await self.gateway.handle_async(raw)
+        except TimeoutError:
             raise OutcomeUnknown(
                 "no answer in time; ask `get_outcome` with the idempotency key what became of the call"
-            )
-        return carried.result()
-
-
-def _forget(carried: asyncio.Future[Outcome]) -> None:
-    """Fetch the late answer's exception, so that it is not reported as lost."""
-    if not carried.cancelled():
-        carried.exception()
+            ) from None

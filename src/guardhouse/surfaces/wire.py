@@ -20,6 +20,44 @@ _SEGMENT = 262_144
 """The most that one read from the socket brings; the head's bytes are counted in whole reads."""
 
 
+class JoinedTransport(asyncio.Transport):
+    """A transport that sends an answer's head and body with one system call; uvicorn writes them one after the other.
+
+    The first write is held until the second, or until the event loop comes round; nothing is ever reordered.
+    """
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = loop
+        self._held = b""
+        self.get_extra_info = transport.get_extra_info  # type: ignore[method-assign]  # as uvicorn asks for them, the transport's own
+        self.is_closing = transport.is_closing  # type: ignore[method-assign]
+        self.pause_reading = transport.pause_reading  # type: ignore[method-assign]
+        self.resume_reading = transport.resume_reading  # type: ignore[method-assign]
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        if self._held:
+            held, self._held = self._held, b""
+            self._transport.write(held + data)
+        elif data:
+            self._held = bytes(data)
+            self._loop.call_soon(self._let_go)
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, b""
+        if held:
+            self._transport.write(held)
+
+    def close(self) -> None:
+        self._let_go()
+        self._transport.close()
+
+    def abort(self) -> None:
+        self._held = b""
+        self._transport.abort()
+
+
 class GuardedProtocol(HttpToolsProtocol):
     """uvicorn's httptools protocol with bounded heads."""
 
@@ -34,7 +72,7 @@ class GuardedProtocol(HttpToolsProtocol):
         self._too_large = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        super().connection_made(transport)
+        super().connection_made(JoinedTransport(transport, self.loop))
         self._wait_for_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -46,6 +84,7 @@ class GuardedProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         if self._in_head:
+            self._wait_for_head()
             self._unfinished += len(data)
             if self._unfinished > HEAD_BYTES + _SEGMENT:
                 self._too_large = True
@@ -56,7 +95,6 @@ class GuardedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self._in_head, self._head_bytes, self._unfinished = True, 0, 0
-        self._wait_for_head()
 
     def on_url(self, url: bytes) -> None:
         self._count(len(url))
