@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import func, select
 
+from guardhouse.governance.tables import REFUSED
 from guardhouse.ledger.tables import PAYLOAD
 from tests.world import Member, World, second_process, world
 
@@ -45,6 +46,8 @@ def test_a_safe_text_is_safe(home: World) -> None:
         "approval_id": "",
         "approval_state": "",
         "enforced": True,
+        "native_reason": "",
+        "times_refused": 0,
     }
 
 
@@ -66,6 +69,59 @@ def test_a_blocked_text_names_rule_span_reason_and_asks_nobody(home: World) -> N
     assert (found["category"], found["severity"]) == ("git", "block")
     assert found["reason"]
     assert (told["safe"], told["approval_required"], told["approval_id"]) == (False, False, "")
+
+
+def test_a_refusal_tells_the_model_why_and_what_to_do_instead(home: World) -> None:
+    outcome = home.call(home.agent("worker"), "check_guardrails", {"operation_text": BLOCKS})
+    reason = (outcome.result or {})["native_reason"]
+    assert reason.startswith(f"Guardhouse blocked this (git.push.force, decision {outcome.decision_id}): ")
+    assert " Instead: git push --force-with-lease origin main. This is a decision, not a fault: " in reason
+    assert f"`guardhouse allow {outcome.decision_id} " in reason
+
+
+def test_what_does_not_bind_refuses_nobody(home: World) -> None:
+    assert check(home, home.agent("lead", 3), BLOCKS)["native_reason"] == ""
+    home.done(home.operator, "set_mode", {"scope": "workspace", "seconds": 600})
+    told = check(home, home.agent("worker"), BLOCKS)
+    assert (told["verdict"], told["native_reason"], told["times_refused"]) == ("block", "", 0)
+
+
+def test_the_finding_that_binds_speaks_not_the_one_that_trust_lifts(home: World) -> None:
+    told = check(home, home.agent("lead", 3), f"{BLOCKS} && rm -rf /")
+    assert "git.push.force" in [item["rule_id"] for item in told["violations"]]
+    assert "git.push.force" not in told["native_reason"]
+    assert told["native_reason"].startswith("Guardhouse blocked this (filesystem.")
+
+
+def test_the_same_refusal_is_counted_by_session_over_processes_and_threads(home: World) -> None:
+    worker, other = home.agent("worker"), home.agent("other")
+    with second_process(home) as there, ThreadPoolExecutor(8) as pool:
+        told = list(pool.map(lambda number: check((home, there)[number % 2], worker, BLOCKS), range(24)))
+    assert sorted(item["times_refused"] for item in told) == list(range(1, 25))
+    for item in told:
+        often = f"It was refused {item['times_refused']} times in this session."
+        assert (often in item["native_reason"]) is (item["times_refused"] > 1)
+    assert check(home, other, BLOCKS)["times_refused"] == 1
+    assert check(home, worker, BLOCKS + " --verbose")["times_refused"] == 1
+    assert check(home, worker, SAFE)["times_refused"] == 0
+
+
+def test_an_asked_question_is_counted_too(home: World) -> None:
+    worker = home.agent("worker")
+    assert [check(home, worker, ASKS)["times_refused"] for _ in range(3)] == [1, 2, 3]
+    told = check(home, worker, ASKS)
+    assert f"A person was asked ({told['approval_id']}) and has not answered yet" in told["native_reason"]
+    assert told["native_reason"].endswith("It was refused 4 times in this session.")
+
+
+def test_old_counts_are_forgotten(home: World) -> None:
+    worker = home.agent("worker")
+    check(home, worker, BLOCKS)
+    home.later(31 * 86_400)
+    fresh = home.agent("fresh")
+    check(home, fresh, ASKS)
+    with home.store.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(REFUSED)).scalar_one() == 1
 
 
 def test_trust_that_overrides_a_rule_leaves_a_trace(home: World) -> None:

@@ -23,6 +23,9 @@ _log = logging.getLogger("guardhouse.gateway")
 _ASK_AGAIN_SECONDS = 15
 """How soon it is worth asking again whether a person has answered."""
 
+_REFUSES = (Verdict.ASK, Verdict.BLOCK)
+"""Verdicts whose telling is counted, so that it writes."""
+
 Notice = tuple[str, Mapping[str, Any]]
 
 
@@ -47,7 +50,7 @@ def needs_savepoint(prepared: Prepared, decision: Decision) -> bool:
     approved = decision.step("approval")
     if approved is not None and approved.code == "approved":
         return True  # the grant is spent only if the effect happens
-    return prepared.operation.writes or decision.verdict is Verdict.ASK or bool(prepared.call.approval_id)
+    return prepared.operation.writes or decision.verdict in _REFUSES or bool(prepared.call.approval_id)
 
 
 def perform(view: View, prepared: Prepared, facts: Facts, decision: Decision, ids: Ids, sequence: int) -> Acted:

@@ -176,6 +176,54 @@ class Approval(SQLModel, table=True):
     )
 
 
+class Refused(SQLModel, table=True):
+    """How often a session was refused the same thing. `question` is an HMAC of what was examined."""
+
+    __tablename__ = "refused"
+    workspace_id: str = identifier(key=True)
+    session_id: str = identifier(key=True)
+    question: str = identifier(key=True)
+    times: int = counter()
+    last_at: int = instant()
+    __table_args__ = (Index("refused_by_time", "workspace_id", "last_at"),)
+
+
+class DecisionGrant(SQLModel, table=True):
+    """A person's leave for one agent to do what one decision refused. `question` is the HMAC of what it is bound to."""
+
+    __tablename__ = "decision_grant"
+    workspace_id: str = identifier(key=True)
+    id: str = identifier(key=True)
+    agent_id: str = identifier()
+    question: str = identifier()
+    decision_id: str = identifier()
+    sequence: int = counter()
+    rules: str = json_text(default="[]")
+    once: bool = True
+    granted_by: str = identifier()
+    reason: str = text(default="")
+    granted_at: int = instant()
+    expires_at: int = instant()
+    spent_at: int = instant(default=0)
+    spent_by: str = identifier(default="")
+    revoked_at: int = instant(default=0)
+    revoked_by: str = identifier(default="")
+    __table_args__ = (Index("decision_grant_by_question", "workspace_id", "question", "agent_id"),)
+
+
+class WrongVerdict(SQLModel, table=True):
+    """A decision whose verdict a person says is wrong, and what it should have been. Its text stays in the ledger."""
+
+    __tablename__ = "wrong_verdict"
+    workspace_id: str = identifier(key=True)
+    sequence: int = counter(key=True)
+    decision_id: str = identifier()
+    expected: str = identifier()
+    by_id: str = identifier()
+    reason: str = text(default="")
+    at: int = instant()
+
+
 WORKSPACE = table_of(Workspace)
 AGENT = table_of(Agent)
 PERSON = table_of(Person)
@@ -186,6 +234,9 @@ OBSERVE_MODE = table_of(ObserveMode)
 REPOSITORY = table_of(Repository)
 QUOTA = table_of(Quota)
 APPROVAL = table_of(Approval)
+REFUSED = table_of(Refused)
+DECISION_GRANT = table_of(DecisionGrant)
+WRONG_VERDICT = table_of(WrongVerdict)
 
 STANDING_TABLES = (
     "workspace",

@@ -1,4 +1,4 @@
-"""Findings in words: drawn under the command for people, and said in one paragraph for a model."""
+"""Findings in words for people: drawn under the command, the way a compiler shows errors."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from collections.abc import Sequence
 
 from guardhouse.guardrails.text import Explained
 
-MOST_REASON = 700
 MOST_WIDTH = 160
 """Characters shown of a longer line, around what was found."""
 _SAYS = {"block": "blocked", "approval_required": "needs approval", "warn": "warning", "log": "noted"}
 _RANK = {"block": 3, "approval_required": 2, "warn": 1, "log": 0}
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
     """Text on one line with nothing in it that could move a cursor or hide a letter."""
     return "".join(letter if letter.isprintable() else " " if letter in "\n\t\r" else "�" for letter in text)
 
@@ -37,15 +36,15 @@ def draw(explained: Sequence[Explained], text: str) -> str:
         shown = lines[number][first : first + MOST_WIDTH]
         width = max(1, min(one.end - one.start, first + len(shown) - column))
         gutter = " " * len(str(number + 1))
-        made.append(f"{_SAYS.get(one.severity, 'blocked')}[{_plain(one.rule)}]: {_plain(one.reason)}")
+        made.append(f"{_SAYS.get(one.severity, 'blocked')}[{plain(one.rule)}]: {plain(one.reason)}")
         made.append(f"{gutter}--> {one.field}:{number + 1}:{column + 1}")
         made.append(f"{gutter} |")
-        made.append(f"{number + 1} | {_plain(shown)}")
+        made.append(f"{number + 1} | {plain(shown)}")
         made.append(f"{gutter} | {' ' * (column - first)}{'^' * width}")
         if one.via:
-            made.append(f"{gutter} = run by: {_plain(' > '.join(one.via))}")
+            made.append(f"{gutter} = run by: {plain(' > '.join(one.via))}")
         if one.alternative:
-            made.append(f"{gutter} = instead: {_plain(one.alternative)}")
+            made.append(f"{gutter} = instead: {plain(one.alternative)}")
         if one.severity in ("block", "approval_required"):
             needed = (
                 f"trust {one.min_trust} or more, or a person's approval"
@@ -55,25 +54,3 @@ def draw(explained: Sequence[Explained], text: str) -> str:
             made.append(f"{gutter} = allowed by: {needed}")
         made.append("")
     return "\n".join(made).rstrip("\n") + "\n" if made else "nothing found\n"
-
-
-def native_reason(explained: Sequence[Explained], *, decision_id: str, next_step: str = "", times: int = 1) -> str:
-    """What a model reads when it is refused: at most 700 characters, always in the same order.
-
-    `next_step` says how a person can allow it; empty means "report it as blocked". `times` counts identical refusals of the session.
-    """
-    one = worst(explained)
-    if one is None:
-        return ""
-    head = f"Guardhouse blocked this ({one.rule}, decision {decision_id}): "
-    why = _plain(one.reason)
-    instead = f" Instead: {_plain(one.alternative).rstrip('.')}." if one.alternative else ""
-    fixed = " This is a decision, not a fault: do not retry it, rephrase it or reach the same result another way."
-    often = f" Refused {times} times in this session." if times > 1 else ""
-    following = " " + (_plain(next_step).strip() or "Report it as blocked.")
-    room = MOST_REASON - len(head) - len(fixed) - len(often)
-    following = following[: max(0, min(200, room))]
-    room -= len(following)
-    if len(why) + len(instead) > room:
-        instead = ""
-    return (head + why[: max(0, room)] + instead + fixed + often + following)[:MOST_REASON]

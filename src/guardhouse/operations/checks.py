@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field
@@ -13,7 +13,8 @@ from guardhouse.catalog import Answer, Ask, Context, Home, Operation, operation
 from guardhouse.errors import Refusal
 from guardhouse.gates import guardrails
 from guardhouse.gates.policy.cedar import SCHEMA_FILE
-from guardhouse.governance import approvals
+from guardhouse.governance import approvals, refusals
+from guardhouse.guardrails.reasons import native_reason, next_step
 from guardhouse.guardrails.text import Examined, Explained
 from guardhouse.model.call import Category, Resource
 from guardhouse.model.decision import Verdict
@@ -54,6 +55,10 @@ class CheckGuardrailsAnswer(Answer):
         "`too_many_pending` when it cannot be asked yet; empty when none is needed"
     )
     enforced: bool = Field(description="false in observe mode: the verdict is told and does not bind")
+    native_reason: str = Field(
+        description="what to tell the model that is refused, at most 700 characters; empty when nothing stops it"
+    )
+    times_refused: int = Field(description="how often this session was refused this very thing, this time included")
 
 
 def _examined(ask: CheckGuardrailsAsk) -> tuple[Examined, ...]:
@@ -112,6 +117,45 @@ def violations_of(explained: Iterable[Explained]) -> tuple[Violation, ...]:
     )
 
 
+def told(ctx: Context) -> dict[str, Any]:
+    """The fields of `CheckGuardrailsAnswer` for a call whose texts were examined; asks people and counts refusals."""
+    verdict = ctx.decision.verdict or Verdict.ALLOW
+    refused = verdict in (Verdict.ASK, Verdict.BLOCK) and ctx.decision.enforced
+    approval_id = approval_state = ""
+    if refused and verdict is Verdict.ASK:
+        approval_id, approval_state = asked_people(ctx)
+    explained = ctx.bundle.packs.explain(ctx.texts, guardrails.in_force(ctx.facts, ctx.bundle.packs))
+    reason, times = "", 0
+    if refused:
+        times = refusals.count(ctx.tx, ctx.workspace_id, ctx.caller.session_id, ctx.call.digest)
+        reason = _reason(ctx, explained, approval_id, approval_state, times)
+    return {
+        "safe": verdict in (Verdict.ALLOW, Verdict.WARN),
+        "verdict": verdict,
+        "violations": violations_of(explained),
+        "approval_required": verdict is Verdict.ASK,
+        "approval_id": approval_id,
+        "approval_state": approval_state,
+        "enforced": ctx.decision.enforced,
+        "native_reason": reason,
+        "times_refused": times,
+    }
+
+
+def _reason(ctx: Context, explained: tuple[Explained, ...], approval_id: str, state: str, times: int) -> str:
+    """What the model reads; the strictest finding that binds this very caller speaks."""
+    judged = guardrails.judge(ctx.call, ctx.facts, ctx.bundle.rules[guardrails.NAME])
+    binding = {(one.rule, one.field, one.start, one.end) for one in judged.binding}
+    speaks = tuple(one for one in explained if (one.rule, one.field, one.start, one.end) in binding)
+    said = next_step(
+        ctx.call.id,
+        approval_id,
+        state,
+        protects=any(one.protects and one.severity == "block" for one in judged.binding),
+    )
+    return native_reason(speaks, decision_id=ctx.call.id, next_step=said, times=times)
+
+
 @operation(
     "check_guardrails",
     Category.READ,
@@ -128,20 +172,7 @@ def check_guardrails(ctx: Context, _ask: CheckGuardrailsAsk) -> CheckGuardrailsA
     the question in `approval_id` and check the same text again, presenting that id; the grant is spent
     by that. In observe mode nobody is asked.
     """
-    verdict = ctx.decision.verdict or Verdict.ALLOW
-    approval_id = approval_state = ""
-    if verdict is Verdict.ASK and ctx.decision.enforced:
-        approval_id, approval_state = asked_people(ctx)
-    explained = ctx.bundle.packs.explain(ctx.texts, guardrails.in_force(ctx.facts, ctx.bundle.packs))
-    return CheckGuardrailsAnswer(
-        safe=verdict in (Verdict.ALLOW, Verdict.WARN),
-        verdict=verdict,
-        violations=violations_of(explained),
-        approval_required=verdict is Verdict.ASK,
-        approval_id=approval_id,
-        approval_state=approval_state,
-        enforced=ctx.decision.enforced,
-    )
+    return CheckGuardrailsAnswer(**told(ctx))
 
 
 class CheckNetworkAsk(Ask):

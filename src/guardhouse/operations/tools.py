@@ -9,12 +9,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from guardhouse.catalog import Ask, Context, Home, Operation, operation
-from guardhouse.gates import guardrails
-from guardhouse.guardrails.explain import native_reason
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
-from guardhouse.model.decision import Verdict
-from guardhouse.operations.checks import CheckGuardrailsAnswer, asked_people, violations_of
+from guardhouse.operations.checks import CheckGuardrailsAnswer, told
 
 _MOST_VALUES = 256
 _PATH_NAMES = (
@@ -171,39 +168,8 @@ def check_tool(ctx: Context, _ask: CheckToolAsk) -> CheckToolAnswer:
     the verdict `ask`, a person is asked once; when they have said yes, the same question finds the grant by
     itself and spends it.
     """
-    verdict = ctx.decision.verdict or Verdict.ALLOW
-    approval_id = approval_state = ""
-    if verdict is Verdict.ASK and ctx.decision.enforced:
-        approval_id, approval_state = asked_people(ctx)
-    explained = ctx.bundle.packs.explain(ctx.texts, guardrails.in_force(ctx.facts, ctx.bundle.packs))
-    return CheckToolAnswer(
-        safe=verdict in (Verdict.ALLOW, Verdict.WARN),
-        verdict=verdict,
-        violations=violations_of(explained),
-        approval_required=verdict is Verdict.ASK,
-        approval_id=approval_id,
-        approval_state=approval_state,
-        enforced=ctx.decision.enforced,
-        reason=""
-        if verdict is Verdict.ALLOW
-        else native_reason(
-            explained, decision_id=ctx.call.id, next_step=next_step(approval_id, approval_state, ctx.call.id)
-        ),
-    )
-
-
-def next_step(approval_id: str, state: str, decision_id: str) -> str:
-    """What a model is told to do next about a refusal."""
-    if state == "refused":
-        return f"A person was asked ({approval_id}) and said no: report it as blocked."
-    if state == "too_many_pending":
-        return "Too many questions of yours wait for a person already: go on with other work."
-    if approval_id:
-        return (
-            f"A person was asked ({approval_id}) and has not answered yet: go on with other work; "
-            f"they answer with `guardhouse approvals grant {approval_id}`."
-        )
-    return f"Report it as blocked; a person can see why with `guardhouse why {decision_id}`."
+    fields = told(ctx)
+    return CheckToolAnswer(**fields, reason=fields["native_reason"])
 
 
 OPERATIONS: tuple[Operation, ...] = (check_tool,)
