@@ -22,6 +22,7 @@ from guardhouse.gateway.prepare import Located, Prepared, prepare
 from guardhouse.gateway.train import Answered, Train
 from guardhouse.governance import standing
 from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
+from guardhouse.ledger import entries
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import Call, RawCall, Resource
 from guardhouse.model.decision import Effect
@@ -135,11 +136,12 @@ class Gateway:
                 workspace, _key = standing.read_workspace(connection, located.workspace_id)
                 digest, _law = versions.active(connection, located.workspace_id)
                 bundle = self.bundles.known(digest) or self.bundles.load(connection, located.workspace_id, digest)
+                head = entries.read_head(connection, located.workspace_id)
         except SQLAlchemyError as error:
             raise NotPerformed("the database cannot be read; ask again") from error
         if found is None:
             raise Unauthenticated("this token is not known")
-        return Stood(found, workspace, bundle, self.clock())
+        return Stood(found, workspace, bundle, max(self.clock(), head.last_at if head is not None else 0))
 
     async def _board_slowly(
         self, raw: RawCall, loop: asyncio.AbstractEventLoop, *, gathers: bool

@@ -46,6 +46,10 @@ class Opened(Protocol):
     @property
     def signer(self) -> Signer: ...
 
+    def start(self) -> None: ...
+
+    def approval_state(self, workspace_id: str, approval_id: str) -> str: ...
+
 
 class Composition(Protocol):
     """Opens, founds, migrates and serves. Each method imports what it needs, so that `--help` costs nothing."""

@@ -10,13 +10,16 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from guardhouse.errors import GuardhouseError, NotPerformed, SettingsFault
 from guardhouse.surfaces import endpoint, problem
 from guardhouse.surfaces.cli import operator
 from guardhouse.surfaces.cli.composition import Composition
+
+if TYPE_CHECKING:
+    from guardhouse.settings import Settings
 
 _SECONDS = 330.0
 
@@ -170,6 +173,16 @@ def running() -> endpoint.Endpoint | None:
     return endpoint.find_endpoint(operator.home())
 
 
+def local_settings(composition: Composition) -> Settings:
+    """The settings under which this home's database can be opened; SettingsFault when there is none."""
+    settings = composition.settings()
+    if settings.resolved_database_url.startswith("sqlite") and not (
+        settings.database_url or (settings.home / "guardhouse.db").exists()
+    ):
+        raise SettingsFault(f"there is no gateway running and no database in `{settings.home}`: run `guardhouse init`")
+    return settings
+
+
 @contextmanager
 def open_door(composition: Composition, token: str = "") -> Iterator[Door]:
     """The nearest gateway. A token is read only when it is known to whom it will be sent."""
@@ -189,10 +202,5 @@ def open_door(composition: Composition, token: str = "") -> Iterator[Door]:
         finally:
             line.close()
         return
-    settings = composition.settings()
-    if settings.resolved_database_url.startswith("sqlite") and not (
-        settings.database_url or (settings.home / "guardhouse.db").exists()
-    ):
-        raise SettingsFault(f"there is no gateway running and no database in `{settings.home}`: run `guardhouse init`")
-    with composition.open(settings) as opened:
+    with composition.open(local_settings(composition)) as opened:
         yield LocalDoor(opened.gateway, token or operator.token(), composition)

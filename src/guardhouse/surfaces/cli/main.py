@@ -45,6 +45,7 @@ app = typer.Typer(
 COMMANDS = (
     "init",
     "serve",
+    "mcp",
     "status",
     "check",
     "call",

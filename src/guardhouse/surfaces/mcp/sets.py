@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from guardhouse.catalog import Catalog, Operation
 from guardhouse.errors import SettingsFault
+
+if TYPE_CHECKING:
+    from guardhouse.catalog import Catalog, Operation
 
 GUARD = ("check_guardrails", "check_policy", "get_my_profile", "get_playbook")
 
