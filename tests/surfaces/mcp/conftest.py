@@ -6,8 +6,8 @@ mcp` in a process of its own, which forwards to that gateway or opens the databa
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,8 @@ from tests.surfaces.mcp.clients import over_http, over_stdio
 from tests.world import Member, World, shipped_bundle, world
 
 WAYS = ("http", "modern", "forwarded", "local")
+LIGHT = WAYS[:3]
+"""Those that need no second gateway, which takes some seconds to start."""
 
 
 @dataclass
@@ -71,15 +73,11 @@ def place(store: Any, clock: Any, ids: Any, tmp_path: Path) -> Iterator[Place]:
         yield Place(made, door, tmp_path / "elsewhere")
 
 
-@pytest.fixture(params=WAYS)
-def way(request: pytest.FixtureRequest) -> str:
+@pytest.fixture(params=LIGHT)
+def light_way(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@asynccontextmanager
-async def both(
-    first: AbstractAsyncContextManager[Client], second: AbstractAsyncContextManager[Client]
-) -> AsyncIterator[tuple[Client, Client]]:
-    """Two clients at once."""
-    async with first as one, second as other:
-        yield one, other
+@pytest.fixture(params=WAYS)
+def way(request: pytest.FixtureRequest) -> str:
+    return str(request.param)

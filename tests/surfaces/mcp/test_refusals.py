@@ -110,12 +110,12 @@ def test_a_grant_for_a_checked_command_is_spent_by_naming_it(place: Place) -> No
     run(work)
 
 
-def test_the_same_key_repeats_the_first_outcome(place: Place, way: str) -> None:
+def test_the_same_key_repeats_the_first_outcome(place: Place, light_way: str) -> None:
     agent = place.world.agent("worker")
     keyed = {"guardhouse/idempotency-key": "once"}
 
     async def work() -> None:
-        async with place.client(way, agent) as client:
+        async with place.client(light_way, agent) as client:
             first = await client.call_tool("acquire_lock", {"key": "res:a"}, meta=keyed)
             again = await client.call_tool("acquire_lock", {"key": "res:a"}, meta=keyed)
             assert first.structured_content is not None
@@ -128,11 +128,11 @@ def test_the_same_key_repeats_the_first_outcome(place: Place, way: str) -> None:
     run(work)
 
 
-def test_a_pause_and_a_spent_quota_are_told_with_how_long(place: Place, way: str) -> None:
+def test_a_pause_and_a_spent_quota_are_told_with_how_long(place: Place, light_way: str) -> None:
     agent, greedy = place.world.agent("worker"), place.world.agent("greedy", profile="limited")
 
     async def work() -> None:
-        async with place.client(way, agent) as client:
+        async with place.client(light_way, agent) as client:
             shown = {tool.name for tool in (await client.list_tools()).tools}
             place.world.done(place.world.operator, "pause_agent", {"agent_id": agent.id, "seconds": 600, "reason": "x"})
             paused = await client.call_tool("acquire_lock", {"key": "res:a"})
@@ -140,7 +140,7 @@ def test_a_pause_and_a_spent_quota_are_told_with_how_long(place: Place, way: str
             assert {tool.name for tool in (await client.list_tools()).tools} == shown
             place.world.done(place.world.operator, "suspend_agent", {"agent_id": agent.id, "reason": "x"})
             refused(await client.call_tool("check_locks", {}), "agent_suspended")
-        async with place.client(way, greedy) as client:
+        async with place.client(light_way, greedy) as client:
             for _ in range(40):
                 assert not (await client.call_tool("check_locks", {})).is_error
             before = place.world.count()
