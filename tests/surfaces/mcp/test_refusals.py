@@ -66,12 +66,12 @@ def test_what_is_wrong_with_a_call_is_told_and_recorded(place: Place, way: str) 
     assert run(work) == place.world.count() - before
 
 
-def test_a_held_call_is_granted_and_asked_again_with_the_grant_in_meta(place: Place, way: str) -> None:
+def test_a_held_call_is_granted_and_asked_again_with_the_grant_in_meta(place: Place, light_way: str) -> None:
     place.enact("site", _NEEDS_A_PERSON)
     agent = place.world.agent("worker")
 
     async def work() -> None:
-        async with place.client(way, agent) as client:
+        async with place.client(light_way, agent) as client:
             held = await client.call_tool("acquire_lock", _LANE)
             asked = refused(held, "approval_pending")
             assert "say in the reason what you deploy" in text_of(held).lower()
@@ -175,29 +175,29 @@ def connecting(place: Place, way: str, who: Member | str) -> str:
     return run(work)
 
 
-def test_a_token_that_is_unknown_expired_or_revoked_opens_nothing(place: Place, way: str) -> None:
+def test_a_token_that_is_unknown_expired_or_revoked_opens_nothing(place: Place, light_way: str) -> None:
     old, gone = place.world.agent("old"), place.world.agent("gone")
     before = place.world.count()
-    assert "unauthenticated" in connecting(place, way, "gdh_agent_nobody_00000000000000000000000000000000")
+    assert "unauthenticated" in connecting(place, light_way, "gdh_agent_nobody_00000000000000000000000000000000")
     token_id = next(
         item["token_id"]
         for item in place.world.done(place.world.operator, "list_tokens", {})["tokens"]
         if item["principal_id"] == gone.id
     )
     place.world.done(place.world.operator, "revoke_token", {"token_id": token_id})
-    assert "token_revoked" in connecting(place, way, gone)
+    assert "token_revoked" in connecting(place, light_way, gone)
     place.world.later(91 * 86_400)
-    assert "token_expired" in connecting(place, way, old)
+    assert "token_expired" in connecting(place, light_way, old)
     assert place.world.count() == before + 2
 
 
-def test_a_token_that_ends_meanwhile_refuses_the_next_call(place: Place, way: str) -> None:
+def test_a_token_that_ends_meanwhile_refuses_the_next_call(place: Place, light_way: str) -> None:
     agent = place.world.agent("worker")
     listed = place.world.done(place.world.operator, "list_tokens", {})["tokens"]
     token_id = next(item["token_id"] for item in listed if item["principal_id"] == agent.id)
 
     async def work() -> None:
-        async with place.client(way, agent) as client:
+        async with place.client(light_way, agent) as client:
             assert not (await client.call_tool("check_locks", {})).is_error
             place.world.done(place.world.operator, "revoke_token", {"token_id": token_id})
             before = place.world.count()

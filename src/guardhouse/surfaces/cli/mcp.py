@@ -29,7 +29,7 @@ def mcp(
     Forwards to the gateway at GUARDHOUSE_URL, or to the one that serves this home; where none runs,
     it carries the calls itself over the local database.
 
-    Example: GUARDHOUSE_TOKEN=gdh_agent_… guardhouse mcp --tools guard
+    Example: guardhouse mcp --tools guard
     """
     from guardhouse.surfaces.mcp import sets
 
