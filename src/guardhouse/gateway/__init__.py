@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from guardhouse.bundle import Bundle, versions
@@ -28,7 +29,7 @@ from guardhouse.model.call import Call, RawCall, Resource
 from guardhouse.model.decision import Effect
 from guardhouse.model.facts import Facts
 from guardhouse.model.ids import Ids
-from guardhouse.model.instants import Clock
+from guardhouse.model.instants import Clock, Micros
 from guardhouse.storage.store import Store
 
 _TOKENS_KEPT = 10_000
@@ -136,12 +137,12 @@ class Gateway:
                 workspace, _key = standing.read_workspace(connection, located.workspace_id)
                 digest, _law = versions.active(connection, located.workspace_id)
                 bundle = self.bundles.known(digest) or self.bundles.load(connection, located.workspace_id, digest)
-                head = entries.read_head(connection, located.workspace_id)
+                now = self._now(connection, located.workspace_id)
         except SQLAlchemyError as error:
             raise NotPerformed("the database cannot be read; ask again") from error
         if found is None:
             raise Unauthenticated("this token is not known")
-        return Stood(found, workspace, bundle, max(self.clock(), head.last_at if head is not None else 0))
+        return Stood(found, workspace, bundle, now)
 
     async def _board_slowly(
         self, raw: RawCall, loop: asyncio.AbstractEventLoop, *, gathers: bool
@@ -273,6 +274,8 @@ class Gateway:
         try:
             with self.store.reading(self._fetch_timeout) as connection:
                 principals = standing.read_principals(connection, answer.workspace_id, [prepared.token_hash])
+                # The entry's time may be ahead of this process's clock: what it recorded must not lie in the future.
+                now = self._now(connection, answer.workspace_id)
             bundle = self._bundle(answer.workspace_id)
         except SQLAlchemyError:
             return unavailable(answer)
@@ -285,9 +288,14 @@ class Gateway:
             answer,
             caller=caller,
             bundle=bundle,
-            now=self.clock(),
+            now=now,
             timeout_seconds=self._fetch_timeout,
         )
+
+    def _now(self, connection: Connection, workspace_id: str) -> Micros:
+        """The time beside the corridor: never before the newest entry's."""
+        head = entries.read_head(connection, workspace_id)
+        return max(self.clock(), head.last_at if head is not None else 0)
 
     def _tell(self, kind: str, notice: Mapping[str, Any]) -> None:
         for handler in self._notice_handlers:

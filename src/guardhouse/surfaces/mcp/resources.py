@@ -34,6 +34,7 @@ SHELVES = (
     Shelf("handoffs", "read_handoff", "the newest handoffs", lambda _: {}),
     Shelf("memories", "recall", "what was remembered lately", lambda _: {}),
     Shelf("memories", "recall", "memories about something", lambda query: {"query": query}, "query"),
+    Shelf("guardrails", "query_audit", "what the guardrails were asked lately, and what they said", lambda _: {"operation": "check_guardrails", "limit": 20}),
     Shelf("guardrails", "check_guardrails", "what the guardrails say of a command", lambda text: {"operation_text": text}, "text"),
     Shelf("profile", "get_my_profile", "your trust, your limits, and what you may do", lambda _: {}),
     Shelf("audit", "query_audit", "the newest entries of the ledger", lambda _: {"limit": 50}),
