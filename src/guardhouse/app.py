@@ -23,7 +23,7 @@ from guardhouse.ledger import checkpoint, keys
 from guardhouse.ledger.tables import CHECKPOINT, HEAD
 from guardhouse.model.ids import Ids, RandomIds
 from guardhouse.model.instants import Clock, Micros
-from guardhouse.operations import CATALOG
+from guardhouse.operations import CATALOG, housekeeping
 from guardhouse.settings import Settings
 from guardhouse.storage import migrate as migrations
 from guardhouse.storage.opening import open_store
@@ -50,7 +50,7 @@ def actions() -> Mapping[str, ActionDecl]:
 class Guardhouse:
     """A whole gateway over one database: store, law, corridor, checkpoints. `start` and `close` its threads.
 
-    Without `start` it still carries calls; only the background work (checkpoints, tidying) rests.
+    Without `start` it still carries calls; only the background work (checkpoints, tidying, housekeeping) rests.
     """
 
     def __init__(self, settings: Settings, *, clock: Clock = wall_clock, ids: Ids | None = None) -> None:
@@ -73,16 +73,28 @@ class Guardhouse:
         )
         self._sound = True
         self._stop = threading.Event()
-        self._background: threading.Thread | None = None
+        self._background: list[threading.Thread] = []
 
     def start(self) -> None:
-        """Begin the background work: a checkpoint at least every second with new entries, and tidying."""
-        self._background = threading.Thread(target=self._work, name="background", daemon=True)
-        self._background.start()
+        """Begin the background work: a checkpoint at least every second with new entries, tidying, housekeeping."""
+        for name, work, seconds in (
+            ("background", self.tend, self.settings.checkpoint_seconds),
+            ("housekeeping", self.sweep, self.settings.sweep_seconds),
+        ):
+            thread = threading.Thread(target=self._every, args=(seconds, work), name=name, daemon=True)
+            self._background.append(thread)
+            thread.start()
 
-    def _work(self) -> None:
-        while not self._stop.wait(self.settings.checkpoint_seconds):
-            self.tend()
+    def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        while not self._stop.wait(seconds):
+            work()
+
+    def sweep(self) -> None:
+        """One round of housekeeping: what lapsed, and what the silent still hold, is ended by recorded calls."""
+        try:
+            housekeeping.sweep(self.gateway)
+        except Exception:  # noqa: BLE001  # whatever fails here must not end the thread that would try again
+            _log.exception("housekeeping failed and will be tried again")
 
     def tend(self) -> None:
         """One round of background work. A failure is logged and tried again next round; it stops no call."""
@@ -137,8 +149,8 @@ class Guardhouse:
     def close(self) -> None:
         """Carry what waits, write a last checkpoint, and close everything."""
         self._stop.set()
-        if self._background is not None:
-            self._background.join(30)
+        for thread in self._background:
+            thread.join(30)
         self.gateway.close()
         if self._sound:
             self.tend()

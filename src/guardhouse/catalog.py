@@ -45,6 +45,7 @@ class Context:
     """What a handler is given: an open transaction and what is already known. It fetches nothing else.
 
     `key` is the workspace's HMAC key. `evidence` is what the operation's `gather` made in prepare.
+    `present`: the caller's session is known to be there; False means that nobody has looked.
     `objects` collects references (`lock:…`, `approval:…`) for the entry. `after_commit` collects
     notices that leave only when the entry is durable.
     """
@@ -59,6 +60,7 @@ class Context:
     sequence: int
     texts: tuple[Examined, ...] = ()
     evidence: Any = None
+    present: bool = False
     objects: list[str] = field(default_factory=list)
     after_commit: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 
@@ -100,6 +102,9 @@ Fetch = Callable[[Reader, Any], Any]
 """Reads the answer after the commit, at the permitted tree size, and returns the output model."""
 
 
+Due = Callable[[Transaction, str, Any], bool]
+"""Whether there is anything left to do, asked before deciding: (tx, workspace id, ask). The house's own calls have it."""
+
 Measure = Callable[[Transaction, str, Principal, Any], int]
 """Reads how much of a limit a principal uses now: (tx, workspace id, principal, ask) -> amount."""
 
@@ -115,7 +120,8 @@ class Operation:
     of a profile's limits, read inside the transaction just before deciding (limit name -> reader).
     `writes`: the handler changes
     tables, so it runs in a savepoint. `people_only`: governs, so an agent's token is refused by the
-    profile gate whatever its trust. `gather`: pure or child-process work done in prepare.
+    profile gate whatever its trust. `gather`: pure or child-process work done in prepare. `due`: a call that finds
+    nothing left to do is not made, and leaves no entry.
     """
 
     name: str
@@ -137,6 +143,7 @@ class Operation:
     gather: Gather | None
     fetch: Fetch | None
     measures: Mapping[str, Measure]
+    due: Due | None = None
 
 
 def operation(
@@ -157,6 +164,7 @@ def operation(
     gather: Gather | None = None,
     fetch: Fetch | None = None,
     measures: Mapping[str, Measure] | None = None,
+    due: Due | None = None,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation. The handler's docstring is product text: its first line is the summary."""
 
@@ -185,6 +193,7 @@ def operation(
             gather=gather,
             fetch=fetch,
             measures=measures or {},
+            due=due,
         )
 
     return declare

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     notify_command: str = Field("", description="program run once per new approval question, JSON on standard input")
     notify_url: str = Field("", description="URL that each new approval question is POSTed to")
     postgres_pool: int = Field(8, ge=1, le=64, description="most concurrent workspace trains on PostgreSQL")
+    sweep_seconds: float = Field(
+        5.0, gt=0, description="how often lapsed leases, passed deadlines and what the silent hold are ended"
+    )
     checkpoint_seconds: float = Field(1.0, gt=0, description="longest time between checkpoints while entries come")
     log_level: str = Field("info", description="`debug`, `info`, `warning` or `error`")
 

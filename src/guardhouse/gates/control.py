@@ -30,9 +30,11 @@ def parse(files: Mapping[str, bytes]) -> Rules:
 
 
 def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:
-    """Deny by the heaviest order in force; a paused agent may still read, keep and hand over what it holds."""
+    """Deny by the heaviest order in force (the house tidies whatever is stopped); a paused agent may still read, keep and hand over what it holds."""
     del rules, so_far
     who = facts.principal
+    if who.kind == "system":
+        return allow(NAME, "housekeeping")
     bound = [order for order in facts.workspace.controls if _binds(order, facts)]
     if who.kind == "person" and (call.governs or call.category in (Category.READ, Category.ADMIN)):
         bound = [order for order in bound if order.subject_kind != "workspace"]

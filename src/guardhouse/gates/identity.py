@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from guardhouse.model.call import Call
+from guardhouse.model.call import HOUSE, Call
 from guardhouse.model.decision import Step, allow, deny
 from guardhouse.model.facts import Facts
 
@@ -27,6 +27,8 @@ def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> S
     """Deny what is revoked, expired, disabled, suspended, or claims to be someone else."""
     del rules, so_far
     who, now = facts.principal, facts.now
+    if (who.kind == "system") is not (call.surface == HOUSE):
+        return deny(NAME, "sender_mismatch", "only the gateway's own housekeeping speaks for the house")
     if who.token_revoked_at and who.token_revoked_at <= now:
         return deny(NAME, "token_revoked", "this token was revoked; ask an operator for another")
     if who.token_expires_at and who.token_expires_at <= now:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection
@@ -24,8 +25,9 @@ from guardhouse.gateway.train import Answered, Train
 from guardhouse.governance import standing
 from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
 from guardhouse.ledger import entries
+from guardhouse.model import canonical
 from guardhouse.model.answer import Outcome
-from guardhouse.model.call import Call, RawCall, Resource
+from guardhouse.model.call import HOUSE, Call, RawCall, Resource
 from guardhouse.model.decision import Effect
 from guardhouse.model.facts import Facts
 from guardhouse.model.ids import Ids
@@ -40,6 +42,15 @@ _MOST_GATHERING = 16
 """Gathering (a child process) has threads of its own, so that nobody else waits for it."""
 _LOOP_BYTES = 2_048
 """Bodies up to this size are prepared on the event loop; examining a longer one could hold up everybody else."""
+
+
+@dataclass(frozen=True, slots=True)
+class Housework:
+    """One call that the house makes: an operation of its own, and the body."""
+
+    operation: str
+    body: Mapping[str, Any]
+
 
 NoticeHandler = Callable[[str, Mapping[str, Any]], None]
 
@@ -163,6 +174,26 @@ class Gateway:
         ticket = Ticket(prepared, loop)
         self._corridor(prepared).enter(ticket)
         return ticket
+
+    def keep_house(self, workspace_id: str, catalog: Catalog, work: Sequence[Housework]) -> list[Answered]:
+        """Carry the house's own calls, in order, and block until their entries are durable.
+
+        This is the only way to be the principal `system`: no token leads to it, and `catalog` is handed
+        in by the composition, never by a door. A call that finds nothing to do is answered NotPerformed.
+        """
+        if not work:
+            return []
+        with self.store.reading() as connection:
+            _facts, key = standing.read_workspace(connection, workspace_id)
+        located = Located(workspace_id, key, standing.HOUSE.kind, standing.HOUSE.id, "", "")
+        bundle = self._bundle(workspace_id)
+        tickets = []
+        for item in work:
+            raw = RawCall(item.operation, canonical.encode(item.body), None, HOUSE)
+            prepared = prepare(raw, standing.HOUSE_MARK, located, catalog, bundle, self.ids.new("decision"))
+            tickets.append(Ticket(prepared))
+            self._corridor(prepared).enter(tickets[-1])
+        return [ticket.wait() for ticket in tickets]
 
     def _prepare(self, raw: RawCall) -> Prepared:
         token_hash = _hash(raw.token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -53,7 +54,15 @@ def needs_savepoint(prepared: Prepared, decision: Decision) -> bool:
     return prepared.operation.writes or decision.verdict in _REFUSES or bool(prepared.call.approval_id)
 
 
-def perform(view: View, prepared: Prepared, facts: Facts, decision: Decision, ids: Ids, sequence: int) -> Acted:
+def perform(
+    view: View,
+    prepared: Prepared,
+    facts: Facts,
+    decision: Decision,
+    ids: Ids,
+    sequence: int,
+    present: bool = False,
+) -> Acted:
     """Run the handler of an allowed call. A `Refusal` comes back as its code; anything else is raised.
 
     An approval that let the call through is spent here, in the same savepoint as the effect: both
@@ -73,6 +82,7 @@ def perform(view: View, prepared: Prepared, facts: Facts, decision: Decision, id
         sequence=sequence,
         texts=prepared.texts,
         evidence=prepared.evidence,
+        present=present,
     )
     approved = decision.step("approval")
     if approved is not None and approved.code == "approved" and facts.approval is not None:
@@ -111,14 +121,24 @@ def park(view: View, prepared: Prepared, facts: Facts, decision: Decision, ids: 
 
 
 def attempt(
-    view: View, prepared: Prepared, facts: Facts, decision: Decision, ids: Ids, sequence: int, *, alone: bool = False
+    view: View,
+    prepared: Prepared,
+    facts: Facts,
+    decision: Decision,
+    ids: Ids,
+    sequence: int,
+    *,
+    alone: bool = False,
+    present: bool = False,
 ) -> Acted:
     """Act on a decision so that a failure takes only this call down. `alone`: guard even what should not write.
+
+    `present`: the caller's session is known to be there.
 
     A lost connection is raised: then the whole train is carried again. A handler that crashes for any
     other reason has its savepoint undone and is recorded as `internal_error`.
     """
-    act = park if decision.effect is Effect.HOLD else perform
+    act = park if decision.effect is Effect.HOLD else partial(perform, present=present)
     guarded = alone or needs_savepoint(prepared, decision)
     try:
         if not guarded:

@@ -101,6 +101,7 @@ class StandingCache:
         missing = [token for token in dict.fromkeys(token_hashes) if token not in standing_now.principals]
         if missing:
             found = standing.read_principals(tx.connection, workspace_id, missing)
+            found[standing.HOUSE_MARK] = standing.HOUSE
             for token in missing:
                 standing_now.principals[token] = found.get(token)
         return standing_now

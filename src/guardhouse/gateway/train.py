@@ -20,6 +20,7 @@ from guardhouse.bundle import versions
 from guardhouse.errors import NotPerformed, OutcomeUnknown, Unauthenticated
 from guardhouse.gateway import act, record
 from guardhouse.gateway.decide import decide
+from guardhouse.gateway.heard import Heard
 from guardhouse.gateway.prepare import Prepared, examine
 from guardhouse.gateway.read import LawMissing, StandingCache, View
 from guardhouse.gateway.tables import FIRST_OUTCOME
@@ -80,6 +81,7 @@ class Train:
         self._bundles = bundles
         self._cache = StandingCache(bundles)
         self._contents = entries.KnownContents()
+        self._heard = Heard()
         self._uncommitted: dict[str, Carried] = {}
 
     def carry(self, calls: list[Prepared]) -> list[tuple[Prepared, Answered]]:
@@ -106,6 +108,7 @@ class Train:
 
     def arrive(self, carried: list[Carried]) -> list[tuple[Prepared, Answered]]:
         """After the commit: tell what is to be told, and give every answer."""
+        self._heard.keep()
         for passenger in carried:
             for kind, notice in passenger.notices:
                 try:
@@ -125,6 +128,7 @@ class Train:
     def _forget(self) -> None:
         self._cache.drop()
         self._contents.forget()
+        self._heard.drop()
 
     def _once_more(self, prepared: Prepared) -> Answered:
         """Settle one call of a failed train: its recorded outcome, a second ride alone, or an honest error."""
@@ -209,7 +213,8 @@ class Train:
                 continue
             if workspace not in views:
                 ours = [call for call in calls[:MOST_CALLS] if call.located.workspace_id == workspace]
-                views[workspace] = _Carriage(View(tx, self._cache, heads[workspace].head, ours, tx.now), ours)
+                view = View(tx, self._cache, heads[workspace].head, ours, tx.now)
+                views[workspace] = _Carriage(view, ours, self._heard)
             carried.append(views[workspace].carry(prepared, self._ids, alone=alone))
         for carriage in views.values():
             carriage.record(tx, self._contents)
@@ -220,14 +225,18 @@ class Train:
 class _Carriage:
     """The calls of one workspace in one train: its view, and the entries to be written at the end."""
 
-    def __init__(self, view: View, calls: list[Prepared]) -> None:
+    def __init__(self, view: View, calls: list[Prepared], heard: Heard) -> None:
         self._view = view
+        self._heard = heard
         self._calls = calls
         self._drafts: list[entries.Draft] = []
 
     def carry(self, prepared: Prepared, ids: Ids, *, alone: bool) -> Carried:
         """Read, decide, act and draft the entry of one call."""
         view = self._view
+        due = prepared.operation.due if prepared.operation is not None else None
+        if due is not None and prepared.ask is not None and not due(view.tx, view.workspace_id, prepared.ask):
+            return Carried(prepared, NotPerformed("there is nothing left to do"), [])
         examine(prepared, view.standing.bundle)
         facts = view.facts(prepared)
         if facts is None:
@@ -282,7 +291,8 @@ class _Carriage:
             return act.Acted(
                 "performed", result=canonical.decode(first.body), objects=[f"decision:{first.decision_id}"]
             )
-        return act.attempt(self._view, prepared, facts, decision, ids, sequence, alone=alone)
+        present = self._heard.note(self._view.tx, self._view.workspace_id, facts.principal)
+        return act.attempt(self._view, prepared, facts, decision, ids, sequence, alone=alone, present=present)
 
     def _keep_first(self, prepared: Prepared, facts: Facts, result: dict[str, Any], sequence: int) -> None:
         """Written at once, so that `get_outcome` in the same train finds it."""

@@ -49,6 +49,12 @@ TOKEN_KINDS = ("agent", "person", "session")
 _SECRET_BYTES = 32
 
 
+HOUSE_MARK = "system"
+"""Stands where others' token hashes stand. No text has this hash, so no token leads to the house."""
+HOUSE = Principal("system", "system")
+"""The house itself, as which only housekeeping calls: it frees what is lapsed, and has no token and no session."""
+
+
 def hash_token(text: str) -> str:
     """The hexadecimal SHA-256 of a token's text: the only form in which a token is kept."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()

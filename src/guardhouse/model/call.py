@@ -15,6 +15,10 @@ class Category(StrEnum):
     ADMIN = "admin"
 
 
+HOUSE = "house"
+"""The surface of the gateway's own housekeeping. No door calls itself so."""
+
+
 @dataclass(frozen=True, slots=True)
 class Resource:
     """What a call touches: a Cedar entity type, its canonical id, and the repository it lies in (or "")."""

@@ -12,6 +12,7 @@ from guardhouse.model.call import Category, Resource
 from guardhouse.model.canonical import decode, encode
 from guardhouse.model.facts import Principal
 from guardhouse.operations.fields import Limit, Reason, RequiredReason, instant
+from guardhouse.operations.presence import require_present
 from guardhouse.services import keys, locks
 from guardhouse.services.keys import Key
 from guardhouse.storage.store import Transaction
@@ -138,8 +139,9 @@ def acquire_lock(ctx: Context, ask: AcquireLockAsk) -> LockItem:
     Taking a lock that this session holds already refreshes it. Give `fence` to whatever you change
     under the lock, so that a late write of an earlier owner can be told apart. While another agent
     holds `feature:<id>:pause`, that feature's keys are refused. Refusals: `held`, with the holder
-    and when to try again.
+    and when to try again; `heartbeat_required` after a long silence.
     """
+    require_present(ctx)
     row = locks.acquire(
         ctx.tx,
         ctx.ids,

@@ -13,6 +13,13 @@ from guardhouse.model.call import Category, Resource
 from guardhouse.operations.fields import AgentId, Limit, Repository, instant, principal_resource
 from guardhouse.services import locks, presence, queue
 
+
+def require_present(ctx: Context) -> None:
+    """Whoever acquires must be there: `heartbeat_required` for an agent's session that fell silent. People need none."""
+    if ctx.caller.kind == "agent" and not ctx.present:
+        presence.require_present(ctx.tx, ctx.workspace_id, ctx.caller.id, ctx.caller.session_id)
+
+
 Capability = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.:+-]{0,59}$", description="such as `python` or `review`")]
 Capabilities = Annotated[tuple[Capability, ...], Field(max_length=50)]
 AgentType = Annotated[str, Field(max_length=60, pattern=r"^([A-Za-z0-9][A-Za-z0-9 ._-]*)?$")]

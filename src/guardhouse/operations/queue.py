@@ -13,6 +13,7 @@ from guardhouse.model.call import Category, Resource
 from guardhouse.model.canonical import decode, encode
 from guardhouse.model.instants import from_rfc3339
 from guardhouse.operations.fields import AgentId, Reason, Repository, instant
+from guardhouse.operations.presence import require_present
 from guardhouse.operations.tasks import (
     LINE,
     Artifact,
@@ -30,15 +31,9 @@ from guardhouse.operations.tasks import (
     texts_of,
     whole,
 )
-from guardhouse.services import keys, locks, presence, queue
+from guardhouse.services import keys, locks, queue
 
 _INPUT_BYTES = 65_536
-
-
-def _present(ctx: Context) -> None:
-    """Whoever acquires must be there; people need no heartbeat."""
-    if ctx.caller.kind == "agent":
-        presence.require_present(ctx.tx, ctx.workspace_id, ctx.caller.id, ctx.caller.session_id)
 
 
 def _feature_free(ctx: Context, feature: str) -> None:
@@ -192,7 +187,7 @@ def get_work(ctx: Context, ask: GetWorkAsk) -> GetWorkAnswer:
     `complete_work` with the `fence`. A lease that lapses puts the task back and spends an attempt.
     Refusal: `heartbeat_required` after a long silence.
     """
-    _present(ctx)
+    require_present(ctx)
     row = queue.claim_next(
         ctx.tx,
         ctx.workspace_id,
@@ -223,7 +218,7 @@ def claim_task(ctx: Context, ask: ClaimTaskAsk) -> TaskAnswer:
     Refusals: `already_claimed` with the holder, `not_ready` with the blockers, `assigned_to_other`,
     `already_ended`, `held` (its feature is paused), `heartbeat_required`, `not_found`.
     """
-    _present(ctx)
+    require_present(ctx)
     _feature_free(ctx, queue.get(ctx.tx, ctx.workspace_id, ask.task_id)["feature"])
     row = queue.claim(
         ctx.tx,

@@ -1,7 +1,7 @@
 """Locks: exclusive, expiring, fenced claims on files and named resources.
 
 A lock belongs to one running instance, an agent with its session. It is live while `ended_at` is 0
-and `expires_at` lies after the transaction's `now`; nobody sweeps, the next acquirer ends what lapsed.
+and `expires_at` lies after the transaction's `now`; the next acquirer ends what lapsed.
 Keys handed in are canonical (services/keys.py).
 """
 
@@ -310,6 +310,17 @@ def release_all(
         held = held.where(LOCK.c.session_id.in_(tuple(sessions)))
     changed = tx.execute(held.values(ended_at=tx.now, end_reason=reason))
     return int(changed.rowcount)
+
+
+def find(tx: Transaction, workspace_id: str, lock_id: str) -> Row | None:
+    """One ownership period by its id, live or over."""
+    return tx.row(select(LOCK).where(LOCK.c.workspace_id == workspace_id, LOCK.c.id == lock_id))
+
+
+def lapse(tx: Transaction, workspace_id: str, row: Row) -> Row:
+    """End a lock whose holder fell silent."""
+    _end(tx, workspace_id, [row["id"]], "dead")
+    return row | {"ended_at": tx.now, "end_reason": "dead"}
 
 
 def erase_text(tx: Transaction, workspace_id: str, sequence: int) -> int:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Index, select
+from sqlalchemy import Index, Select, select
 from sqlmodel import SQLModel
 
 from guardhouse.errors import Refusal
@@ -152,13 +152,19 @@ def heartbeat(
     return row, status_of(known, tx.now) if known is not None else "new"
 
 
-def note_seen(tx: Transaction, workspace_id: str, agent_id: str, session_id: str) -> None:
-    """Let an ordinary call count as a sign of life, coarsely. It does not bring a silent session back."""
+def note_seen(tx: Transaction, workspace_id: str, agent_id: str, session_id: str) -> bool:
+    """Let an ordinary call count as a sign of life, coarsely; whether the session is there.
+
+    It does not bring a silent session back: then the answer is False, and nothing is written.
+    """
     known = _find(tx, workspace_id, session_id)
     if known is None:
         _put(tx, workspace_id, session_id, {"agent_id": agent_id, "last_seen_at": tx.now})
-    elif COARSE <= tx.now - known["last_seen_at"] < PRESENCE_TTL:
+        return True
+    quiet = tx.now - known["last_seen_at"]
+    if COARSE <= quiet < PRESENCE_TTL:
         _put(tx, workspace_id, session_id, {"last_seen_at": tx.now})
+    return bool(quiet < PRESENCE_TTL)
 
 
 def require_present(tx: Transaction, workspace_id: str, agent_id: str, session_id: str) -> None:
@@ -166,15 +172,26 @@ def require_present(tx: Transaction, workspace_id: str, agent_id: str, session_i
 
     Every operation that acquires something for an agent asks this first.
     """
-    known = _find(tx, workspace_id, session_id)
-    if known is not None and status_of(known, tx.now) != ACTIVE:
+    if not note_seen(tx, workspace_id, agent_id, session_id):
         raise Refusal(
             "heartbeat_required",
             "nothing was heard of this session for too long, and what it held may be another's by now: "
             "send a heartbeat, look at what you still hold, then ask again",
             retry_after_seconds=1,
         )
-    note_seen(tx, workspace_id, agent_id, session_id)
+
+
+def is_silent(tx: Transaction, workspace_id: str, session_id: str) -> bool:
+    """Whether nothing was heard of this session for too long. One that was never heard of is not silent."""
+    known = _find(tx, workspace_id, session_id)
+    return known is not None and status_of(known, tx.now) != ACTIVE
+
+
+def silent_sessions(workspace_id: str, now: Micros) -> Select[tuple[str]]:
+    """A query for the ids of the silent sessions, to be set into others."""
+    return select(PRESENCE.c.session_id).where(
+        PRESENCE.c.workspace_id == workspace_id, PRESENCE.c.last_seen_at <= now - PRESENCE_TTL
+    )
 
 
 def discover(

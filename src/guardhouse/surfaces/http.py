@@ -9,6 +9,7 @@ arrived whole) is answered here without an entry.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import re
 import secrets
@@ -46,6 +47,8 @@ _HEADER_SAFE = re.compile(r"[\x21-\x7e]*\Z")
 _CLOSE = (b"connection", b"close")
 HOOKS = "/v1/hooks/"
 """Where clients' hooks are answered in their own words; see `surfaces.hooks`."""
+TASKS = "/api/v1/tasks/"
+"""`GET /api/v1/tasks/{task_id}` is `get_task` where schedulers of other coordinators look for it."""
 _WANTED = frozenset(
     {
         b"authorization",
@@ -120,6 +123,10 @@ class Door:
         if path.startswith("/v1/") and len(path) > 4 and not path.startswith(HOOKS):
             await self._v1(path[4:], scope, receive, send)
             return
+        if path.startswith(TASKS) and len(path) > len(TASKS):
+            task_id = json.dumps({"task_id": path[len(TASKS) :]}).encode()
+            await self._v1("get_task", scope, receive, send, asked=task_id)
+            return
         page = self._cold.get(path)
         if page is not None:
             if scope["method"] in ("GET", "HEAD"):
@@ -134,15 +141,18 @@ class Door:
                 return
         await self.refuse(send, "not_found", "there is nothing at this path; operations live under `/v1/`")
 
-    async def _v1(self, operation: str, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _v1(
+        self, operation: str, scope: Scope, receive: Receive, send: Send, *, asked: bytes | None = None
+    ) -> None:
+        """Carry one call. `asked` is the body where the path has said everything; then the request is a GET."""
         started = time.perf_counter()
         headers, repeated = headers_of(scope["headers"])
         asked_id = headers.get(b"x-request-id", "")
         request_id = asked_id if _REQUEST_ID.match(asked_id) else f"req_{secrets.token_hex(13)}"
         effect, extra = "none", []
         try:
-            token, suppressed = self._enter(scope["method"], headers, repeated)
-            outcome = await self._carry(operation, token, suppressed, headers, request_id, scope, receive)
+            token, suppressed = self._enter(scope["method"], headers, repeated, "POST" if asked is None else "GET")
+            outcome = await self._carry(operation, token, suppressed, headers, request_id, scope, receive, asked)
             code = outcome.code
             effect = str(outcome.decision.effect) if outcome.decision else "none"
             extra.append((b"guardhouse-decision", outcome.decision_id.encode()))
@@ -182,10 +192,10 @@ class Door:
         self.metrics.answered(operation, effect, code, time.perf_counter() - started)
         await send_answer(send, row.status, orjson.dumps(body), extra)
 
-    def _enter(self, method: str, headers: Mapping[bytes, str], repeated: set[bytes]) -> tuple[str, int]:
+    def _enter(self, method: str, headers: Mapping[bytes, str], repeated: set[bytes], wanted: str) -> tuple[str, int]:
         """The token, and the suppressed calls that this call reports. Raises when there is no call to carry."""
-        if method != "POST":
-            raise _NoCall("method_not_allowed", "use POST for operations", (b"allow", b"POST"))
+        if method != wanted:
+            raise _NoCall("method_not_allowed", f"use {wanted} here", (b"allow", wanted.encode()))
         token = None if b"authorization" in repeated else bearer(headers.get(b"authorization", ""))
         if token is None:
             raise Unauthenticated("send one `Authorization: Bearer` header with a token")
@@ -204,6 +214,7 @@ class Door:
         request_id: str,
         scope: Scope,
         receive: Receive,
+        asked: bytes | None,
     ) -> Outcome:
         """Read the body, hand the call over, and keep the books of suppressed calls exact."""
         try:
@@ -215,7 +226,7 @@ class Door:
                 raise _NoCall("request_timeout", "the body did not arrive in time", _CLOSE) from None
             raw = RawCall(
                 operation=operation,
-                body=body.data,
+                body=body.data if asked is None else asked,
                 token=token,
                 surface="http",
                 address=self.address(scope, headers),
@@ -224,7 +235,9 @@ class Door:
                 approval_id=headers.get(b"guardhouse-approval") or None,
                 oversized=body.oversized,
                 suppressed=suppressed,
-                media_type="" if not body.data or _is_json(headers.get(b"content-type", "")) else "other",
+                media_type=""
+                if not body.data or asked is not None or _is_json(headers.get(b"content-type", ""))
+                else "other",
             )
         except BaseException:
             self.silences.give_back(token, suppressed)

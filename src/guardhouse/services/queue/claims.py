@@ -53,6 +53,15 @@ def settle(tx: Transaction, workspace_id: str) -> list[Row]:
     return [graph.change(tx, row, changes_due(row, tx.now)) for row in due]
 
 
+def lapse(tx: Transaction, workspace_id: str, task_id: str, *, silent: bool = False) -> Row:
+    """Write down what the clock has changed about one task; a claim whose holder fell `silent` ends as well."""
+    row = graph.find(tx, workspace_id, task_id)
+    due = changes_due(row, tx.now)
+    if not due and silent and row["status"] == DOING:
+        due = lapsed(row, tx.now)
+    return graph.change(tx, row, due)
+
+
 def claim_next(
     tx: Transaction,
     workspace_id: str,

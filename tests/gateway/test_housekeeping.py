@@ -1,0 +1,168 @@
+"""Every call is a sign of life; what lapses and what the silent hold is ended by the house, one entry each, and by it alone."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from sqlalchemy import func, select
+
+from guardhouse.app import actions
+from guardhouse.bundle import versions
+from guardhouse.errors import Unauthenticated
+from guardhouse.gateway.replay import replay
+from guardhouse.governance.tables import TOKEN
+from guardhouse.operations import CATALOG
+from guardhouse.operations.housekeeping import HOUSEWORK, sweep
+from guardhouse.services.presence import PRESENCE
+from tests.world import Member, World, second_process
+
+_LONG = {"lease_seconds": 86_400}
+
+
+def _silent_holder(home: World) -> tuple[Member, Member, str, int]:
+    """Anna holds a lock and a task and falls silent, Bert looks on."""
+    anna, bert = home.agent("anna"), home.agent("bert")
+    task = home.done(bert, "submit_work", {"title": "mend it"})["task_id"]
+    fence = home.done(anna, "claim_task", {"task_id": task, **_LONG})["fence"]
+    home.done(anna, "acquire_lock", {"key": "res:deploy/production", "ttl_seconds": 86_400})
+    return anna, bert, task, fence
+
+
+def _sessions(home: World, who: Member, status: str) -> list[str]:
+    found = home.done(who, "discover_agents", {"status": status})["sessions"]
+    return [item["agent_id"] for item in found]
+
+
+def _by_the_house(home: World) -> list[dict[str, Any]]:
+    return [entry for entry in home.entries() if entry["principal"]["kind"] == "system"]
+
+
+def test_a38_every_call_keeps_a_session_present_and_most_write_nothing(home: World) -> None:
+    anna, bert = home.agent("anna"), home.agent("bert")
+    home.done(bert, "get_my_profile")
+    seen = set()
+    for _ in range(40):
+        home.done(anna, "check_guardrails", {"operation_text": "ls"})
+        with home.store.reading() as connection:
+            at = connection.execute(select(PRESENCE.c.last_seen_at).where(PRESENCE.c.agent_id == anna.id)).scalar_one()
+        seen.add(at)
+        assert home.clock() - at < 15_000_000
+        home.later(5)
+    assert len(seen) == 14
+    home.later(900)
+    home.done(anna, "get_my_profile")
+    assert _sessions(home, home.operator, "active") == []
+    assert sorted(_sessions(home, home.operator, "silent")) == sorted([anna.id, bert.id])
+
+
+def test_c05_what_a_silent_agent_holds_is_freed_with_an_entry_each(home: World) -> None:
+    anna, bert, task, fence = _silent_holder(home)
+    home.later(899)
+    home.done(bert, "heartbeat")
+    assert sweep(home.gateway) == 0
+    home.later(1)
+    before = home.count()
+    assert sweep(home.gateway) == 2
+    assert sweep(home.gateway) == 0
+    assert home.count() == before + 2
+    first, second = _by_the_house(home)
+    assert (first["operation"], second["operation"]) == ("lapse_task", "lapse_lock")
+    assert {entry["principal"]["id"] for entry in (first, second)} == {"system"}
+    assert first["surface"] == second["surface"] == "house"
+    assert f"task:{task}" in first["objects"]
+    assert any(name.startswith("session:") for name in second["objects"])
+    assert home.done(bert, "check_locks")["locks"] == []
+    assert home.done(bert, "get_task", {"task_id": task})["attempts"] == 1
+    assert _sessions(home, bert, "gone") == [anna.id]
+    late = home.call(anna, "complete_work", {"task_id": task, "fence": fence, "summary": "done after all"})
+    assert late.code == "stale_fence"
+
+
+def test_c05_a_silent_agent_must_heartbeat_before_it_acquires_again(home: World) -> None:
+    anna, _bert, task, _fence = _silent_holder(home)
+    home.later(900)
+    home.done(anna, "check_locks")
+    for operation, body in (
+        ("acquire_lock", {"key": "res:a"}),
+        ("get_work", {}),
+        ("claim_task", {"task_id": task}),
+    ):
+        assert home.call(anna, operation, body).code == "heartbeat_required", operation
+    assert home.done(anna, "heartbeat")["was"] == "silent"
+    home.done(anna, "acquire_lock", {"key": "res:a"})
+
+
+def test_a_denied_call_is_no_sign_of_life(home: World) -> None:
+    low = home.agent("low", trust=1)
+    assert home.call(low, "acquire_lock", {"key": "res:a"}).code == "policy_not_permitted"
+    with home.store.reading() as connection:
+        assert connection.execute(select(func.count()).select_from(PRESENCE)).scalar_one() == 0
+    assert home.call(low, "get_work").code == "policy_not_permitted"
+    home.done(low, "check_locks")
+    assert _sessions(home, home.operator, "active") == [low.id]
+
+
+def test_r11_leases_attempts_and_deadlines_are_enforced_by_the_house(home: World) -> None:
+    anna, bert = home.agent("anna"), home.agent("bert")
+    soon = home.done(bert, "submit_work", {"title": "soon", "max_attempts": 2, "lease_seconds": 60})["task_id"]
+    for attempt, status in ((1, "todo"), (2, "failed")):
+        home.done(anna, "claim_task", {"task_id": soon})
+        home.later(60)
+        assert sweep(home.gateway) == 1
+        told = home.done(bert, "get_task", {"task_id": soon})
+        assert (told["status"], told["attempts"]) == (status, attempt)
+    assert told["error_code"] == "attempts_exhausted"
+    at = "2034-12-17T20:40:00Z"
+    late = home.done(bert, "submit_work", {"title": "late", "deadline": at})["task_id"]
+    home.later(800)
+    assert sweep(home.gateway) == 1
+    told = home.done(bert, "get_task", {"task_id": late})
+    assert (told["status"], told["error_code"]) == ("failed", "deadline_passed")
+    assert [entry["outcome"] for entry in _by_the_house(home)] == ["performed"] * 3
+
+
+def test_two_processes_free_a_thing_once(home: World) -> None:
+    _silent_holder(home)
+    home.later(900)
+    with second_process(home) as other:
+        assert sweep(home.gateway) + sweep(other.gateway) == 2
+    assert len(_by_the_house(home)) == 2
+
+
+def test_the_house_tidies_a_stopped_workspace_and_its_calls_replay(home: World) -> None:
+    _silent_holder(home)
+    home.done(home.operator, "stop_workspace", {"reason": "fire drill"})
+    home.later(900)
+    assert sweep(home.gateway) == 2
+    with home.store.reading() as connection:
+        done = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+    assert done.entries == home.count()
+    assert done.differences == []
+
+
+def test_no_door_can_speak_for_the_house(home: World) -> None:
+    """Not by naming its operations, its principal, its mark or its surface."""
+    anna = home.agent("queen", trust=4)
+    _other, _bert, task, _fence = _silent_holder(home)
+    home.later(900)
+    assert not {declared.name for declared in HOUSEWORK} & {declared.name for declared in CATALOG}
+    for operation in ("lapse_task", "lapse_lock"):
+        assert CATALOG.find(operation) is None
+        for who in (anna, home.operator):
+            assert home.call(who, operation, {"task_id": task}).code == "unknown_operation"
+            claimed = home.call(who, operation, {"task_id": task, "principal": "system", "agent_id": "system"})
+            assert not claimed.performed
+    for token in ("system", "house", "", None):
+        with pytest.raises(Unauthenticated):
+            home.call(token, "check_locks")
+    for who in (anna, home.operator):
+        for operation in ("acquire_lock", "check_locks"):
+            outcome = home.call(who, operation, {"key": "res:b"}, surface="house")
+            assert outcome.code == "sender_mismatch"
+    claimed = home.call(anna, "acquire_lock", {"key": "res:b", "agent_id": "system"})
+    assert claimed.code == "sender_mismatch"
+    assert _by_the_house(home) == []
+    with home.store.reading() as connection:
+        kinds = set(connection.execute(select(TOKEN.c.principal_kind)).scalars())
+    assert kinds == {"agent", "person"}
