@@ -64,7 +64,11 @@ class _Composition:
 
 
 def main() -> None:
-    """Run the command line and exit with its status."""
+    """Run the command line and exit with its status. A hook is answered before anything heavy is loaded."""
+    if sys.argv[1:2] == ["hook"] and len(sys.argv) > 3 and "--help" not in sys.argv and "-h" not in sys.argv:
+        from guardhouse.surfaces.hooks import shim
+
+        sys.exit(shim.main(sys.argv[2:]))
     from guardhouse.surfaces.cli.main import main as run
 
     sys.exit(run(_Composition()))

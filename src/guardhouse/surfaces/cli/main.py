@@ -59,6 +59,7 @@ COMMANDS = (
     "guardrails",
     "ledger",
     "migrate",
+    "hook",
     "demo",
 )
 """One module a noun, in the order that `--help` shows; each has `register(app)`."""

@@ -22,6 +22,26 @@ SILENCE: dict[str, bytes] = {
 }
 """What a client is sent where Guardhouse has nothing to say: no opinion, never a permit."""
 MOST_TOLD = 2_000
+ASKING = frozenset(
+    [
+        "PreToolUse",
+        "PermissionRequest",
+        "BeforeTool",
+        "preToolUse",
+        "beforeShellExecution",
+        "beforeMCPExecution",
+        "beforeReadFile",
+        "tool.execute.before",
+        "permission.ask",
+    ]
+)
+"""The events that ask before a tool runs."""
+
+
+def asks(client: str, event: str) -> bool:
+    """Whether an event asks before a tool runs. One that cannot be told, or that is new and comes before, does."""
+    del client
+    return not event or event in ASKING or event.casefold().startswith(("pre", "before"))
 
 
 def answer(client: str, event: str, verdict: str, reason: str) -> dict[str, Any] | None:

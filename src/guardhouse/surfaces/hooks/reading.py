@@ -12,10 +12,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardhouse.surfaces.hooks.clients import ASKING, asks
+
 MOST_TEXTS = 256
-_ASKING = frozenset(
-    ["PreToolUse", "PermissionRequest", "BeforeTool", "preToolUse", "beforeShellExecution", "beforeMCPExecution", "beforeReadFile", "tool.execute.before", "permission.ask"]
-)  # fmt: skip
 _TOOLED = frozenset({"tool_name", "toolName", "tool"})
 """An event that we do not know asks all the same when it comes before a tool."""
 _SHELLS = frozenset(
@@ -74,7 +73,7 @@ def read(client: str, payload: Any) -> Reading:
     if not isinstance(payload, dict):
         raise Unreadable("the payload is not a JSON object")
     event = _event(client, payload)
-    if event not in _ASKING and not (event.casefold().startswith(("pre", "before")) and _TOOLED & payload.keys()):
+    if event not in ASKING and not (asks(client, event) and _TOOLED & payload.keys()):
         return Reading(event)
     use = _use(client, event, payload)
     body = _question(use)
@@ -107,9 +106,9 @@ def _use(client: str, event: str, payload: Mapping[str, Any]) -> _Use:
         session=_text(payload, "session_id", "sessionID", "conversation_id", "sessionId")[:200],
         agent=_text(payload, "agent_id")[:200],
     )
-    worktree = _text(payload, "worktree")
-    if worktree and not use.roots:
-        use.roots = [worktree]
+    root = _text(payload.get("guardhouse_context"), "workspace_root") or _text(payload, "worktree")
+    if root:
+        use.roots = [root]
     if event == "beforeShellExecution":
         use.tool, use.given = "shell", {"command": payload.get("command")}
     elif event == "beforeReadFile":

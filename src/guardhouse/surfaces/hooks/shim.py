@@ -1,0 +1,315 @@
+"""The hook shim: a client's payload on standard input, its native answer on standard output, a gateway asked between.
+
+    python -I -S shim.py CLIENT --config FILE
+
+Standard library only, and no import of ours: `guardhouse install` copies this file and `clients.py` beside each other
+into the home, so that they answer also where the package is gone. FILE (mode 0600, written by `install`):
+
+    {"client": "codex", "home": "/…", "url": "", "token_file": "/…", "posture": "closed", "start": ["/…/guardhouse", "serve"]}
+
+`url` empty: the gateway of `home`, which must prove itself before the token is sent. `posture` is what happens where no
+gateway answers: `closed` (the default, also where FILE cannot be read) denies, `open` says nothing. `start` is run
+once, under a lock, when the gateway of `home` does not answer. The exit status is 0, whatever the answer; 2 with the
+reason on standard error where not even that could be written, which every client reads as a denial.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import socket
+import sys
+import time
+from typing import Any
+
+MOST = 4 * 1024 * 1024
+MOST_CONTEXT = 64 * 1024
+CONNECT_SECONDS = 1.0
+ANSWER_SECONDS = 20.0
+START_SECONDS = 3.0
+_NAMES = ("claude-code", "codex", "gemini", "cursor", "copilot", "opencode")
+
+
+class Fault(Exception):
+    """The gateway could not be asked: why, and what the person runs."""
+
+    def __init__(self, cause: str, repair: str = "guardhouse doctor") -> None:
+        super().__init__(cause)
+        self.repair = repair
+
+
+def main(arguments: list[str]) -> int:
+    """Answer one payload; the exit status."""
+    client = arguments[0] if arguments else ""
+    config: dict[str, Any] = {}
+    payload = b""
+    if client not in _NAMES:
+        sys.stderr.write(f"no client `{client}`; known: {', '.join(_NAMES)}\n")
+        return 2
+    try:
+        payload = _payload()
+        config = _config(arguments)
+        answer = _asked(client, config, _with_context(payload))
+    except Fault as fault:
+        answer = _unanswered(client, config, payload, str(fault), fault.repair)
+    except Exception as error:  # noqa: BLE001  # whatever fails here, the client must read a denial
+        answer = _unanswered(client, config, payload, f"the hook failed ({type(error).__name__})", "guardhouse doctor")
+    try:
+        sys.stdout.buffer.write(answer)
+        sys.stdout.buffer.flush()
+    except OSError:
+        sys.stderr.write(
+            "Guardhouse could not answer this hook, so the tool was not let run. Repair: guardhouse doctor\n"
+        )
+        # What is left in the buffer must not fail once more at the end, with another status.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return 2
+    return 0
+
+
+def _payload() -> bytes:
+    made = sys.stdin.buffer.read(MOST + 1)
+    if len(made) > MOST:
+        raise Fault("the client's payload is larger than 4 MiB")
+    return made
+
+
+def _config(arguments: list[str]) -> dict[str, Any]:
+    if len(arguments) != 3 or arguments[1] != "--config":
+        raise Fault("the hook was called without `--config FILE`", "guardhouse install CLIENT")
+    try:
+        with open(arguments[2], "rb") as file:
+            made = json.loads(file.read(MOST_CONTEXT))
+    except (OSError, ValueError):
+        raise Fault("the hook's configuration cannot be read", "guardhouse install CLIENT") from None
+    if not isinstance(made, dict):
+        raise Fault("the hook's configuration is no JSON object", "guardhouse install CLIENT")
+    return made
+
+
+def _token(config: dict[str, Any]) -> str:
+    try:
+        with open(str(config.get("token_file", "")), "rb") as file:
+            token = file.read(4096).decode("ascii").strip()
+    except (OSError, ValueError):
+        token = ""
+    if not token or not token.isprintable():
+        raise Fault("the hook's token cannot be read", "guardhouse install CLIENT")
+    return token
+
+
+def _asked(client: str, config: dict[str, Any], payload: bytes) -> bytes:
+    token = _token(config)
+    url = str(config.get("url") or "")
+    if url:
+        return _over_url(f"{url.rstrip('/')}/v1/hooks/{client}", token, payload)
+    home = str(config.get("home") or "")
+    try:
+        return _over_home(home, client, token, payload)
+    except Fault as fault:
+        if config.get("start") is None:
+            raise
+        first = fault
+    held = _start(home, config)
+    if held is None:
+        raise first
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            return _over_home(home, client, token, payload)
+        except Fault:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.05)
+
+
+def _over_home(home: str, client: str, token: str, payload: bytes) -> bytes:
+    """Ask the gateway of a home over one connection: first its proof, then the question."""
+    endpoint = _endpoint(home)
+    host, port = _plain(str(endpoint["address"]))
+    if host is None:
+        return _over_url(f"{endpoint['address']}/v1/hooks/{client}", token, payload)
+    import hashlib
+    import hmac
+
+    challenge = os.urandom(16).hex()
+    parts = "\n".join(("guardhouse endpoint", str(endpoint["instance"]), str(endpoint["address"]), challenge))
+    wanted = hmac.new(bytes.fromhex(str(endpoint["secret"])), parts.encode(), hashlib.sha256).hexdigest()
+    try:
+        with socket.create_connection((host, port), CONNECT_SECONDS) as line:
+            line.settimeout(ANSWER_SECONDS)
+            file = line.makefile("rb")
+            line.sendall(f"GET /healthz?challenge={challenge} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+            _, body = _answer(file)
+            if not hmac.compare_digest(str(json.loads(body).get("proof", "")).encode(), wanted.encode()):
+                raise Fault("another program answers where the gateway was")
+            line.sendall(_request(f"{host}:{port}", f"/v1/hooks/{client}", token, payload))
+            status, body = _answer(file)
+    except (OSError, ValueError, AttributeError) as error:
+        raise Fault(f"the gateway does not answer ({type(error).__name__})") from None
+    if status != 200:
+        raise Fault(f"the gateway answered with status {status}")
+    return body
+
+
+def _endpoint(home: str) -> dict[str, Any]:
+    """`endpoint.json`, believed only if it is ours and closed to others."""
+    try:
+        descriptor = os.open(os.path.join(home, "endpoint.json"), os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError:
+        raise Fault("no gateway runs") from None
+    with os.fdopen(descriptor, "rb") as file:
+        state = os.fstat(file.fileno())
+        if state.st_uid != os.getuid() or state.st_mode & 0o077:
+            raise Fault("endpoint.json is not this user's own")
+        try:
+            made = json.loads(file.read(4096))
+            bytes.fromhex(made["secret"])
+        except (ValueError, KeyError, TypeError):
+            raise Fault("endpoint.json cannot be read") from None
+    return dict(made)
+
+
+def _plain(address: str) -> tuple[str | None, int]:
+    """Host and port of a plain HTTP address, or None for what needs TLS."""
+    scheme, _, rest = address.partition("://")
+    host, _, port = rest.strip("/").rpartition(":")
+    if scheme != "http" or not port.isdecimal():
+        return None, 0
+    return host.strip("[]"), int(port)
+
+
+def _request(host: str, path: str, token: str, payload: bytes) -> bytes:
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\n"
+        f"Content-Type: application/json\r\nContent-Length: {len(payload)}\r\nConnection: close\r\n\r\n"
+    )
+    return head.encode("ascii") + payload
+
+
+def _answer(file: Any) -> tuple[int, bytes]:
+    """One HTTP answer with a declared length."""
+    line = file.readline(65_536).split(None, 2)
+    if len(line) < 2 or not line[0].startswith(b"HTTP/1."):
+        raise ValueError("not HTTP")
+    length = None
+    while (header := file.readline(65_536).strip()) != b"":
+        name, _, value = header.partition(b":")
+        if name.lower() == b"content-length":
+            length = int(value)
+    if length is None or length > MOST:
+        raise ValueError("no length")
+    body = file.read(length)
+    if len(body) != length:
+        raise ValueError("cut short")
+    return int(line[1]), body
+
+
+def _over_url(url: str, token: str, payload: bytes) -> bytes:
+    """Ask a gateway at an address that a person wrote down; TLS is verified."""
+    import urllib.error
+    import urllib.request
+
+    sent = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    if not url.startswith(("https://", "http://")):
+        raise Fault("the gateway's address is no URL", "guardhouse install CLIENT")
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, payload, sent), timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+            return bytes(answer.read(MOST))
+    except (OSError, ValueError) as error:
+        told = f"status {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
+        raise Fault(f"the gateway does not answer ({told})") from None
+
+
+def _start(home: str, config: dict[str, Any]) -> Any:
+    """Start the gateway, unless somebody else is starting it. The lock it gives is held until this process ends."""
+    argv = config.get("start")
+    if not isinstance(argv, list) or not argv or not all(isinstance(one, str) for one in argv):
+        return None
+    import fcntl
+    import subprocess
+
+    try:
+        lock = os.open(os.path.join(home, "hook-start.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise Fault(f"no gateway runs, and the home cannot be written ({type(error).__name__})") from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return lock
+    environment = dict(os.environ) | {"GUARDHOUSE_HOME": home}
+    try:
+        with open(os.path.join(home, "serve.log"), "ab") as log:
+            subprocess.Popen(  # noqa: S603  # an absolute path that `install` wrote
+                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
+            )
+    except OSError as error:
+        raise Fault(f"no gateway runs, and it cannot be started ({type(error).__name__})") from None
+    return lock
+
+
+def _with_context(payload: bytes) -> bytes:
+    """The payload with what the gateway may not know of this machine: the working tree's root and its own tightening."""
+    try:
+        made = json.loads(payload)
+        at = made["cwd"] if "cwd" in made else made.get("directory") or made["workspace_roots"][0]
+        root = _root(at)
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
+        return payload
+    if not root:
+        return payload
+    context = {"workspace_root": root}
+    with contextlib.suppress(OSError, ValueError), open(os.path.join(root, ".guardhouse.yaml"), "rb") as file:
+        # What is too long to read is sent as what cannot be understood: it must not pass for an absent file.
+        text = file.read(MOST_CONTEXT + 1)
+        context["tighten"] = text.decode("utf-8", "replace") if len(text) <= MOST_CONTEXT else "too long: ["
+    made["guardhouse_context"] = context
+    return json.dumps(made).encode()
+
+
+def _root(at: str) -> str:
+    place = os.path.abspath(at)
+    for _ in range(64):
+        if os.path.exists(os.path.join(place, ".git")) or os.path.exists(os.path.join(place, ".guardhouse.yaml")):
+            return place
+        above = os.path.dirname(place)
+        if above == place:
+            break
+        place = above
+    return ""
+
+
+def _unanswered(client: str, config: dict[str, Any], payload: bytes, cause: str, repair: str) -> bytes:
+    """A native denial that names the cause and the person's repair; silence where the posture is open."""
+    import importlib.util
+
+    place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients.py")
+    spec = importlib.util.spec_from_file_location("guardhouse_hook_clients", place)
+    assert spec is not None
+    assert spec.loader is not None
+    clients = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(clients)
+    event = ""
+    with contextlib.suppress(ValueError, AttributeError, RecursionError):
+        made = json.loads(payload)
+        event = str(made.get("hook_event_name") or made.get("event") or "")
+    if config.get("posture") == "open" or not clients.asks(client, event):
+        return bytes(clients.SILENCE[client])
+    told = (
+        f"Guardhouse could not be asked about this: {cause.rstrip('.')}. So the tool was not let run. Do not try another "
+        f"way: tell the person, who repairs it with `{repair.replace('CLIENT', client)}`."
+    )
+    return json.dumps(clients.answer(client, event, "block", told)).encode()
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except SystemExit:
+        raise
+    except BaseException as failure:  # noqa: BLE001  # the last word: every client reads status 2 as a denial
+        sys.stderr.write(
+            f"Guardhouse could not answer this hook ({type(failure).__name__}), so the tool was not let run.\n"
+        )
+        sys.exit(2)
