@@ -15,6 +15,8 @@ NAME = "control"
 _WHILE_PAUSED = frozenset(
     {"renew_lock", "release_lock", "renew_lease", "release_task", "heartbeat", "write_handoff", "renew_session"}
 )
+_NOT_WHILE_PAUSED = frozenset({"check_tool"})
+"""Reads that a pause refuses: a paused agent whose hook said nothing would work on."""
 _WEIGHT = {"paused": 1, "suspended": 2, "stopped": 3}
 
 
@@ -41,7 +43,8 @@ def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> S
     if not bound:
         return allow(NAME, "running")
     order = max(bound, key=lambda item: (_WEIGHT.get(item.state, 3), item.subject_kind, item.subject_id, item.until))
-    if order.state == "paused" and (call.category is Category.READ or call.operation in _WHILE_PAUSED):
+    reads = call.category is Category.READ and call.operation not in _NOT_WHILE_PAUSED
+    if order.state == "paused" and (reads or call.operation in _WHILE_PAUSED):
         return allow(NAME, "paused_but_permitted")
     until = f"until {rfc3339(order.until)}" if order.until else "until a person lifts it"
     by = f" by {order.by}" if order.by else ""

@@ -78,8 +78,9 @@ def _early(call: Call, facts: Facts) -> Step | None:
 def _observed(call: Call, facts: Facts) -> tuple[bool, frozenset[str]]:
     """Whether all observable gates are observed for this principal, and the packs that are observed alone.
 
-    Governing operations are never observed: an observed workspace must not let an auditor make operators,
-    or end the mode. That is part of how Guardhouse protects itself.
+    An agent's observing reaches those that act on its behalf. Governing operations are never observed: an
+    observed workspace must not let an auditor make operators, or end the mode. That is part of how
+    Guardhouse protects itself.
     """
     if call.governs:
         return False, frozenset()
@@ -88,7 +89,7 @@ def _observed(call: Call, facts: Facts) -> tuple[bool, frozenset[str]]:
     agent = who.kind == "agent"
     whole = any(
         kind == "workspace"
-        or (agent and kind == "agent" and name == who.id)
+        or (agent and kind == "agent" and (name == who.id or name in who.delegation))
         or (agent and kind == "role" and name == who.role)
         for kind, name in active
     )

@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from guardhouse.model.canonical import digest, encode
 
-DECIDE_VERSION = 2
+DECIDE_VERSION = 3
 """Raised with every change after which the same call, facts and bundle may be decided otherwise."""
 
 _PARTS = ("cedarpy", "google-re2", "tree-sitter-bash", "sqlglot", "idna")

@@ -72,7 +72,10 @@ class Session(SQLModel, table=True):
 
 
 class Token(SQLModel, table=True):
-    """A bearer token, stored only as its SHA-256. `revoked_at` may lie ahead: rotation leaves ten minutes."""
+    """A bearer token, stored only as its SHA-256. `revoked_at` may lie ahead: rotation leaves ten minutes.
+
+    `issued_under` is the token that it was lent under, or "": it ends when that one does.
+    """
 
     __tablename__ = "token"
     workspace_id: str = identifier(key=True)
@@ -86,6 +89,8 @@ class Token(SQLModel, table=True):
     expires_at: int = instant()
     revoked_at: int = instant(default=0)
     label: str = text(default="")
+    issued_under: str = identifier(default="")
+    __table_args__ = (Index("token_by_issuer", "workspace_id", "issued_under"),)
 
 
 class ControlOrder(SQLModel, table=True):

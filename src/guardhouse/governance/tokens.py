@@ -1,4 +1,4 @@
-"""Tokens: issue, rotate, renew, revoke. A token's text leaves once, in the answer that issues it."""
+"""Tokens: issue, lend, rotate, renew, revoke. A token's text leaves once, in the answer that issues it."""
 
 from __future__ import annotations
 
@@ -74,6 +74,7 @@ def _insert(
     session_id: str,
     expires_at: Micros,
     label: str,
+    issued_under: str = "",
 ) -> Issued:
     text, token_hash = mint(ids, kind)
     token_id = token_id_of(text)
@@ -89,9 +90,38 @@ def _insert(
             issued_at=tx.now,
             expires_at=expires_at,
             label=label,
+            issued_under=issued_under,
         )
     )
     return Issued(token_id, session_id, expires_at, text)
+
+
+def lend(
+    tx: Transaction, ids: Ids, workspace_id: str, under: str, principal_id: str, session_id: str, *, label: str
+) -> Issued:
+    """A session token of an agent under another token: it ends when that one is revoked, rotated or expires.
+
+    One lent under a lent token hangs on the first of them. Refusal `not_found`.
+    """
+    root = get(tx, workspace_id, under)
+    if root["issued_under"]:
+        root = get(tx, workspace_id, root["issued_under"])
+    ends = root["revoked_at"] or root["expires_at"]
+    expires_at = min(tx.now + LIFETIMES["session"], ends, root["expires_at"])
+    return _insert(tx, ids, workspace_id, "session", "agent", principal_id, session_id, expires_at, label, root["id"])
+
+
+def _end_lent(tx: Transaction, workspace_id: str, token_id: str, at: Micros) -> None:
+    """End what was lent under a token, at the latest at an instant."""
+    tx.execute(
+        update(TOKEN)
+        .where(
+            TOKEN.c.workspace_id == workspace_id,
+            TOKEN.c.issued_under == token_id,
+            or_(TOKEN.c.revoked_at == 0, TOKEN.c.revoked_at > at),
+        )
+        .values(revoked_at=at)
+    )
 
 
 def get(tx: Transaction, workspace_id: str, token_id: str) -> dict[str, Any]:
@@ -123,7 +153,10 @@ def rotate(tx: Transaction, ids: Ids, workspace_id: str, token_id: str) -> tuple
     )
     if changed.rowcount != 1:
         raise Refusal("token_not_live", f"token `{token_id}` is revoked, expired or already rotated")
+    _end_lent(tx, workspace_id, token_id, old_ends)
     expires_at = tx.now + LIFETIMES[old["kind"]]
+    if old["issued_under"]:
+        expires_at = min(expires_at, old["expires_at"])
     if old["kind"] == "session":
         _extend_session(tx, workspace_id, old["session_id"], expires_at)
     issued = _insert(
@@ -136,6 +169,7 @@ def rotate(tx: Transaction, ids: Ids, workspace_id: str, token_id: str) -> tuple
         old["session_id"],
         expires_at,
         old["label"],
+        old["issued_under"],
     )
     return issued, old_ends
 
@@ -144,10 +178,10 @@ def renew(tx: Transaction, workspace_id: str, token_id: str) -> tuple[Micros, bo
     """Push a session token's end to twelve hours from now; (its end, whether it moved).
 
     Other kinds end with their token and are rotated instead, so for them nothing moves. A token in its
-    rotation grace is not renewed either.
+    rotation grace is not renewed either, nor is one that was lent: whoever lent it lends another.
     """
     token = get(tx, workspace_id, token_id)
-    if token["kind"] != "session" or token["revoked_at"]:
+    if token["kind"] != "session" or token["revoked_at"] or token["issued_under"]:
         return token["expires_at"], False
     expires_at = tx.now + LIFETIMES["session"]
     tx.execute(
@@ -166,8 +200,12 @@ def _extend_session(tx: Transaction, workspace_id: str, session_id: str, expires
 
 
 def revoke(tx: Transaction, workspace_id: str, token_id: str) -> dict[str, Any]:
-    """End a token now, also one in its rotation grace; the row before. Revoking twice changes nothing."""
+    """End a token now, also one in its rotation grace, with all that was lent under it; the row before.
+
+    Revoking twice changes nothing.
+    """
     token = get(tx, workspace_id, token_id)
+    _end_lent(tx, workspace_id, token_id, tx.now)
     tx.execute(
         update(TOKEN)
         .where(
