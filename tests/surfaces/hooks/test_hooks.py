@@ -29,6 +29,7 @@ class Hooked:
     port: int
     token: str
     agent_id: str
+    env: dict[str, str]
 
     def ask(self, client: str, payload: Any, token: str | None = None, **headers: str) -> tuple[int, bytes, str]:
         line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -68,7 +69,7 @@ def hooked(running_home: tuple[Path, dict[str, str]]) -> Hooked:
     home, env = running_home
     added = json.loads(guardhouse(env, "agents", "add", "hooked", "--trust", "2", "--json").stdout)
     port = int(json.loads((home / "endpoint.json").read_text())["address"].rpartition(":")[2])
-    return Hooked(home, port, added["token"], added["agent_id"])
+    return Hooked(home, port, added["token"], added["agent_id"], env)
 
 
 def plain(value: bytes) -> str:
@@ -107,6 +108,7 @@ def test_every_kind_of_tool_is_answered_as_the_golden_file_says(hooked: Hooked, 
 
 @pytest.mark.parametrize("client", CLIENTS)
 def test_one_use_is_one_decision_and_one_entry(hooked: Hooked, client: str) -> None:
+    hooked.ask(client, PAYLOADS[client]("shell", GIVEN["shell.allow"]))  # opens the client's session
     before = hooked.entries()
     for kind in ("shell", "write", "fetch"):
         hooked.ask(client, PAYLOADS[client](kind, GIVEN[f"{kind}.deny"]))

@@ -67,6 +67,7 @@ CODES: Mapping[str, str] = {
     "lease_expired": "the caller's hold ran out; take it again",
     "stale_fence": "the fence is not the current one: somebody held it since",
     "delegation_too_deep": "a chain of delegation has only so many delegators",
+    "agent_retired": "a person retired the agent; it does not come back",
     "handle_taken": "another agent has or had this handle",
     "name_taken": "there is a person of this name already",
     "slug_taken": "there is a workspace of this name already",
@@ -104,7 +105,6 @@ CODES: Mapping[str, str] = {
 RESERVED = frozenset(
     [
         "agent_disabled",
-        "agent_retired",
         "already_exists",
         "already_registered",
         "approval_not_bound",

@@ -20,6 +20,7 @@ from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
 from guardhouse.surfaces.hooks import clients
 from guardhouse.surfaces.hooks.reading import Reading, read
+from guardhouse.surfaces.hooks.sessions import LOST, Ask, NotOpened, Sessions
 from guardhouse.surfaces.http import HOOKS, Door, Receive, Scope, Send, bearer, headers_of, send_answer
 from guardhouse.surfaces.limits import Disconnected, read_body
 
@@ -36,6 +37,7 @@ REPAIRS: Mapping[str, str] = {
     "session_expired": "guardhouse install {client}",
     "session_revoked": "guardhouse install {client}",
     "token_not_live": "guardhouse install {client}",
+    "wrong_role": "guardhouse install {client}",
 }
 """What a person runs when the cause is not the tool but the way of asking."""
 
@@ -57,6 +59,7 @@ class Exchange:
     def __init__(self, door: Door) -> None:
         self._door = door
         self._patience = door.settings.request_timeout_seconds
+        self._sessions = Sessions()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = str(scope["path"]).removeprefix(HOOKS)
@@ -75,7 +78,7 @@ class Exchange:
             if reading is None or reading.body is not None:
                 event = reading.event if reading is not None else event
                 question = data if reading is None else orjson.dumps(reading.body)
-                outcome = await self._ask(question, scope, receive, oversized=oversized)
+                outcome = await self._ask(client, reading, question, scope, receive, oversized=oversized)
                 code = outcome.code
                 effect = str(outcome.decision.effect) if outcome.decision else "none"
                 headers.append((b"guardhouse-decision", outcome.decision_id.encode()))
@@ -107,22 +110,24 @@ class Exchange:
         except (ValueError, RecursionError):
             return None, body.data or b"null", False
 
-    async def _ask(self, question: bytes, scope: Scope, receive: Receive, *, oversized: bool) -> Outcome:
-        """Carry the question as the token's principal. What could not be read is carried as it came, and refused there."""
+    async def _ask(
+        self, client: str, reading: Reading | None, question: bytes, scope: Scope, receive: Receive, *, oversized: bool
+    ) -> Outcome:
+        """Carry the question in its session. What could not be read is carried as it came, and refused there."""
         headers, repeated = headers_of(scope["headers"])
         address = self._door.address(scope, headers)
         request_id = f"req_{secrets.token_hex(13)}"
-        try:
-            token = _token(headers, repeated)
-            suppressed = self._door.silences.admit(token)
+
+        async def ask(operation: str, body: bytes, bearer: str) -> Outcome:
+            suppressed = self._door.silences.admit(bearer)
             if suppressed is None:
                 self._door.metrics.suppressed()
-                wait = self._door.silences.left(token)
+                wait = self._door.silences.left(bearer)
                 raise Refusal("quota_exhausted", f"too many calls; the next is heard in {wait} s")
             raw = RawCall(
-                operation=OPERATION,
-                body=question,
-                token=token,
+                operation=operation,
+                body=body,
+                token=bearer,
                 surface=SURFACE,
                 address=address,
                 request_id=request_id,
@@ -130,9 +135,31 @@ class Exchange:
                 suppressed=suppressed,
             )
             return await self._door.carriage.carry(raw, receive)
+
+        try:
+            token = _token(headers, repeated)
+            if reading is None or not reading.session:
+                return await ask(OPERATION, question, token)
+            return await self._ask_in_session(client, reading, question, token, ask)
         except Unauthenticated:
             self._door.access.stranger(path=scope["path"], address=address, request_id=request_id)
             raise
+
+    async def _ask_in_session(self, client: str, reading: Reading, question: bytes, token: str, ask: Ask) -> Outcome:
+        """Ask with the session's own token. One that ended unnoticed is lent anew, once."""
+        try:
+            lent = await self._sessions.token(token, client, reading, ask)
+            try:
+                outcome = await ask(OPERATION, question, lent)
+                if outcome.code not in LOST:
+                    return outcome
+            except Unauthenticated:
+                pass
+            self._sessions.forget(token, client, reading)
+            lent = await self._sessions.token(token, client, reading, ask)
+        except NotOpened as refused:
+            return refused.outcome
+        return await ask(OPERATION, question, lent)
 
 
 def _token(headers: Mapping[bytes, str], repeated: set[bytes]) -> str:

@@ -49,10 +49,17 @@ class Unreadable(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """A payload read. `body` is the `check_tool` question, None where the event asks nothing. `event` is the client's."""
+    """A payload read. `body` is the `check_tool` question, None where the event asks nothing. `event` is the client's.
+
+    `session`, `agent` and `agent_type` are the client's own names of its session, of the sub-agent that asks ("" for
+    the client itself) and of what kind that is.
+    """
 
     event: str
     body: dict[str, Any] | None = None
+    session: str = ""
+    agent: str = ""
+    agent_type: str = ""
 
 
 @dataclass(slots=True)
@@ -65,6 +72,7 @@ class _Use:
     roots: list[str] = field(default_factory=list)
     session: str = ""
     agent: str = ""
+    agent_type: str = ""
     server: str = ""
 
 
@@ -83,7 +91,8 @@ def read(client: str, payload: Any) -> Reading:
     for name, value in (("cwd", use.cwd), ("client_session", use.session), ("client_agent", use.agent)):
         if value:
             body[name] = value
-    return Reading(event, body)
+    # A type without an agent is the client itself, started as that kind of agent.
+    return Reading(event, body, use.session, use.agent, use.agent_type if use.agent else "")
 
 
 def _event(client: str, payload: Mapping[str, Any]) -> str:
@@ -103,9 +112,12 @@ def _use(client: str, event: str, payload: Mapping[str, Any]) -> _Use:
         given=_mapping(payload.get("tool_input", payload.get("toolArgs", payload.get("args")))),
         cwd=_text(payload, "cwd", "directory"),
         roots=[one for one in _listed(payload.get("workspace_roots")) if one],
-        session=_text(payload, "session_id", "sessionID", "conversation_id", "sessionId")[:200],
-        agent=_text(payload, "agent_id")[:200],
+        session=_name(payload, "session_id", "sessionID", "conversation_id", "sessionId"),
+        agent=_name(payload, "agent_id", "agentId"),
+        agent_type=_name(payload, "agent_type", "agentType"),
     )
+    if use.agent and not use.session:
+        use.session = "unnamed"
     root = _text(payload.get("guardhouse_context"), "workspace_root") or _text(payload, "worktree")
     if root:
         use.roots = [root]
@@ -247,6 +259,11 @@ def _text(given: Any, *names: str) -> str:
             if isinstance(value, str) and value:
                 return value
     return ""
+
+
+def _name(given: Any, *names: str) -> str:
+    """What a client calls something of its own: one line, at most 200 characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in _text(given, *names)[:200])
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
