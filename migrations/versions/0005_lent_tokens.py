@@ -1,6 +1,6 @@
 """Tokens lent under another: which one, so that both end together.
 
-Revision 0004, after 0003. A column is added in place, so the table keeps its triggers on both databases.
+Revision 0005, after 0004. A column is added in place, so the table keeps its triggers on both databases.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0004"
-down_revision = "0003"
+revision = "0005"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
