@@ -47,6 +47,13 @@ curl -s $address/v1/check_guardrails \\
   -H 'Content-Type: application/json' \\
   -d '{"operation_text": "git push --force origin main"}'
 
+Or give it to a coding agent as MCP tools. MCP is asking: the agent calls them by its own choice; hooks are guarding.
+
+export GUARDHOUSE_TOKEN='$(cat "$sample")'
+claude mcp add --transport http guardhouse $address/mcp --header "Authorization: Bearer \$GUARDHOUSE_TOKEN"
+codex mcp add guardhouse --url $address/mcp --bearer-token-env-var GUARDHOUSE_TOKEN
+gemini mcp add --transport http --header "Authorization: Bearer \$GUARDHOUSE_TOKEN" guardhouse $address/mcp
+
 Ctrl-C ends the gateway.
 END
             return

@@ -206,7 +206,7 @@ def test_the_first_run_prints_a_line_that_works(shell: dict[str, str], tmp_path:
             assert time.monotonic() < deadline, log.read_text()
             time.sleep(0.05)
         said = log.read_text()
-        line = said[said.index("curl ") : said.index("\n\nCtrl-C")]
+        line = said[said.index("curl ") :].partition("\n\n")[0]
         answered = subprocess.run(["bash", "-c", line], capture_output=True, text=True, timeout=60, check=True).stdout
         run.send_signal(signal.SIGINT)
         run.wait(60)
