@@ -22,7 +22,7 @@ def _row(command: str, expected: str, **more: Any) -> dict[str, Any]:
 ROWS = [
     _row("git push --force origin main", "block", category="git", source="a"),
     _row("ls", "block", category="git", source="a"),
-    _row("kubectl apply -f x.yaml", "ask", category="deployment", source="b"),
+    _row("kubectl drain n1", "ask", category="deployment", source="b"),
     _row("ls -la", "allow", category="git", source="a"),
     _row("git reset --hard", "allow", category="git", source="a"),
     _row("git commit --no-verify -m x", "ask", category="git", source="b"),

@@ -82,7 +82,7 @@ _SOCKET_SHELL = re.compile(
     re.S,
 )
 _BOMB = re.compile(
-    r"while\s*(?:True|1|\(1\)|\(true\))\s*[:{]\s*(?:os\.)?fork|fork\s+while\s+(?:fork|1)|while\s+1\s*\{\s*fork|loop\s*\{\s*fork|fork\(\)\s*while"
+    r"while\s*(?:True|1|\(1\)|\(true\))\s*[:{]\s*(?:os\.)?fork|fork\s+while\s+(?:fork|1)|while\s+1\s*\{\s*fork|loop\s*\{\s*fork|fork\(\)\s*while|os\.fork\(\)\s+for\b"
 )
 _WIPES = re.compile(r"/dev/(?:[shv]d[a-z]|nvme\d|disk\d)")
 

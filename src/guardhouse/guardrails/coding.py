@@ -40,7 +40,7 @@ _ESCAPES = frozenset(
         "ssh",
         "scp",
         "nmap",
-        "env-S",
+        "coproc",
     ]
 )
 """Programs that are no shells and no terminals, and yet can start one."""

@@ -70,6 +70,8 @@ class Effects(Reader):
                         touched.append(Word(value, word.start, word.end))
             if touched:
                 kinds |= self.effect(operator, touched)
+        if not program.sink and program.flow != "bulk":
+            kinds.discard("homes")
         return frozenset(kinds)
 
     def _sinks(
@@ -108,8 +110,10 @@ class Effects(Reader):
             if "shellout" in feed.kinds and name in ("nc", "ncat", "netcat", "socat", "telnet", "openssl"):
                 self.event("reverse", start, end)
         piped = feed is not None and "secretvar" in feed.kinds
-        if carried & {"secret", "env", "homes"}:
+        if carried & {"secret", "env", "homes", "log"}:
             self.event("exfil", start, end, name)
+        elif feed is not None and "bulk" in feed.kinds and name not in ("ssh", "aws", "gsutil", "rclone", "mail"):
+            self.event("exfil.bulk", start, end, name)
         elif "secretvar" in carried and (piped or not self._authorises(rest)):
             self.event("exfil.variable", start, end, name)
 

@@ -255,6 +255,8 @@ class Engine:
             if not candidates:
                 continue
             parsed = Parsed(unit, self._programs.get(unit.program, UNSPECIFIED), text.workspace_root)
+            if parsed.helps:
+                continue
             flags = self._flags.get(unit.program, frozenset())
             for made, form in candidates:
                 classes = fits(form, parsed, flags)

@@ -24,6 +24,7 @@ _KNOWN = {
     "UID": "1000",
     "RANDOM": "1",
 }
+_DOLLAR = ord("$")
 _IN_WORD = re.compile(r"\$(\w+)")
 _EVERY = re.compile(r'"\$(?:\{(\w+)\[@\]\}|@|\{@\})"')
 
@@ -39,7 +40,11 @@ class Expander(Reading):
             return [Word(text, start, end, taint) for text, taint in listed]
         if node.type == "word":
             raw = self.raw(node)
-            if "{" not in raw and "\\" not in raw:
+            if node.start_byte and self._text[node.start_byte - 1] == _DOLLAR:
+                # The grammar leaves the dollar of a variable behind another one in the word before.
+                text = _IN_WORD.sub(lambda m: self._in_word(m, kinds), f"${words.marked(raw)}")
+                return [Word(one, start, end) for one in words.expand(text)]
+            if "{" not in raw and "\\" not in raw and "$" not in raw:
                 return [Word(raw, start, end)]
         text = self._piece(node, kinds)
         joined = frozenset().union(*kinds) if kinds else NOTHING
@@ -231,6 +236,8 @@ class Expander(Reading):
         if flow.kinds:
             kinds.append(flow.kinds)
         if flow.text is None or UNKNOWN in flow.text or len(flow.text) > words.MOST_TEXT:
+            if not flow.kinds & {"file"}:
+                kinds.append(frozenset({"substituted"}))
             return UNKNOWN
         return words.clean(flow.text)
 
@@ -239,7 +246,7 @@ class Expander(Reading):
         if writes:
             # What is written into it is not known here; a shell behind it runs that.
             kinds.append(frozenset({"process"}))
-            self._sequence(node, Flow(None, frozenset({"process"})), own=True)
+            self._sequence(node, Flow(None, frozenset({"process", "bulk"})), own=True)
             return f"/dev/fd/{node.start_byte % 1000 + 63}"
         flow = self._sequence(node, None, own=True)
         name = f"/dev/fd/{node.start_byte % 1000 + 63}"

@@ -16,6 +16,8 @@ from guardhouse.guardrails.words import UNKNOWN, Word
 
 QUIET = re2.Options()
 QUIET.log_errors = False
+_HELPLESS = frozenset(["find", "gfind", "dd", "gdd", "echo"])
+"""Programs that know no `--help`, or not everywhere."""
 _LEAST_PREFIX = 5
 """A long option may be cut short (`--har`), but not to less than two dashes and three letters."""
 
@@ -56,6 +58,8 @@ def parse_form(source: str) -> Form:
         if body[0] == "-":
             names, equals, value = body.partition("=")
             listed = tuple(names.split("|"))
+            if any(not name.startswith("-") for name in listed):
+                raise ValueError(f"`{token}` mixes options and words; write them as two forms")
             flags.update(listed)
             conditions.append(
                 Condition("value", listed, tuple(value.split("|")), negated)
@@ -63,11 +67,12 @@ def parse_form(source: str) -> Form:
                 else Condition("flag", listed, None, negated)
             )
         elif body[0] == "@":
-            classes = tuple(body[1:].split("|"))
+            every = body.startswith("@@")
+            classes = tuple(body.lstrip("@").split("|"))
             unknown = [name for name in classes if name.lstrip("^") not in paths.CLASSES]
             if unknown:
                 raise ValueError(f"no path class `{unknown[0]}`")
-            conditions.append(Condition("path", classes, None, negated))
+            conditions.append(Condition("paths" if every else "path", classes, None, negated))
         elif body[0] == "=":
             conditions.append(Condition("arg", tuple(body[1:].split("|")), None, negated))
         elif body[0] == "~":
@@ -81,6 +86,8 @@ def parse_form(source: str) -> Form:
             conditions.append(Condition("count", (body[1:].rstrip("0123456789") or "=",), int(body[-1]), negated))
         elif body[0] == "%":
             conditions.append(Condition("kinds", tuple(body[1:].split("|")), None, negated))
+        elif any(name.startswith("-") and name != "-" for name in body.split("|")):
+            raise ValueError(f"`{token}` mixes options and words; write them as two forms")
         elif negated:
             conditions.append(Condition("word", tuple(body.split("|")), None, True))
         elif conditions:
@@ -107,6 +114,17 @@ class Parsed:
         if self._given is None:
             self._given = arguments(self.unit.args, self.program)
         return self._given
+
+    @property
+    def helps(self) -> bool:
+        """Whether it only prints its help. What hands its arguments on does not: they are another's."""
+        return (
+            not self.program.run
+            and any(word.text == "--help" for word in self.unit.args)
+            and self.unit.program not in _HELPLESS
+            and not self.unit.program.startswith("<")
+            and any(option == "--help" for option, _ in self.given.options)
+        )
 
     @property
     def loose(self) -> tuple[Word, ...]:
@@ -202,6 +220,14 @@ def _holds(
                 # Of every path that fits: whoever excepts a place must not except what stands beside it.
                 found.update(have)
         return fitting
+    if kind == "paths":
+        if not rest:
+            return False
+        for word in rest:
+            have = parsed.classes(word.text)
+            if not any(name[1:] not in have if name.startswith("^") else name in have for name in condition.names):
+                return False
+        return True
     if kind == "arg":
         return any(fnmatch.fnmatchcase(word.text, one) for word in parsed.unit.args for one in condition.names)
     if kind == "word":

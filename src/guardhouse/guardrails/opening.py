@@ -31,6 +31,8 @@ _SHELLS = frozenset(
     ]
 )
 ASSIGNMENT = re.compile(r"[A-Za-z_]\w*\+?=", re.S)
+ALL = 9
+"""A `skip` of so many: no positional is a command, so options are looked for behind them as well."""
 _RISKY = frozenset(
     [
         "rm",
@@ -97,10 +99,11 @@ class Opener(Finder):
         if program.after:
             behind = self._behind(program, rest)
             if behind:
-                return self._within(name, self._joined_code, behind, feed, start, end)
+                whole = way == "join" or len(behind) == 1
+                return self._within(name, self._joined_code if whole else self.command, behind, feed, start, end)
             if not program.sub:
                 return SOMETHING
-        given = arguments(rest, program, stop=True)
+        given = arguments(rest, program, stop=program.skip < ALL)
         self.hooks(name, program, given)
         self._option_code(name, program, given, start, end, feed)
         inner = list(given.positionals)
@@ -111,7 +114,7 @@ class Opener(Finder):
                     self._sinks(name, program, rest, feed, start, end)
                 flow = {program.flow} if program.flow else set()
                 return Flow(None, frozenset(kinds | flow))
-            given = arguments(inner[1:], program, stop=True)
+            given = arguments(inner[1:], program, stop=program.skip < ALL)
             self._option_code(name, program, given, start, end, feed)
             inner = list(given.positionals)
         if program.dashes:

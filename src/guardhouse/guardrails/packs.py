@@ -35,6 +35,7 @@ EVENTS = watch.EVENTS | frozenset(
         "reverse",
         "exfil",
         "exfil.variable",
+        "exfil.bulk",
         "secret.read",
         "hidden",
         "wrapper",

@@ -35,6 +35,8 @@ CLASSES = frozenset(
         "url",
         "null",
         "personal",
+        "scratch",
+        "users",
     }
 )
 _SYSTEM = re.compile(
@@ -54,12 +56,14 @@ _MEMORY = re.compile(
     r"/dev/(?:mem|kmem|port)|/proc/(?:kcore|kmem|\d+/mem|self/mem|\*/mem|[^/]+/environ|sysrq-trigger|[^/]+/(?:uid_map|gid_map|setgroups))|/sys/fs/cgroup/.*release_agent"
 )
 _TEMP = re.compile(r"/(?:private/)?(?:var/)?tmp/.+|/var/folders/.+|/dev/shm/.+", re.S)
+_SCRATCH = frozenset(["/tmp", "/tmp/*", "/var/tmp", "/var/tmp/*", "/private/tmp", "/private/tmp/*", "/tmp/.*"])
+"""The whole of what every program's temporary files share."""
 _ACCOUNT = re.compile(
     r"/etc/(?:g?shadow-?|master\.passwd|security/opasswd|sudoers(?:\.d)?(?:/.*)?|passwd-?|group-?|pam\.d(?:/.*)?|krb5\.keytab|ld\.so\.preload)"
 )
 _CREDENTIAL = re.compile(
     r"(?:^|.*/)(?:"
-    r"\.ssh(?:/(?!known_hosts$|config$|authorized_keys$|[^/]*\.pub$).*)?"
+    r"\.ssh(?:/(?!known_hosts|config|authorized_keys|[^/]*\.pub$).*)?"
     r"|[^/]*id_(?:rsa|dsa|ecdsa|ed25519)(?:_sk)?(?!\.pub)"
     r"|\.aws(?:/(?:credentials|sso/.*|cli/cache.*|\*|config))?|\.azure(?:/.*)?|\.config/gcloud(?:/.*)?|\.kube(?:/config.*)?"
     r"|\.docker/config\.json|\.netrc|\.pgpass|\.my\.cnf|\.mylogin\.cnf|\.npmrc|\.yarnrc\.yml|\.pypirc|\.gem/credentials|\.cargo/credentials(?:\.toml)?"
@@ -94,7 +98,7 @@ _AGENTCONF = re.compile(
 _GIT = re.compile(r"(?:.*/)?\.git(?:/.*)?")
 _BUILD = re.compile(
     r"(?:.*/)?(?:node_modules|dist|build|out|target|__pycache__|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.tox|\.nox|\.venv|venv|\.next|\.nuxt|\.turbo|\.parcel-cache"
-    r"|\.gradle|coverage|htmlcov|\.coverage|\.cache|\.eggs|[^/]*\.egg-info|\.terraform|tmp|temp|\.tmp|cmake-build-[^/]*|bin|obj|\.svelte-kit|storybook-static|logs?|[^/]*\.(?:pyc|pyo|o|log|tmp|class|bak|swp|orig))(?:/[^.].*|/\*|/)?"
+    r"|\.gradle|coverage|htmlcov|\.coverage|\.cache|\.eggs|[^/]*\.egg-info|\.terraform|tmp|temp|\.tmp|cmake-build-[^/]*|bin|obj|\.svelte-kit|storybook-static|vendor/bundle|bower_components|cdk\.out|\.aws-sam|\.serverless|\.dart_tool|\.bundle|Pods|DerivedData|\.hypothesis|\.ipynb_checkpoints|\.sass-cache|\.angular|\.vite|\.output|\.nyc_output|test-results|playwright-report|logs?|[^/]*\.(?:pyc|pyo|o|log|tmp|class|bak|swp|orig))(?:/[^.].*|/\*|/)?"
 )
 _PERSONAL = re.compile(
     r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)/(?:Desktop|Documents|Downloads|Music|Pictures|Videos|Movies|Library|Public|OneDrive|Dropbox|iCloud)(?:/.*)?",
@@ -164,6 +168,10 @@ def classes(text: str, cwd: str = "", workspace: str = "") -> frozenset[str]:
     temp = _TEMP.fullmatch(path) is not None or path in ("/tmp", "/var/tmp")
     inside = bool(workspace) and (path == workspace or path.startswith(workspace.rstrip("/") + "/"))
     in_home = _IN_HOME.fullmatch(path) is not None
+    if path in ("/etc/passwd", "/etc/group", "/etc/passwd-", "/etc/group-"):
+        found.add("users")
+    if path in _SCRATCH:
+        found.add("scratch")
     if temp and not (path.startswith("/tmp/..")):
         found.add("temp")
     elif _SYSTEM.fullmatch(path) and not benign and not inside and not in_home and "home" not in found:

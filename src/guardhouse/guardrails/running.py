@@ -55,6 +55,8 @@ class Runner(Opener):
             self._run_file(head.text, start, end)
         program: Program = self.spec(name)
         rest = args[1:]
+        if name == "git" and rest and rest[0].text == "--":
+            rest = rest[1:]
         self.unit(name, without_clauses(rest) if program.run == "find" else rest, start, end, feed)
         if program.deeper:
             deeper = self._deeper(name, program, rest)
@@ -180,7 +182,7 @@ class Runner(Opener):
                 kept = self.state.files.get(given.positionals[0].text)
                 if kept is not None:
                     return Flow(kept.text, kept.kinds | kinds)
-        elif program.flow:
+        elif program.flow and not (program.flow == "fetch" and not given.positionals and not given.options[1:]):
             kinds.add(program.flow)
         if program.write_flags and program.flow == "fetch":
             saved = given.value(program.write_flags)

@@ -64,7 +64,9 @@ class Finder(Hooker):
         )
         # What is found under one name is that name; the path before it does not matter.
         given_names = [texts[n + 1] for n in range(first, len(rest) - 1) if texts[n] in ("-name", "-iname")]
-        named = given_names[0] if len(given_names) == 1 and "-o" not in texts and "-or" not in texts else None
+        named = given_names[0] if len(given_names) == 1 and not {"-o", "-or"} & set(texts) else None
+        if named is not None and any(mark in named for mark in "*?["):
+            named = None
         at = 0
         while at < len(rest):
             if texts[at] in clauses:
@@ -77,7 +79,7 @@ class Finder(Hooker):
                     whole = not narrowed and any(re.match(r"-\w*[rR]|--rec", word.text) for word in inner)
                     bare = not narrowed and base_name(inner[0].text) in _DELETERS
                     if bare:
-                        self.unit("find", [root, Word("-delete", start, end)], start, end, None)
+                        self.unit("find", [root, Word("-exec-delete", start, end)], start, end, None)
                     leaf = named if named is not None and root.text != "/" else "{}"
                     target = root.text if whole or root.text == "/" else f"{root.text.rstrip('/')}/{leaf}"
                     made = [

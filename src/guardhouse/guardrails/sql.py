@@ -46,6 +46,7 @@ _FALLBACK = [
     ),
     ("sql.replace", r"(?i)\bCREATE\s+OR\s+REPLACE\s+TABLE\b|\bINSERT\s+OVERWRITE\b"),
     ("sql.alter", r"(?i)\bALTER\s+TABLE\b[^;]*\b(?:DROP|RENAME|DISABLE\s+(?:TRIGGER|ROW))\b"),
+    ("sql.server", r"(?i)^\s*FLUSH(?:ALL|DB)\b"),
     ("sql.detach", r"(?i)\bDETACH\s+(?:TABLE|PARTITION|DATABASE)\b"),
     ("sql.unbounded", r"(?i)\b(?:DELETE\s+FROM\s+[\w\"`.\[\]]+|UPDATE\s+[\w\"`.\[\]]+\s+SET\s+[^;]*?)\s*(?:;|$)"),
     (
