@@ -160,7 +160,11 @@ def prepare(
         prepared.payload = _encode(redacted)
         if redacted != visible and operation.writes and operation.gather is None:
             _forget_secrets(prepared, operation, plain | redacted)
-        prepared.texts = placed(operation.texts(ask), around) if operation.texts else ()
+        texts = operation.texts(ask) if operation.texts else ()
+        if located.principal_kind == "person":
+            # Why a person stops something is told to people: its secrets are taken out, and nothing in it may stop the person.
+            texts = tuple(text for text in texts if text.field != "reason")
+        prepared.texts = placed(texts, around)
         prepared.destinations = operation.destinations(ask) if operation.destinations else ()
         examine(prepared, bundle)
     return prepared
@@ -170,9 +174,21 @@ def _forget_secrets(prepared: Prepared, operation: Operation, redacted: dict[str
     """Let a handler that writes see the redacted body only, so that no table ever holds a caught secret."""
     try:
         prepared.ask = operation.ask.model_validate_json(_encode(redacted))
-    except ValidationError:
+    except ValidationError as error:
+        cut = _shortened(redacted, error)
+        if cut is not None:
+            _forget_secrets(prepared, operation, cut)
+            return
         prepared.call = replace(prepared.call, fault=Fault("validation", _FAULTS["validation"]))
         prepared.ask, prepared.explanation = None, "the body holds a secret where none may stand"
+
+
+def _shortened(body: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
+    """The body with each text cut that outgrew its field because a secret's mark is longer than the secret; None for any other fault."""
+    found = error.errors(include_url=False, include_input=False)
+    if any(item["type"] != "string_too_long" or len(item["loc"]) != 1 for item in found):
+        return None
+    return body | {str(item["loc"][0]): body[str(item["loc"][0])][: item["ctx"]["max_length"]] for item in found}
 
 
 @dataclass(slots=True)

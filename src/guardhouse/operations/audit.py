@@ -12,6 +12,7 @@ from guardhouse.errors import Refusal
 from guardhouse.ledger import erase, fsck, query
 from guardhouse.ledger.tables import ENTRY, PAYLOAD
 from guardhouse.model.call import Category, Resource
+from guardhouse.model.facts import Principal
 from guardhouse.model.instants import Micros, from_rfc3339
 from guardhouse.operations.fields import AgentId, ApprovalId, DecisionId, PersonId, RequiredReason
 from guardhouse.services import locks
@@ -33,6 +34,15 @@ def _micros(field: str, text: str | None) -> Micros | None:
         return from_rfc3339(text)
     except (ValueError, OverflowError) as error:
         raise Refusal("validation", f"`{field}` is not an RFC 3339 instant with an offset") from error
+
+
+_SEES_ALL = 3
+"""The trust from which an agent may search what others did; below it the ledger shows each its own entries."""
+
+
+def _own_only(who: Principal) -> bool:
+    """Whether this caller sees nobody's entries but its own. A person's roles are the policy gate's to judge."""
+    return who.kind == "agent" and who.effective_trust < _SEES_ALL
 
 
 class QueryAuditAsk(Ask):
@@ -68,6 +78,8 @@ class QueryAuditAnswer(Answer):
 
 def _search(reader: Reader, ask: QueryAuditAsk) -> QueryAuditAnswer:
     filters = ask.model_dump(exclude_none=True, exclude={"limit", "cursor", "since", "until"})
+    if _own_only(reader.caller):
+        filters["agent_id"] = reader.caller.id
     found = query.search(
         reader.connection,
         reader.workspace_id,
@@ -82,12 +94,15 @@ def _search(reader: Reader, ask: QueryAuditAsk) -> QueryAuditAnswer:
 
 
 @operation("query_audit", Category.READ, ask=QueryAuditAsk, answer=QueryAuditAnswer, resource=_ledger, fetch=_search)
-def query_audit(_ctx: Context, ask: QueryAuditAsk) -> None:
+def query_audit(ctx: Context, ask: QueryAuditAsk) -> None:
     """Search the ledger: who did what, when, under which policy, and what every gate said of it.
 
     Every filter given must hold. The newest entries come first; `more` says whether there are others and
-    `next` leads to them. The search itself is decided and recorded.
+    `next` leads to them. The search itself is decided and recorded. An agent of trust below 3 finds its own
+    entries only. Refusal: `forbidden_scope`, where such an agent asks for another's or a person's.
     """
+    if _own_only(ctx.caller) and (ask.person_id is not None or ask.agent_id not in (None, ctx.caller.id)):
+        raise Refusal("forbidden_scope", "below trust 3 an agent sees its own entries only; leave the filter out")
     _micros("since", ask.since)
     _micros("until", ask.until)
 
@@ -121,7 +136,7 @@ def _verify(reader: Reader, _ask: VerifyAuditAsk) -> VerifyAuditAnswer:
 def verify_audit(_ctx: Context, _ask: VerifyAuditAsk) -> None:
     """Check the whole ledger of this workspace: every entry, payload and digest, against the Merkle tree.
 
-    It proves that the tables agree with each other. That nobody rewrote all of them together is proved
+    Needs trust 3 of an agent. It proves that the tables agree with each other. That nobody rewrote all of them together is proved
     only against a checkpoint kept elsewhere: use `guardhouse ledger verify` for that.
     """
 

@@ -8,6 +8,7 @@ from pydantic import Field
 
 from guardhouse.bundle import versions
 from guardhouse.catalog import Answer, Ask, Context, operation
+from guardhouse.errors import Refusal
 from guardhouse.governance import repositories, workspaces
 from guardhouse.model.call import Category
 from guardhouse.operations.fields import (
@@ -103,7 +104,12 @@ class WorkspaceAnswer(Answer):
     people_only=True,
 )
 def set_workspace(ctx: Context, ask: SetWorkspaceAsk) -> WorkspaceAnswer:
-    """Change the settings of this workspace; what is left out stays as it is, and the answer shows all."""
+    """Change the settings of this workspace; what is left out stays as it is, and the answer shows all.
+
+    Refusal: `wrong_role`, where somebody without the security role would let people decide their own questions.
+    """
+    if ask.single_person and "security" not in ctx.caller.roles:
+        raise Refusal("wrong_role", "`single_person` lets people approve their own calls: it needs the security role")
     changes = ask.model_dump(exclude_none=True, exclude={"reason"})
     row = workspaces.configure(ctx.tx, ctx.workspace_id, changes)
     ctx.objects.append(f"workspace:{ctx.workspace_id}")
