@@ -1,0 +1,187 @@
+"""The pipe: `guardhouse mcp` before a gateway that restarts, forgets sessions, is not there, or is no gateway."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from guardhouse.surfaces.mcp.forwarding import Line, Pipe, _encoded
+from tests.server import environment
+from tests.surfaces.doors import listening
+from tests.surfaces.mcp.conftest import Place
+
+_OPEN = {
+    "jsonrpc": "2.0",
+    "id": 1,
+    "method": "initialize",
+    "params": {"protocolVersion": "2025-06-18", "capabilities": {}, "clientInfo": {"name": "raw", "version": "1"}},
+}
+_BEGUN = {"jsonrpc": "2.0", "method": "notifications/initialized"}
+
+
+class Spoken:
+    """`guardhouse mcp` as a process, spoken to a line at a time."""
+
+    def __init__(self, env: dict[str, str]) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "guardhouse", "mcp"],
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        self._number = 1
+
+    def say(self, line: bytes) -> None:
+        assert self.process.stdin is not None
+        self.process.stdin.write(line + b"\n")
+        self.process.stdin.flush()
+
+    def hear(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def ask(self, method: str, **params: Any) -> dict[str, Any]:
+        self._number += 1
+        self.say(json.dumps({"jsonrpc": "2.0", "id": self._number, "method": method, "params": params}).encode())
+        answer = self.hear()
+        assert answer["id"] == self._number
+        return answer
+
+    def call(self, name: str, **arguments: Any) -> dict[str, Any]:
+        result: dict[str, Any] = self.ask("tools/call", name=name, arguments=arguments)["result"]
+        return result
+
+    def open(self) -> dict[str, Any]:
+        self.say(json.dumps(_OPEN).encode())
+        answer = self.hear()
+        self.say(json.dumps(_BEGUN).encode())
+        return answer
+
+
+@contextmanager
+def spoken(env: dict[str, str]) -> Iterator[Spoken]:
+    made = Spoken(env)
+    try:
+        yield made
+        assert made.process.stdin is not None
+        made.process.stdin.close()
+        assert made.process.wait(30) == 0
+        assert made.process.stderr is not None
+        assert made.process.stderr.read() == b""
+    finally:
+        if made.process.poll() is None:
+            made.process.kill()
+            made.process.wait(30)
+        for stream in (made.process.stdin, made.process.stdout, made.process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def test_lines_that_are_no_calls_and_calls_that_are_malformed(place: Place) -> None:
+    agent = place.world.agent("worker")
+    before = place.world.count()
+    with spoken(place.environment("forwarded", agent.token)) as pipe:
+        assert pipe.open()["result"]["serverInfo"]["name"] == "guardhouse"
+        pipe.say(b"this is no JSON")
+        assert pipe.hear()["error"]["code"] == -32700
+        pipe.say(b'["a", "batch"]')
+        pipe.say(b"")
+        assert pipe.ask("ping")["result"] == {}
+        assert pipe.ask("no/such/method")["error"]["code"] == -32601
+        assert place.world.count() == before
+        for params in ({"name": "acquire_lock", "arguments": ["res:a"]}, {"name": 5, "arguments": {}}):
+            answer = pipe.ask("tools/call", **params)["result"]
+            assert answer["isError"], answer
+        assert place.world.count() == before + 2
+        assert pipe.call("check_locks")["structuredContent"]["locks"] == []
+
+
+def test_a_session_that_the_gateway_forgot_is_opened_again(place: Place) -> None:
+    """The door restarts under the client: the next call goes to a new session, once."""
+    agent = place.world.agent("worker")
+    with listening(place.world.gateway, place.home / "first") as first:
+        port = first.port
+        env = place.environment("forwarded", agent.token) | {"GUARDHOUSE_URL": first.endpoint.address}
+        pipe = Spoken(env)
+        try:
+            pipe.open()
+            assert not pipe.call("acquire_lock", key="res:a")["isError"]
+        except BaseException:
+            pipe.process.kill()
+            raise
+    before = place.world.count()
+    gone = pipe.call("acquire_lock", key="res:b")
+    assert gone["isError"]
+    assert gone["structuredContent"]["error"]["code"] in ("not_performed", "outcome_unknown")
+    assert "is it running?" in gone["content"][0]["text"] or "went away" in gone["content"][0]["text"]
+    assert place.world.count() == before
+    with listening(place.world.gateway, place.home / "second", change={"port": port}):
+        assert not pipe.call("acquire_lock", key="res:b")["isError"]
+        assert len(pipe.call("check_locks", own=True)["structuredContent"]["locks"]) == 2
+        assert place.world.count() == before + 2
+        assert pipe.process.stdin is not None
+        pipe.process.stdin.close()
+        assert pipe.process.wait(30) == 0
+    for stream in (pipe.process.stdout, pipe.process.stderr):
+        assert stream is not None
+        stream.close()
+
+
+def test_a_gateway_that_is_not_there_is_told_to_whoever_asks(tmp_path: Path) -> None:
+    with spoken(environment(tmp_path, GUARDHOUSE_URL="http://127.0.0.1:9", GUARDHOUSE_TOKEN="gdh_agent_x_y")) as pipe:
+        assert "cannot be reached" in pipe.open()["error"]["message"]
+        told = pipe.call("check_locks")
+        assert told["isError"]
+        assert told["structuredContent"]["error"]["code"] == "not_performed"
+
+
+class _Stranger(http.server.BaseHTTPRequestHandler):
+    """Another server on the port."""
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["content-length"]))
+        body = b"<html>hello</html>"
+        self.send_response(200)
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        del format, args
+
+
+def test_what_is_no_gateway_is_told_too(tmp_path: Path) -> None:
+    with http.server.HTTPServer(("127.0.0.1", 0), _Stranger) as server:
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        with spoken(environment(tmp_path, GUARDHOUSE_URL=address, GUARDHOUSE_TOKEN="gdh_agent_x_y")) as pipe:
+            assert "is no Guardhouse gateway" in pipe.open()["error"]["message"]
+            assert "is no Guardhouse gateway" in pipe.call("check_locks")["content"][0]["text"]
+        server.shutdown()
+        thread.join(10)
+
+
+@pytest.mark.parametrize("value", ["plain", "été", " edge", "a\nb", "=?base64?x?=", ""])
+def test_a_header_says_what_the_sdk_reads(value: str) -> None:
+    from mcp.shared.inbound import decode_header_value
+
+    assert decode_header_value(_encoded(value)) == value
+
+
+def test_the_address_must_be_one() -> None:
+    from guardhouse.errors import SettingsFault
+
+    with pytest.raises(SettingsFault, match="GUARDHOUSE_URL"):
+        Pipe(Line("ftp://example.com", "t", ""), sys.stdout.buffer)
