@@ -28,25 +28,25 @@ _INSTEAD: Mapping[str, str] = {
 }
 
 _NEXT: Mapping[str, str] = {
-    "approval_pending": "call `{operation}` again with exactly the same arguments after {wait}; until then work on "
+    "approval_pending": "call {operation} again with exactly the same arguments after {wait}; until then work on "
     "something else. A person sees the question `{approval_id}`",
     "approval_refused": "do not ask for this again today; go on without it and say so in your report",
-    "approval_expired": "call `{operation}` again with the same arguments: that asks anew",
-    "approval_stale": "call `{operation}` again with the same arguments: that asks anew",
-    "approval_spent": "call `{operation}` again without the approval: that asks anew",
+    "approval_expired": "call {operation} again with the same arguments: that asks anew",
+    "approval_stale": "call {operation} again with the same arguments: that asks anew",
+    "approval_spent": "call {operation} again without the approval: that asks anew",
     "approval_mismatch": "leave the approval out, or present it with exactly the arguments it was granted for",
     "too_many_pending": "wait until a person has answered one of your questions",
-    "validation": "mend the fields named below and call `{operation}` again",
+    "validation": "mend the fields named below and call {operation} again",
     "unknown_operation": "use a tool of the list by its exact name",
     "payload_too_large": "send less: name files instead of pasting them, or split the text",
     "idempotency_conflict": "use a new idempotency key for a new call",
-    "held": "call `{operation}` again after {wait}",
+    "held": "call {operation} again after {wait}",
     "already_claimed": "call `get_work` for another task",
-    "not_holder": "take it first, then call `{operation}` again",
+    "not_holder": "take it first, then call {operation} again",
     "lease_expired": "stop writing under it; take it again, and read what changed before you go on",
     "stale_fence": "stop at once: somebody else holds it since; read what changed before you do anything more",
-    "heartbeat_required": "call `heartbeat`, then `{operation}` again",
-    "limit_reached": "then call `{operation}` again",
+    "heartbeat_required": "call `heartbeat`, then {operation} again",
+    "limit_reached": "then call {operation} again",
     "quota_exhausted": "wait {wait}; calls before that are refused unread",
     "rate_limited": "wait {wait}",
     "agent_paused": "wait {wait}, then go on where you were",
@@ -60,7 +60,7 @@ _NEXT: Mapping[str, str] = {
     "session_expired": "stop, and ask the person you work for another token",
     "session_revoked": "stop, and tell the person you work for",
     "unauthenticated": "stop, and ask the person you work for a token",
-    "not_performed": "call `{operation}` again with the same arguments after {wait}",
+    "not_performed": "call {operation} again with the same arguments after {wait}",
     "outcome_unknown": "do not simply repeat it: look first whether it happened",
     "internal_error": "do not repeat it; tell the person you work for, with the request id",
     "policy_error": "do not repeat it; tell the person you work for",
@@ -72,9 +72,9 @@ def told(operation: str, envelope: Mapping[str, Any]) -> str:
     """The text of a refusal, from the envelope that programs read."""
     error = envelope["error"]
     code = str(error["code"])
-    subject = operation or "the call"
+    subject = f"`{operation}`" if operation else "the request"
     head = "waits for a person's approval" if code == "approval_pending" else "was not done"
-    lines = [f"`{subject}` {head} ({code}).", f"Why: {_sentence(_why(error, code))}"]
+    lines = [f"{subject[0].upper()}{subject[1:]} {head} ({code}).", f"Why: {_sentence(_why(error, code))}"]
     advice = [str(text) for text in error.get("advice", ())]
     instead = " ".join(_sentence(text) for text in advice) or _sentence(_INSTEAD.get(code, ""))
     if instead:
@@ -105,7 +105,7 @@ def _next(operation: str, error: Mapping[str, Any], code: str) -> str:
             approval_id=error.get("approval_id") or "it opened",
         )
     if wait:
-        return f"call `{operation}` again after {wait} seconds"
+        return f"call {operation} again after {wait} seconds"
     return "go on without it; the same call would get the same answer"
 
 
