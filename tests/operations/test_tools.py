@@ -10,7 +10,7 @@ import pytest
 
 from tests.world import Member, World, world
 
-ASKS = {"action": "shell", "tool": "Bash", "client": "claude-code", "command": "git push --delete origin release"}
+ASKS = {"action": "shell", "tool": "Bash", "client": "claude-code", "command": "git push --delete origin old-topic"}
 BLOCKS = {**ASKS, "command": "git push --force origin main"}
 
 
@@ -60,7 +60,7 @@ def test_a_grant_opens_nothing_but_its_own_question(home: World) -> None:
     asked = tool(home, worker, **ASKS)
     home.done(home.operator, "grant_approval", {"approval_id": asked["approval_id"]})
     assert tool(home, other, **ASKS)["verdict"] == "ask"
-    assert tool(home, worker, **{**ASKS, "command": "git push --delete origin main"})["verdict"] == "ask"
+    assert tool(home, worker, **{**ASKS, "command": "git push --delete origin older-topic"})["verdict"] == "ask"
     assert tool(home, worker, **{**ASKS, "cwd": "/elsewhere"})["verdict"] == "ask"
     assert tool(home, worker, **ASKS)["verdict"] == "warn"
 
@@ -147,3 +147,41 @@ def test_observing_binds_nothing_but_the_guard_of_the_guard(home: World) -> None
     assert (told["verdict"], told["enforced"]) == ("block", False)
     own = tool(home, worker, action="shell", command="cat ~/.local/share/guardhouse/operator.token")
     assert (own["verdict"], own["enforced"]) == ("block", True)
+
+
+@pytest.mark.parametrize(
+    ("action", "path", "rule"),
+    [
+        ("read", "~/.ssh/id_rsa", "credentials.read"),
+        ("read", "/home/a/.aws/credentials", "credentials.read"),
+        ("read", "file:///etc/shadow", "credentials.read"),
+        ("read", "/srv/app/../../etc/shadow", "credentials.read"),
+        ("write", "~/.ssh/authorized_keys", "filesystem.overwrite.system"),
+        ("write", "/srv/app/.git/hooks/pre-commit", "filesystem.overwrite.repository"),
+        ("edit", "/etc/hosts", "filesystem.overwrite.system"),
+        ("edit", "~/.bashrc", "filesystem.overwrite.system"),
+        ("delete", "/srv/app/.git/config", "filesystem.delete.repository"),
+        ("delete", "/etc/passwd", "filesystem.delete.root"),
+    ],
+)
+def test_the_rules_on_files_bind_file_tools_as_they_bind_commands(
+    home: World, action: str, path: str, rule: str
+) -> None:
+    worker = home.agent("worker")
+    told = tool(home, worker, action=action, file_paths=[path], cwd="/srv/app", workspace_root="/srv/app")
+    assert rule in rules(told)
+    assert told["verdict"] in ("ask", "block")
+    by_mcp = {"read": "read_file", "write": "write_file", "edit": "edit_file", "delete": "delete_file"}[action]
+    told = tool(
+        home, worker, action="mcp", server="files", tool=by_mcp, arguments=[{"name": "path", "value": path}],
+        cwd="/srv/app", workspace_root="/srv/app",
+    )  # fmt: skip
+    assert rule in rules(told)
+
+
+def test_ordinary_files_of_the_work_say_nothing(home: World) -> None:
+    worker = home.agent("worker")
+    for action in ("read", "write", "edit", "delete"):
+        for path in ("/srv/app/src/a.py", 'src/it\'s "b".py', "/srv/app/-rf", "README.md", "/tmp/x y"):
+            told = tool(home, worker, action=action, file_paths=[path], cwd="/srv/app", workspace_root="/srv/app")
+            assert (told["verdict"], told["reason"]) == ("allow", ""), (action, path, rules(told))

@@ -187,6 +187,9 @@ class Engine:
             event = touched(path, text.act, text.kept, text.cwd, text.around, dict(text.links))
             if event:
                 self._event(found, text, event, 0, size, ())
+        if text.kind == "shell" and text.act:
+            # Stands for a file tool's use: the guard of Guardhouse judges that by its paths, not by this likeness.
+            found = {key: hit for key, hit in found.items() if not hit.finding.protects}
         hits = tuple(
             sorted(found.values(), key=lambda hit: (hit.finding.start, hit.finding.end, hit.finding.rule))[
                 :MOST_FINDINGS

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 from dataclasses import replace
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -9,6 +11,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from guardhouse.catalog import Ask, Context, Home, Operation, operation
+from guardhouse.guardrails.surroundings import NOWHERE, reach
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
 from guardhouse.operations.checks import CheckGuardrailsAnswer, told
@@ -29,6 +32,10 @@ _PATH_NAMES = (
     "target",
 )
 _CODE_NAMES = ("command", "cmd", "script", "sql", "query", "code", "statement", "args", "expression", "shell")
+_DOES = {"read": "cat", "write": "tee", "edit": "tee", "delete": "rm"}
+"""What a shell would run to do as much to a file: so the rules on files bind whichever tool touches them."""
+_WRITING = re.compile(r"write|edit|create|update|append|save|put|move|rename|copy|upload|patch|replace", re.I)
+_DELETING = re.compile(r"delete|remove|unlink|trash", re.I)
 _URL_NAMES = ("url", "uri", "endpoint", "address", "href")
 
 Short = Annotated[str, Field(max_length=200)]
@@ -98,13 +105,30 @@ def _texts(ask: CheckToolAsk) -> tuple[Examined, ...]:
             replace(here, field=f"edits.{number}.new", text=one.new, kind="file")
             for number, one in enumerate(ask.edits)
         )
+        made.extend(_as_shell(ask.action, ask.file_paths, here))
     if ask.url:
         made.append(replace(here, field="url", text=ask.url, kind="prose"))
     if ask.action in ("mcp", "other"):
         made.extend(_argument(number, one, here) for number, one in enumerate(ask.arguments))
         if ask.file_paths:
             made.append(replace(here, field="file_paths", kind="file", file_paths=ask.file_paths))
+        act = "delete" if _DELETING.search(ask.tool) else "write" if _WRITING.search(ask.tool) else "read"
+        named = (*ask.file_paths, *(path for one in made for path in one.file_paths))
+        made.extend(_as_shell(act, tuple(dict.fromkeys(named)), here))
     return tuple(made)
+
+
+def _as_shell(act: str, paths: tuple[str, ...], here: Examined) -> tuple[Examined, ...]:
+    """A file tool's use as the command that would do the same, if it names a file. `~` is the home in both.
+
+    Clients' hook configurations are left out: the guard of Guardhouse sees what becomes of them and judges that.
+    """
+    named = [
+        path.removeprefix("file://") for path in paths if "\n" not in path and reach(path, here.cwd, NOWHERE) != "hooks"
+    ]
+    quoted = ["~/" + shlex.quote(path[2:]) if path[:2] == "~/" != path else shlex.quote(path) for path in named]
+    text = f"{_DOES[act]} -- {' '.join(quoted)}"
+    return (replace(here, field="file_paths", text=text, kind="shell", act=act),) if named else ()
 
 
 def _argument(number: int, one: Argument, here: Examined) -> Examined:
