@@ -15,22 +15,31 @@ STATE = "~/.local/share/guardhouse/operator.token"
 
 GIVEN: dict[str, dict[str, Any]] = {
     "shell.allow": {"command": "git status"},
-    "shell.ask": {"command": "git push --delete origin release"},
+    "shell.ask": {"command": "git push --delete origin old-topic"},
+    "shell.warn": {"command": "git push --delete origin old-topic"},
     "shell.deny": {"command": FORCE},
     "write.allow": {"path": "/srv/app/src/a.py", "content": "print(1)\n"},
     "write.ask": {"path": "/srv/app/none/.claude/settings.json", "content": "not json"},
+    "write.warn": {"path": "/srv/app/.git/hooks/pre-commit", "content": "x\n"},
     "write.deny": {"path": STATE, "content": "x"},
     "edit.allow": {"path": "/srv/app/src/a.py", "old": "1", "new": "2"},
     "edit.ask": {"path": "/srv/app/none/.gemini/settings.json", "old": "a", "new": "b"},
+    "edit.warn": {"path": "/srv/app/.git/config", "old": "a", "new": "b"},
     "edit.deny": {"path": STATE, "old": "a", "new": "b"},
     "read.allow": {"path": "/srv/app/src/a.py"},
+    "read.warn": {"path": "~/.ssh/id_rsa"},
     "read.deny": {"path": STATE},
     "mcp.allow": {"arguments": {"title": "A title", "body": "Never run rm -rf / there."}},
+    "mcp.ask": {"arguments": {"command": "git push --delete origin old-topic"}},
+    "mcp.warn": {"arguments": {"command": "git push --delete origin old-topic"}},
     "mcp.deny": {"arguments": {"command": FORCE}},
     "fetch.allow": {"url": "https://github.com/example/app"},
     "fetch.deny": {"url": "https://exfil.example.net/x"},
 }
-"""Client-neutral uses, by kind and what they are answered with for an agent of trust 2."""
+"""Client-neutral uses, by kind and what they are answered with: for an agent of trust 2, and `warn` for one of trust 4.
+
+No shipped rule asks a person about a read, and the domain lists let through or deny.
+"""
 
 
 def _claude(kind: str, given: dict[str, Any]) -> dict[str, Any]:

@@ -177,7 +177,11 @@ def _native(client: str, event: str, outcome: Outcome, *, readable: bool) -> dic
     if outcome.performed:
         if result.get("enforced") is False or (outcome.decision is not None and not outcome.decision.enforced):
             return None
-        return clients.answer(client, event, str(result.get("verdict", "block")), str(result.get("reason", "")))
+        verdict = str(result.get("verdict", "block"))
+        if verdict == "warn":
+            noted = _noted(result, outcome.decision_id)
+            return clients.answer(client, event, verdict, noted) if noted else None
+        return clients.answer(client, event, verdict, str(result.get("reason", "")))
     if outcome.code == "approval_pending":
         asked = outcome.error.get("approval_id", "")
         told = (
@@ -194,6 +198,13 @@ def _native(client: str, event: str, outcome: Outcome, *, readable: bool) -> dic
         f"{outcome.message or outcome.code.replace('_', ' ')}. {_FIXED} Report it as blocked."
     )
     return clients.answer(client, event, "block", told)
+
+
+def _noted(result: Mapping[str, Any], decision_id: str) -> str:
+    """What a person is told of a tool that runs although a rule caught it; empty when none is named."""
+    for one in result.get("violations", ()):
+        return f"Guardhouse let this run and noted it ({one.get('rule_id', '')}, decision {decision_id}): {one.get('reason', '')}"
+    return ""
 
 
 def unanswered(client: str, code: str, message: str, decision_id: str = "") -> str:

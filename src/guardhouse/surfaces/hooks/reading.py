@@ -119,7 +119,7 @@ def _use(client: str, event: str, payload: Mapping[str, Any]) -> _Use:
     if use.agent and not use.session:
         use.session = "unnamed"
     root = _text(payload.get("guardhouse_context"), "workspace_root") or _text(payload, "worktree")
-    if root:
+    if root.strip("/"):  # OpenCode calls `/` the working tree where there is none
         use.roots = [root]
     if event == "beforeShellExecution":
         use.tool, use.given = "shell", {"command": payload.get("command")}
