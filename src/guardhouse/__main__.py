@@ -69,9 +69,14 @@ def main() -> None:
         from guardhouse.surfaces.hooks import shim
 
         sys.exit(shim.main(sys.argv[2:]))
-    from guardhouse.surfaces.cli.main import main as run
+    from guardhouse.surfaces.cli import quick
 
-    sys.exit(run(_Composition()))
+    status = quick.run(_Composition(), sys.argv[1:])
+    if status is None:
+        from guardhouse.surfaces.cli.main import main as run
+
+        status = run(_Composition())
+    sys.exit(status)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ COMMAND = "ls\nsudo bash -c 'git push --force origin main'"
 
 def _alone(desk: Desk, *arguments: str, expect: int) -> str:
     with desk.patch.context() as patch:
-        patch.setattr("guardhouse.surfaces.cli.check.running", lambda: None)
+        patch.setattr("guardhouse.surfaces.cli.asking.running", lambda: None)
         return desk.run("check", *arguments, expect=expect).out
 
 

@@ -20,7 +20,7 @@ import typer
 
 from guardhouse.__main__ import _Composition
 from guardhouse.surfaces.cli import exits, operator
-from guardhouse.surfaces.cli.main import app, main
+from guardhouse.surfaces.cli.main import command_line, main
 from tests.server import environment
 
 RENEW = os.environ.get("GUARDHOUSE_RENEW_GOLDEN") == "1"
@@ -47,7 +47,7 @@ def commands() -> Iterator[tuple[tuple[str, ...], Any]]:
         for name, below in getattr(command, "commands", {}).items():
             yield from walk(below, (*words, name))
 
-    yield from walk(typer.main.get_command(app), ())
+    yield from walk(typer.main.get_command(command_line()), ())
 
 
 @pytest.fixture

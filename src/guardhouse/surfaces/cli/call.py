@@ -6,9 +6,8 @@ from typing import Annotated
 
 import typer
 
-from guardhouse.surfaces.cli import arguments
-from guardhouse.surfaces.cli.door import open_door
-from guardhouse.surfaces.cli.output import Approval, IdempotencyKey, Json, composition_of, finish
+from guardhouse.surfaces.cli import asking
+from guardhouse.surfaces.cli.output import Approval, IdempotencyKey, Json, composition_of
 
 
 def register(app: typer.Typer) -> None:
@@ -30,7 +29,13 @@ def call(
 
     Example: guardhouse call acquire_lock key=src/app.py ttl_seconds=300
     """
-    with open_door(composition_of(context)) as door:
-        body = arguments.body(fields, door.schema(operation)) if fields else {}
-        reply = door.call(operation, body, approval_id=approval, idempotency_key=idempotency_key)
-    finish(reply, json)
+    raise typer.Exit(
+        asking.call(
+            composition_of(context),
+            operation,
+            fields or (),
+            approval=approval,
+            idempotency_key=idempotency_key,
+            json=json,
+        )
+    )

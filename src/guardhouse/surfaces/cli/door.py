@@ -5,8 +5,6 @@ from __future__ import annotations
 import http.client
 import json
 import os
-import ssl
-import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -14,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
 from guardhouse.errors import GuardhouseError, NotPerformed, SettingsFault
-from guardhouse.surfaces import endpoint, problem
+from guardhouse.surfaces import endpoint
 from guardhouse.surfaces.cli import operator
-from guardhouse.surfaces.cli.composition import Composition
+
+if TYPE_CHECKING:
+    from guardhouse.surfaces.cli.composition import Composition
 
 if TYPE_CHECKING:
     from guardhouse.settings import Settings
@@ -69,6 +69,8 @@ class HttpDoor:
         host, port = parts.hostname, parts.port
         self._line: http.client.HTTPConnection
         if parts.scheme == "https":
+            import ssl
+
             context = ssl.create_default_context()
             if ours:
                 # endpoint.json proved the server; its certificate need not name the loopback address.
@@ -145,7 +147,10 @@ class LocalDoor:
         self, operation: str, body: Mapping[str, Any], *, approval_id: str = "", idempotency_key: str = ""
     ) -> Reply:
         """Carry one call through the gateway in this process."""
+        import uuid
+
         from guardhouse.model.call import RawCall
+        from guardhouse.surfaces import problem
 
         request = f"cli-{uuid.uuid4().hex[:16]}"
         raw = RawCall(

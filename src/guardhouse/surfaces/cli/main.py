@@ -5,16 +5,14 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
-from functools import cache
 from typing import Annotated
 
 import typer
 from typer.exceptions import Abort, TyperException
 
 from guardhouse import __version__
-from guardhouse.errors import GuardhouseError, InvalidInput, LawFault, SettingsFault
-from guardhouse.surfaces import problem
-from guardhouse.surfaces.cli import exits, render
+from guardhouse.errors import GuardhouseError
+from guardhouse.surfaces.cli import exits, faults, render
 from guardhouse.surfaces.cli.composition import Composition
 
 _EPILOG = """
@@ -30,17 +28,6 @@ guardhouse check "git push --force"                      what a guardrail says (
 
 Exit statuses: 0 performed, 1 fault found, 64 usage, 69 unavailable, 70 internal, 75 pending, 77 refused.
 """
-
-app = typer.Typer(
-    name="guardhouse",
-    help="The gate that every coordination call of an AI-agent fleet passes.",
-    epilog=_EPILOG,
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    pretty_exceptions_enable=False,
-    add_completion=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
 COMMANDS = (
     "init",
@@ -71,7 +58,6 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def _root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
@@ -81,19 +67,31 @@ def _root(
     del version
 
 
-@cache
-def _register() -> None:
-    for name in COMMANDS:
-        importlib.import_module(f"guardhouse.surfaces.cli.{name}").register(app)
+def command_line(nouns: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The whole command, or as much of it as these nouns: a command line names one, and the rest costs time to load."""
+    app = typer.Typer(
+        name="guardhouse",
+        help="The gate that every coordination call of an AI-agent fleet passes.",
+        epilog=_EPILOG,
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        pretty_exceptions_enable=False,
+        add_completion=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback()(_root)
+    for noun in nouns:
+        importlib.import_module(f"guardhouse.surfaces.cli.{noun}").register(app)
+    return app
 
 
 def main(composition: Composition, arguments: Sequence[str] | None = None) -> int:
     """Run one command line; its exit status."""
-    _register()
-    command = typer.main.get_command(app)
+    words = list(arguments) if arguments is not None else sys.argv[1:]
+    command = typer.main.get_command(command_line([words[0]] if words and words[0] in COMMANDS else COMMANDS))
     try:
         done = command.main(
-            args=list(arguments) if arguments is not None else None,
+            args=words,
             prog_name="guardhouse",
             standalone_mode=False,
             obj=composition,
@@ -110,18 +108,6 @@ def main(composition: Composition, arguments: Sequence[str] | None = None) -> in
     except (Abort, KeyboardInterrupt):
         render.say("stopped", stderr=True)
         return 130
-    except LawFault as fault:
-        for found in fault.problems:
-            render.say(str(found), "red", stderr=True)
-        render.say(f"{len(fault.problems)} faults: nothing was loaded", "bold red", stderr=True)
-        return exits.FAULT
-    except InvalidInput as error:
-        render.say(f"guardhouse: {error.message}", "bold red", stderr=True)
-        return exits.USAGE
-    except SettingsFault as error:
-        render.say(f"guardhouse: {error.message}", "bold red", stderr=True)
-        return exits.UNAVAILABLE
     except GuardhouseError as error:
-        render.say(f"guardhouse: {error.message}", "bold red", stderr=True)
-        return problem.exit_code(error.code)
+        return faults.told(error)
     return done if isinstance(done, int) else exits.OK

@@ -7,8 +7,7 @@ from typing import Annotated, Any, NoReturn
 
 import typer
 
-from guardhouse.surfaces import problem
-from guardhouse.surfaces.cli import exits, render
+from guardhouse.surfaces.cli import render, replies
 from guardhouse.surfaces.cli.composition import Composition
 from guardhouse.surfaces.cli.door import Reply, open_door
 
@@ -44,35 +43,8 @@ def call(
 
 
 def finish(reply: Reply, json: bool, show: Callable[[Mapping[str, Any]], None] | None = None) -> NoReturn:
-    """Print a reply and exit: what was performed by `show` (default: a field a line), anything else as an error."""
-    if json:
-        render.print_json(reply.body)
-    elif reply.performed:
-        if show is None:
-            render.record("", reply.result, skip=("decision_id",))
-        else:
-            show(reply.result)
-    else:
-        explain(reply)
-    raise typer.Exit(exits.OK if reply.performed else problem.exit_code(reply.code))
-
-
-def explain(reply: Reply) -> None:
-    """Say on standard error what stopped a call, and what can be done."""
-    told = reply.error.get("error", {})
-    render.say(f"{reply.code}: {reply.message}", "bold red", stderr=True)
-    for fault in told.get("fields", ()):
-        render.say(f"  {render.plain(fault.get('field'))}: {render.plain(fault.get('problem'))}", stderr=True)
-    if told.get("rule_ids"):
-        render.say(f"  rules: {render.plain(told['rule_ids'])}", stderr=True)
-    for line in told.get("advice", ()):
-        render.say(f"  advice: {render.plain(line)}", stderr=True)
-    if told.get("approval_id"):
-        render.say(f"  a person can answer with: guardhouse approvals grant {told['approval_id']}", stderr=True)
-    if told.get("retry_after_seconds"):
-        render.say(f"  try again in {told['retry_after_seconds']} s", stderr=True)
-    if reply.decision_id:
-        render.say(f"  decision: {reply.decision_id}", "dim", stderr=True)
+    """Print a reply and exit with its status."""
+    raise typer.Exit(replies.tell(reply, json, show))
 
 
 def more(result: Mapping[str, Any], option: str = "--after") -> None:

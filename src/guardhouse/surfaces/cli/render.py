@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,9 +54,24 @@ def print_json(value: Any) -> None:
 
 def say(text: str, style: str = "", *, stderr: bool = False) -> None:
     """A line of our own words, with nothing in it read as markup."""
+    if _unadorned(text, stderr=stderr):
+        (sys.stderr if stderr else sys.stdout).write(text + "\n")
+        return
     from rich.text import Text
 
     console(stderr=stderr).print(Text(text, style=style))
+
+
+_TERMINALS = ("FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE", "JUPYTER_COLUMNS", "JUPYTER_LINES")
+"""Variables by which Rich takes for a terminal what is none."""
+
+
+def _unadorned(*texts: str, stderr: bool = False) -> bool:
+    """Whether a program reads, and Rich would only pass these lines on: then loading it is not worth its time."""
+    file = sys.stderr if stderr else sys.stdout
+    if file.isatty() or any(name in os.environ for name in _TERMINALS):
+        return False
+    return all(line.isprintable() for text in texts for line in text.split("\n"))
 
 
 def table(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]], empty: str) -> None:
@@ -82,16 +98,22 @@ def table(title: str, columns: Sequence[str], rows: Iterable[Mapping[str, Any]],
 
 def record(title: str, value: Mapping[str, Any], *, skip: Sequence[str] = ()) -> None:
     """One value, a field a line; empty fields are left out."""
-    from rich.text import Text
-
     width = max((len(name) for name in value if name not in skip), default=0)
     if title:
         say(title, "bold")
+    shown = [
+        (f"  {name.replace('_', ' '):<{width}}  ", plain(item))
+        for name, item in value.items()
+        if name not in skip and item not in (None, "", [], ())
+    ]
+    if _unadorned(*(part for line in shown for part in line)):
+        sys.stdout.writelines(f"{label}{text}\n" for label, text in shown)
+        return
+    from rich.text import Text
+
     screen = console()
-    for name, item in value.items():
-        if name in skip or item in (None, "", [], ()):
-            continue
-        screen.print(Text(f"  {name.replace('_', ' '):<{width}}  ", style="dim") + Text(plain(item)))
+    for label, text in shown:
+        screen.print(Text(label, style="dim") + Text(text))
 
 
 @contextmanager

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
-import json as jsonlib
-import ssl
-from typing import Any
-from urllib.parse import urlsplit
-
 import typer
 
-from guardhouse.surfaces.cli import exits, operator, render
-from guardhouse.surfaces.cli.door import running
+from guardhouse.surfaces.cli import asking
 from guardhouse.surfaces.cli.output import Json
 
 
@@ -25,34 +18,4 @@ def status(json: Json = False) -> None:
 
     Example: guardhouse status
     """
-    home = operator.home()
-    found = running()
-    told: dict[str, Any] = {"home": str(home), "running": found is not None}
-    if found is not None:
-        told |= {"address": found.address, "process": found.pid, "ready": _ready(found.address)}
-    if json:
-        render.print_json(told)
-    else:
-        render.record("", told, skip=("ready",))
-        if found is None:
-            render.say("  no gateway runs for this home: `guardhouse serve` starts one")
-        else:
-            render.record("ready", told["ready"])
-    raise typer.Exit(exits.OK if found is not None else exits.UNAVAILABLE)
-
-
-def _ready(address: str) -> dict[str, Any]:
-    parts = urlsplit(address)
-    host = parts.hostname or ""
-    line = http.client.HTTPConnection(host, parts.port, timeout=5)
-    if parts.scheme == "https":
-        # endpoint.json proved the server; its certificate need not name the loopback address.
-        line = http.client.HTTPSConnection(host, parts.port, timeout=5, context=ssl._create_unverified_context())  # noqa: S323
-    try:
-        line.request("GET", "/readyz")
-        value = jsonlib.loads(line.getresponse().read())
-    except (OSError, http.client.HTTPException, ValueError):
-        return {"ready": False}
-    finally:
-        line.close()
-    return value if isinstance(value, dict) else {"ready": False}
+    raise typer.Exit(asking.status(json=json))
