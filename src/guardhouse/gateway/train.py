@@ -216,8 +216,9 @@ class Train:
                 view = View(tx, self._cache, heads[workspace].head, ours, tx.now)
                 views[workspace] = _Carriage(view, ours, self._heard)
             carried.append(views[workspace].carry(prepared, self._ids, alone=alone))
-        for carriage in views.values():
-            carriage.record(tx, self._contents)
+        with tx.batch():
+            for carriage in views.values():
+                carriage.record(tx, self._contents)
         self._uncommitted = {passenger.prepared.call.id: passenger for passenger in carried}
         return carried
 

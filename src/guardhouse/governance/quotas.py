@@ -5,23 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from functools import cache
 
-from sqlalchemy import TextClause, bindparam, select, text
-
-from guardhouse.governance.tables import QUOTA
 from guardhouse.model.instants import HOUR, Micros
+from guardhouse.storage.statement import speak
 from guardhouse.storage.store import Transaction
 
-_READ = select(QUOTA.c.principal_id, QUOTA.c.name, QUOTA.c.used).where(
-    QUOTA.c.workspace_id == bindparam("workspace"),
-    QUOTA.c.principal_id.in_(bindparam("principals", expanding=True)),
-    QUOTA.c.window_start == bindparam("window"),
+_READ = (
+    "SELECT principal_id, name, used FROM quota WHERE workspace_id = {mark} AND window_start = {mark} AND principal_id"
 )
-
-_INSERT = "INSERT INTO quota (workspace_id, principal_id, name, window_start, used) VALUES"
+_WRITE = "INSERT INTO quota (workspace_id, principal_id, name, window_start, used) VALUES"
 _ON_CONFLICT = (
     "ON CONFLICT (workspace_id, principal_id, name) "
     "DO UPDATE SET window_start = excluded.window_start, used = excluded.used"
 )
+"""Written out, in the words that both databases share, and spoken to the driver: this is on the path of every call."""
 
 
 def window_of(now: Micros) -> Micros:
@@ -40,9 +36,10 @@ def read(tx: Transaction, workspace_id: str, principal_ids: Iterable[str], now: 
     principals = sorted(set(principal_ids))
     if not principals:
         return used
-    parameters = {"workspace": workspace_id, "principals": principals, "window": window_of(now)}
-    for row in tx.rows(_READ, parameters):
-        used.setdefault(row["principal_id"], {})[row["name"]] = row["used"]
+    for principal_id, name, count in speak(
+        tx, _read_of(tx.dialect, len(principals)), (workspace_id, window_of(now), *principals)
+    ):
+        used.setdefault(principal_id, {})[name] = count
     return used
 
 
@@ -59,17 +56,22 @@ def write(tx: Transaction, workspace_id: str, used: Mapping[str, Mapping[str, in
     ]
     if not flat:
         return
-    parameters: dict[str, str | int] = {"workspace": workspace_id, "window": window_of(now)}
-    for row, (principal_id, name, count) in enumerate(flat):
-        parameters |= {f"principal_{row}": principal_id, f"name_{row}": name, f"used_{row}": count}
-    tx.execute(_upsert(len(flat)), parameters)
+    window = window_of(now)
+    values = [part for row in flat for part in (workspace_id, row[0], row[1], window, row[2])]
+    speak(tx, _write_of(tx.dialect, len(flat)), values)
 
 
 @cache
-def _upsert(rows: int) -> TextClause:
-    """The upsert of so many rows, in the words that both databases share.
+def _read_of(dialect: str, principals: int) -> str:
+    mark = _mark(dialect)
+    return f"{_READ.format(mark=mark)} IN ({', '.join([mark] * principals)})"
 
-    Written out because a multi-row Core insert is compiled anew each time, which costs more than it runs.
-    """
-    values = (f"(:workspace, :principal_{row}, :name_{row}, :window, :used_{row})" for row in range(rows))
-    return text(" ".join((_INSERT, ", ".join(values), _ON_CONFLICT)))
+
+@cache
+def _write_of(dialect: str, rows: int) -> str:
+    one = "(" + ", ".join([_mark(dialect)] * 5) + ")"
+    return " ".join((_WRITE, ", ".join([one] * rows), _ON_CONFLICT))
+
+
+def _mark(dialect: str) -> str:
+    return "?" if dialect == "sqlite" else "%s"

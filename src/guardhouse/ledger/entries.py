@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import SimpleNamespace
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, extract, func, select
@@ -17,6 +18,7 @@ from guardhouse.ledger.tables import CONTENT, ENTRY, ENTRY_RULE, HEAD, PAYLOAD, 
 from guardhouse.ledger.tree import Frontier, leaf_hash
 from guardhouse.model import canonical
 from guardhouse.model.instants import Micros, from_rfc3339
+from guardhouse.storage.statement import Statement
 from guardhouse.storage.store import Transaction
 
 TILE_HEIGHT = 8
@@ -48,21 +50,28 @@ class HeadRead:
 
 
 _HEADS = select(HEAD).where(HEAD.c.workspace_id.in_(bindparam("workspaces", expanding=True)))
-_HEADS_LOCKED: Any = (
-    select(
-        *HEAD.c,
-        func.floor(extract("epoch", func.clock_timestamp()) * 1_000_000).label("clock"),
-    )
-    .where(HEAD.c.workspace_id.in_(bindparam("workspaces", expanding=True)))
-    .order_by(HEAD.c.workspace_id)
-    .with_for_update()
+_LOCKED: Any = select(
+    *HEAD.c,
+    func.floor(extract("epoch", func.clock_timestamp()) * 1_000_000).label("clock"),
+).with_for_update()
+_HEADS_LOCKED = _LOCKED.where(HEAD.c.workspace_id.in_(bindparam("workspaces", expanding=True))).order_by(
+    HEAD.c.workspace_id
+)
+_HEAD_ONE = Statement(
+    sqlite=select(HEAD).where(HEAD.c.workspace_id == bindparam("workspace")),
+    postgresql=_LOCKED.where(HEAD.c.workspace_id == bindparam("workspace")),
 )
 
 
 def read_heads(tx: Transaction, workspace_ids: Iterable[str]) -> dict[str, HeadRead]:
     """The heads of several workspaces in one statement, locked until the transaction ends."""
     locked = tx.dialect == "postgresql"
-    rows = tx.execute(_HEADS_LOCKED if locked else _HEADS, {"workspaces": list(workspace_ids)})
+    wanted = list(workspace_ids)
+    if len(wanted) == 1:
+        found = _HEAD_ONE.row(tx, workspace=wanted[0])
+        rows: Iterable[Any] = [SimpleNamespace(**found)] if found is not None else []
+    else:
+        rows = tx.execute(_HEADS_LOCKED if locked else _HEADS, {"workspaces": wanted})
     return {row.workspace_id: HeadRead(_head(row), int(row.clock) if locked else None) for row in rows}
 
 
@@ -164,15 +173,12 @@ def append(tx: Transaction, head: Head, drafts: Sequence[Draft], known: KnownCon
     rows.insert(tx, PAYLOAD, payloads)
     rows.insert(tx, ENTRY_RULE, rules)
     rows.insert(tx, TILE, tiles)
-    tx.execute(
-        _MOVE_HEAD,
-        {"workspace": workspace, "size": frontier.size, "hashes": frontier.encode(), "at": last_at},
-    )
+    _MOVE_HEAD.rows(tx, workspace=workspace, size=frontier.size, hashes=frontier.encode(), at=last_at)
     return Head(workspace, frontier, last_at, head.standing_version, head.schema_version)
 
 
-_MOVE_HEAD = (
-    HEAD.update()
+_MOVE_HEAD = Statement(
+    any=HEAD.update()
     .where(HEAD.c.workspace_id == bindparam("workspace"))
     .values(tree_size=bindparam("size"), frontier=bindparam("hashes"), last_at=bindparam("at"))
 )

@@ -15,6 +15,7 @@ from typing import Any
 import orjson
 from sqlalchemy import BigInteger, Boolean, Integer, LargeBinary, Table
 
+from guardhouse.storage.statement import speak
 from guardhouse.storage.store import Transaction
 
 Row = tuple[Any, ...]
@@ -28,13 +29,13 @@ def insert(tx: Transaction, table: Table, rows: Sequence[Row], *, ignore_existin
     if not rows:
         return
     if tx.dialect == "postgresql":
-        tx.connection.exec_driver_sql(_from_json(table, ignore_existing), _packed(table, rows))
+        speak(tx, _from_json(table, ignore_existing), _packed(table, rows))
         return
     done = 0
     for size in _SIZES:
         while len(rows) - done >= size:
             values = tuple(value for row in rows[done : done + size] for value in row)
-            tx.connection.exec_driver_sql(_from_values(table, size, ignore_existing), values)
+            speak(tx, _from_values(table, size, ignore_existing), values)
             done += size
 
 

@@ -17,6 +17,7 @@ from guardhouse.storage.store import Opened, Transaction
 
 _CONNECT_SECONDS = 5
 _LOCK_MILLISECONDS = 20_000
+_FIRST_PLANS = 16
 
 
 class PostgresStore:
@@ -76,6 +77,7 @@ class PostgresStore:
             return None
         connection = self._writers.connect()
         try:
+            self._plan_anew(connection)
             transaction = connection.begin()
         except BaseException:
             connection.invalidate()
@@ -98,6 +100,18 @@ class PostgresStore:
             connection.close()
 
         return Opened(Transaction(connection, self._clock()), commit, rollback)
+
+    @staticmethod
+    def _plan_anew(connection: Connection) -> None:
+        """Drop a connection's plans at each power of two of its transactions.
+
+        The server keeps the plan of a prepared statement; one made over empty tables reads the whole of
+        them when they have grown. So plans are made again ever more rarely as growth matters less.
+        """
+        count = connection.info["transactions"] = connection.info.get("transactions", 0) + 1
+        if count >= _FIRST_PLANS and count & (count - 1) == 0:
+            connection.exec_driver_sql("DISCARD PLANS")
+            connection.rollback()
 
     @contextmanager
     def writing(self, lock: str) -> Iterator[Transaction]:

@@ -7,6 +7,7 @@ Driver errors come out as SQLAlchemy's, with no parameters in them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Executable
@@ -34,19 +35,35 @@ class Statement:
 
     def row(self, tx: Transaction, **values: Any) -> dict[str, Any] | None:
         """Run it; the first row as a dictionary, or None where it gives none."""
+        found = self.rows(tx, **values)
+        return found[0] if found else None
+
+    def rows(self, tx: Transaction, **values: Any) -> list[dict[str, Any]]:
+        """Run it; every row as a dictionary."""
         sql, order, constants = self._compiled(tx)
         known = constants | values
-        cursor = tx.connection.connection.cursor()
-        try:
-            cursor.execute(sql, tuple(known[name] for name in order) if order is not None else known)
-            if cursor.description is None:
-                return None
-            found = cursor.fetchone()
-            if found is None:
-                return None
-            return dict(zip((column[0] for column in cursor.description), found, strict=True))
-        except tx.connection.dialect.loaded_dbapi.Error as error:
-            gone = tx.connection.dialect.is_disconnect(error, tx.connection.connection, cursor)
-            raise DBAPIError(sql, None, error, hide_parameters=True, connection_invalidated=gone) from error
-        finally:
-            cursor.close()
+        names, found = _spoken(tx, sql, tuple(known[name] for name in order) if order is not None else known)
+        return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def speak(tx: Transaction, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
+    """Run a text of our own with bound values, in the driver's own style; its rows as tuples."""
+    return _spoken(tx, sql, values)[1]
+
+
+def _spoken(tx: Transaction, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> tuple[list[str], list[Any]]:
+    cursor = tx.connection.connection.cursor()
+    try:
+        for (
+            listener
+        ) in tx.connection.dispatch.before_cursor_execute:  # who traces the engine's statements hears these too
+            listener(tx.connection, cursor, sql, values, None, False)
+        cursor.execute(sql, values)
+        if tx.batching or cursor.description is None:
+            return [], []
+        return [column[0] for column in cursor.description], list(cursor.fetchall())
+    except tx.connection.dialect.loaded_dbapi.Error as error:
+        gone = tx.connection.dialect.is_disconnect(error, tx.connection.connection, cursor)
+        raise DBAPIError(sql, None, error, hide_parameters=True, connection_invalidated=gone) from error
+    finally:
+        cursor.close()
