@@ -58,6 +58,7 @@ check: $(PROJECT)
 bench: $(PROJECT)
 	$(BIN)/python -m tests.bench.bench_gateway $(ARGS)
 	$(BIN)/python -m tests.bench.bench_decide
+	$(BIN)/python -m tests.bench.bench_growth
 	$(BIN)/python -m tests.bench.bench_ledger
 	$(BIN)/python -m tests.bench.bench_guardrails
 

