@@ -31,6 +31,8 @@ MOST_SHOWN = 500
 """Characters of a match that an explanation quotes; the span says where the rest stands."""
 _KEPT = 512
 _KEPT_LETTERS = 4 * 1024 * 1024
+_SHORT = 80
+_KEPT_CLEAN = 4_096
 _RANK = {name: rank for rank, name in enumerate(SEVERITIES)}
 _HIDDEN = re.compile("[\x00-\x08\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
@@ -70,6 +72,7 @@ class Engine:
         self.digest = loaded.digest
         self.overrides = loaded.overrides
         self._programs = loaded.programs
+        self._clean: set[str] = set()  # short texts that hold no secret: field names and resources come again and again
         self._by_id = {made.rule.id: made for made in loaded.rules}
         self.rules: Mapping[str, Rule] = {name: made.rule for name, made in self._by_id.items()}
         patterns = [made for made in loaded.rules if made.pattern is not None]
@@ -159,9 +162,15 @@ class Engine:
         return _cut(text, 0, len(text), spans) if spans else text
 
     def _secret_spans(self, text: str) -> list[tuple[int, int, str]]:
+        if text in self._clean:
+            return []
         found: list[tuple[int, int, str]] = []
         for made in self._secrets.hits(text):
             found.extend((*match.span(), made.rule.id) for match in made.pattern.finditer(text))
+        if not found and len(text) <= _SHORT:
+            if len(self._clean) >= _KEPT_CLEAN:
+                self._clean.clear()
+            self._clean.add(text)
         return sorted(found)
 
     # -- finding ------------------------------------------------------------------------------------------------------

@@ -39,12 +39,12 @@ class Ids(Protocol):
     def secret(self, size: int) -> bytes: ...
 
 
+_PAIRS = tuple(first + second for first in _ALPHABET for second in _ALPHABET)
+
+
 def _base32(value: int, length: int) -> str:
-    digits = []
-    for _ in range(length):
-        value, digit = divmod(value, 32)
-        digits.append(_ALPHABET[digit])
-    return "".join(reversed(digits))
+    """So many digits of a number, the last ones; `length` is even. Two digits a step: every call needs an id."""
+    return "".join([_PAIRS[value >> shift & 1023] for shift in range(5 * length - 10, -1, -10)])
 
 
 class RandomIds:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 
 from guardhouse.errors import FieldFault, InvalidInput
 
@@ -42,6 +43,7 @@ class Key:
         return f"file:{self.repository}//{self.path}" if self.namespace == "file" else f"{self.namespace}:{self.path}"
 
 
+@lru_cache(maxsize=4_096)
 def canonical_key(given: str, repository: str = "default", field: str = "key") -> Key:
     """The canonical key of what a caller wrote; bare paths lie in `repository`.
 
