@@ -6,6 +6,7 @@
 #   make check                     style, types, imports
 #   make bench [ARGS=...]          the numbers of docs/operating.md
 #   make docs                      renew what is generated from the source
+#   make clients                   agents' own clients, for the tests that GUARDHOUSE_TEST_CLIENTS=tests/clients adds
 #
 # PYTHON names another interpreter than python3 (3.11 or later); GUARDHOUSE_HOME another home than .guardhouse.
 
@@ -21,10 +22,10 @@ LOCKED := $(VENV)/.locked-$(LOCK)
 PROJECT := $(VENV)/.project-$(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check bench docs install clean
+.PHONY: help run demo test check bench docs clients install clean
 
 help:
-	@sed -n '3,11s/^# *//p' Makefile
+	@sed -n '3,12s/^# *//p' Makefile
 
 $(LOCKED): requirements.lock
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Guardhouse needs Python 3.11 or later; $(PYTHON) is ' + sys.version.split()[0] + '. Name another with PYTHON=')"
@@ -61,9 +62,13 @@ bench: $(PROJECT)
 	$(BIN)/python -m tests.bench.bench_growth
 	$(BIN)/python -m tests.bench.bench_ledger
 	$(BIN)/python -m tests.bench.bench_guardrails
+	$(BIN)/python -m tests.bench.bench_hooks
 
 docs: $(PROJECT)
 	$(BIN)/python -m guardhouse.surfaces.cli.docs docs
+
+clients:
+	npm install --prefix tests/clients --ignore-scripts --no-audit --no-fund --no-package-lock
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
