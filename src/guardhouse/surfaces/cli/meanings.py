@@ -25,6 +25,7 @@ CODES: Mapping[str, str] = {
     "agent_paused": "the agent, or one that it acts for, is paused; wait as long as told",
     "workspace_not_active": "the workspace is paused or stopped",
     "trust_too_low": "the agent's trust or its profile's ceiling is too low for this",
+    "forbidden_scope": "below trust 3 an agent reads its own entries only; leave the filter out",
     "operation_not_in_profile": "the agent's profile does not cover this operation",
     "unknown_profile": "the law has no profile of the agent's name; ask an operator",
     "quota_exhausted": "the profile's calls of this hour are used; wait as long as told",
