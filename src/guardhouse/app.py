@@ -26,7 +26,8 @@ from guardhouse.model.instants import Clock, Micros
 from guardhouse.operations import CATALOG, housekeeping
 from guardhouse.settings import Settings
 from guardhouse.storage import migrate as migrations
-from guardhouse.storage.opening import open_store
+from guardhouse.storage import private
+from guardhouse.storage.opening import backend_of, open_store, reaching
 from guardhouse.surfaces.cli.composition import Founded
 from guardhouse.surfaces.endpoint import Endpoint
 from guardhouse.surfaces.metrics import Metrics
@@ -131,13 +132,19 @@ class Guardhouse:
         return states
 
     def require_sound(self) -> None:
-        """SettingsFault, with the next step, when this database cannot be served: absent, or not migrated."""
+        """SettingsFault, with the next step, when this database cannot be served: absent, not migrated, not durable."""
+        try:
+            with reaching():
+                self.store.durability()
+        except SettingsFault:
+            self._sound = False
+            raise
         states = self.ready()
         if states.get("database") == "ok" and states.get("migrations") == "ok":
             return
         self._sound = False
         raise SettingsFault(
-            f"the database cannot be served: {states.get('database', 'unknown')}, "
+            f"GUARDHOUSE_DATABASE_URL: the database cannot be served: {states.get('database', 'unknown')}, "
             f"migrations {states.get('migrations', 'unknown')}"
         )
 
@@ -170,27 +177,34 @@ def read_settings(**changes: Any) -> Settings:
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
         name = "GUARDHOUSE_" + "_".join(str(part) for part in first["loc"]).upper()
-        raise SettingsFault(f"{name}: {first['msg'].lower()}") from error
+        raise SettingsFault(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+    except ValueError as error:
+        raise SettingsFault(str(error)) from error
 
 
 def migrate(settings: Settings, service_role: str = "") -> str:
     """Bring the database to this version's schema, as its owner; give a PostgreSQL service role its rights."""
     owner = settings.migration_url or settings.resolved_database_url
-    revision = migrations.migrate(owner)
-    if service_role:
-        migrations.grant_service(owner, service_role)
+    told = ((settings.migration_url, "GUARDHOUSE_MIGRATION_URL"), (settings.database_url, "GUARDHOUSE_DATABASE_URL"))
+    variable = next((name for value, name in told if value), "GUARDHOUSE_HOME")
+    backend_of(owner, variable)
+    with reaching(variable):
+        revision = migrations.migrate(owner)
+        if service_role:
+            migrations.grant_service(owner, service_role)
     return revision
 
 
 def found(settings: Settings, slug: str, person: str) -> Founded:
     """The workspace `slug` with its first person and the home's policies; what stands already is left as it is."""
-    settings.home.mkdir(parents=True, exist_ok=True, mode=0o700)
     policies = settings.home / "policies"
-    load.write_site_skeleton(policies)
+    with reaching("GUARDHOUSE_HOME"):
+        private.folder(settings.home)
+        load.write_site_skeleton(policies)
     keys.load(settings.resolved_signing_key_file)
     store = open_store(settings.resolved_database_url, wall_clock, settings.postgres_pool)
     try:
-        with store.writing("") as tx:
+        with reaching(), store.writing("") as tx:
             standing = workspaces.by_slug(tx, slug)
             if standing is not None:
                 return Founded(standing, slug, "", "", "", policies, new=False)

@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import sys
 from pathlib import Path
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
 def default_home() -> Path:
-    """The user's data directory for Guardhouse, by the platform's custom."""
+    """The user's data directory for Guardhouse, by the platform's custom. ValueError where nothing says whose."""
     if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "guardhouse"
-    base = os.environ.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "guardhouse"
+        return _own_folder() / "Library" / "Application Support" / "guardhouse"
+    base = os.environ.get("XDG_DATA_HOME", "")
+    if base.startswith("/"):
+        return Path(base) / "guardhouse"  # a relative one is to be ignored, says the XDG specification
+    return _own_folder() / ".local" / "share" / "guardhouse"
+
+
+def _own_folder() -> Path:
+    if os.environ.get("HOME") == "":
+        raise ValueError("HOME is empty, so nothing says where state lives: set GUARDHOUSE_HOME")
+    return Path.home()
 
 
 class Settings(BaseSettings):
@@ -65,6 +74,37 @@ class Settings(BaseSettings):
     )
     checkpoint_seconds: float = Field(1.0, gt=0, description="longest time between checkpoints while entries come")
     log_level: str = Field("info", description="`debug`, `info`, `warning` or `error`")
+
+    @field_validator("home")
+    @classmethod
+    def _named(cls, value: Path) -> Path:
+        if value in (Path(), Path("/")):
+            raise ValueError("names no folder: state must not lie wherever a command happens to run")
+        return value
+
+    @field_validator("log_level")
+    @classmethod
+    def _known_level(cls, value: str) -> str:
+        if value.lower() not in ("debug", "info", "warning", "error"):
+            raise ValueError("use `debug`, `info`, `warning` or `error`")
+        return value
+
+    @field_validator("mcp_tools")
+    @classmethod
+    def _known_set(cls, value: str) -> str:
+        if value not in ("guard", "core", "all"):
+            raise ValueError("use `guard`, `core` or `all`")
+        return value
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _networks(cls, value: str) -> str:
+        for item in filter(None, (part.strip() for part in value.split(","))):
+            try:
+                ipaddress.ip_network(item, strict=False)
+            except ValueError as error:
+                raise ValueError(f"`{item}` is no address or network such as `10.0.0.0/8`") from error
+        return value
 
     @property
     def resolved_database_url(self) -> str:

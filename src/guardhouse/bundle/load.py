@@ -21,6 +21,7 @@ from guardhouse.gates.policy.ruling import OVERRIDE
 from guardhouse.gates.reading import Problems, read_yaml, text_of
 from guardhouse.model.call import Category
 from guardhouse.model.canonical import digest, encode
+from guardhouse.storage import private
 
 MAX_BYTES = 10_000_000
 MAX_FILES = 1_000
@@ -267,9 +268,9 @@ def schema_actions(text: str) -> dict[str, frozenset[str]]:
 
 def write_site_skeleton(path: Path) -> None:
     """Write a site directory that takes everything shipped; an existing file is left alone."""
-    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private.folder(path)
     gateway = path / "gateway.yaml"
     if not gateway.exists():
-        gateway.write_text(f"include: {SHIPPED}\nengine: cedar\n", encoding="utf-8")
+        private.written(gateway, f"include: {SHIPPED}\nengine: cedar\n".encode())
     for name in ("cedar", "native", "network", "guardrails", "playbooks", "cases"):
-        (path / name).mkdir(exist_ok=True)
+        private.folder(path / name)

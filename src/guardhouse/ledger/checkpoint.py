@@ -20,6 +20,7 @@ from guardhouse.ledger.keys import SEPARATOR, Signer, Verifier, open_note, unbas
 from guardhouse.ledger.tables import CHECKPOINT, HEAD
 from guardhouse.ledger.tree import Frontier
 from guardhouse.model.instants import Micros
+from guardhouse.storage import private
 from guardhouse.storage.store import Store
 
 _TAIL = 4096
@@ -140,9 +141,9 @@ class Checkpointer:
 
         A note torn by an earlier crash is closed off, never cut away: the file may be append-only for us.
         """
-        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.folder(self.folder)
         path = self.folder / f"{workspace_id}.log"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        handle = private.opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             size = os.fstat(handle).st_size

@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from guardhouse.errors import SettingsFault
+from guardhouse.storage import private
 
 _ED25519 = b"\x01"
 """The signature type of Ed25519 in C2SP signed notes."""
@@ -128,9 +129,9 @@ def _write(path: Path, keys: tuple[Ed25519PrivateKey, ...], *, new: bool) -> Non
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
         for key in keys
     )
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    private.folder(path.parent)
     temporary = path.with_name(f"{path.name}.{os.getpid()}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    handle = private.opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
@@ -146,6 +147,14 @@ def _write(path: Path, keys: tuple[Ed25519PrivateKey, ...], *, new: bool) -> Non
 
 def load(path: Path, *, create: bool = True) -> Signer:
     """The keys in a file; made on first use. SettingsFault when others may read it or it holds no key."""
+    try:
+        return _loaded(path, create=create)
+    except (OSError, ValueError, TypeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it holds no readable Ed25519 key"
+        raise SettingsFault(f"GUARDHOUSE_SIGNING_KEY_FILE: `{path}` cannot be used: {why}") from error
+
+
+def _loaded(path: Path, *, create: bool) -> Signer:
     if not path.exists():
         if not create:
             raise SettingsFault(f"there is no signing key at `{path}`")
@@ -153,7 +162,7 @@ def load(path: Path, *, create: bool = True) -> Signer:
         with contextlib.suppress(FileExistsError):
             _write(path, (Ed25519PrivateKey.generate(),), new=True)
     if stat.S_IMODE(path.stat().st_mode) & 0o077:
-        raise SettingsFault(f"others may read the signing key; run `chmod 600 {path}`")
+        raise SettingsFault(f"GUARDHOUSE_SIGNING_KEY_FILE: others may read the signing key; run `chmod 600 {path}`")
     keys = []
     for block in path.read_bytes().split(_BEGIN)[1:]:
         key = serialization.load_pem_private_key(_BEGIN + block, password=None)
@@ -173,8 +182,8 @@ def rotate(path: Path) -> Signer:
     old = load(path, create=False)
     ended = [verifier.text for verifier in old.verifiers[1:]]
     if ended:
-        with _retired(path).open("a", encoding="utf-8") as file:
-            file.write("".join(f"{text}\n" for text in ended))
+        with os.fdopen(private.opened(_retired(path), os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as file:
+            file.write("".join(f"{text}\n" for text in ended).encode())
             file.flush()
             os.fsync(file.fileno())
     _write(path, (Ed25519PrivateKey.generate(), old.keys[0]), new=False)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,7 +17,10 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine.url import make_url
 
 from guardhouse.errors import SettingsFault
+from guardhouse.storage import private
 from guardhouse.storage.sqlite import sqlite_path
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of its context at every look at the revision
 
 _ADVISORY_LOCK = 0x67756172_64686F75
 _RIGHTS = {
@@ -73,7 +77,8 @@ def migrate(url: str, revision: str = "head") -> str:
     address = make_url(url)
     if address.get_backend_name() == "sqlite":
         path = sqlite_path(url)
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        private.folder(path.parent)
+        private.made(path)
         with _file_lock(path), _sqlite_engine(path) as engine:
             return _upgrade(engine, revision)
     engine = create_engine(address.set(drivername="postgresql+psycopg"), hide_parameters=True)
@@ -105,17 +110,15 @@ def _sqlite_engine(path: Path) -> Iterator[Engine]:
     def _begin(connection: Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    old = os.umask(0o077)
     try:
         yield engine
     finally:
-        os.umask(old)
         engine.dispose()
 
 
 @contextmanager
 def _file_lock(path: Path) -> Iterator[None]:
-    handle = os.open(path.with_name(path.name + ".migrate"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    handle = private.opened(path.with_name(path.name + ".migrate"), os.O_RDWR | os.O_CREAT)
     try:
         fcntl.flock(handle, fcntl.LOCK_EX)
         yield

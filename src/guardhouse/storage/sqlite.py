@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sqlalchemy.exc import OperationalError
 
 from guardhouse.errors import SettingsFault
 from guardhouse.model.instants import Clock
+from guardhouse.storage import private
 from guardhouse.storage.store import Opened, Transaction
 from guardhouse.storage.turnstile import Turnstile
 
@@ -32,6 +33,26 @@ def sqlite_path(url: str) -> Path:
     return Path(database)
 
 
+_DURABLE = {"journal_mode": "wal", "synchronous": "2", "fullfsync": "1", "checkpoint_fullfsync": "1"}
+"""What a write connection must read back: a log that is synced, whole, at every commit and every checkpoint."""
+
+
+def read_back(connection: sqlite3.Connection) -> dict[str, str]:
+    """What a connection really does for durability, whatever it was asked to do."""
+    return {name: str(connection.execute(f"PRAGMA {name}").fetchone()[0]) for name in _DURABLE}
+
+
+def require_durable(found: Mapping[str, str]) -> None:
+    """SettingsFault where a connection would answer before its commit is on the disk."""
+    wrong = [f"{name} is {found.get(name, 'unknown')}, not {wanted}" for name, wanted in _DURABLE.items()]
+    wrong = [text for text, (name, wanted) in zip(wrong, _DURABLE.items(), strict=True) if found.get(name) != wanted]
+    if wrong:
+        raise SettingsFault(
+            f"GUARDHOUSE_DATABASE_URL: this SQLite file cannot be written durably ({', '.join(wrong)}); "
+            "put it on a local disk that no other program has open in another journal mode"
+        )
+
+
 class SqliteStore:
     """One database file. One write connection, opened again after any failure; readers from a small pool."""
 
@@ -41,7 +62,9 @@ class SqliteStore:
     def __init__(self, url: str, clock: Clock) -> None:
         self.url = url
         self.path = sqlite_path(url)
-        self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # SQLite gives its log files the rights of the database file, so that one is made first.
+        private.folder(self.path.parent)
+        private.made(self.path)
         self._clock = clock
         self._turnstile = Turnstile(self.path)
         self._write_lock = threading.Lock()  # not an RLock: whoever ends a transaction may be another thread
@@ -81,10 +104,8 @@ class SqliteStore:
             if query_only:
                 connection.execute("PRAGMA query_only=1")
             else:
-                self._promised = {
-                    name: str(connection.execute(f"PRAGMA {name}").fetchone()[0])
-                    for name in ("journal_mode", "synchronous", "fullfsync")
-                }
+                self._promised = read_back(connection)
+                require_durable(self._promised)
 
         @event.listens_for(engine, "begin")
         def _begin(connection: Connection) -> None:
@@ -194,7 +215,10 @@ class SqliteStore:
                 driver.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
 
     def durability(self) -> dict[str, str]:
-        """What a write connection was found to promise when it was opened, for `readyz`. Takes no lock."""
+        """What the last write connection read back of its settings when it opened. Takes no lock.
+
+        Where none was opened yet, one is, and closed again; SettingsFault where it cannot be durable.
+        """
         if not self._promised:
             self._writer.connect().close()
         return dict(self._promised)

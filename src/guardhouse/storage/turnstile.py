@@ -12,6 +12,8 @@ import os
 import threading
 from pathlib import Path
 
+from guardhouse.storage import private
+
 
 class Turnstile:
     """A fair inter-process lock beside a database file. Threads of one process share one place in the queue."""
@@ -23,7 +25,7 @@ class Turnstile:
 
     @staticmethod
     def _open(path: Path) -> int:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return private.opened(path, os.O_RDWR | os.O_CREAT)
 
     def enter(self, *, wait: bool = True) -> bool:
         """Take the turn; whether it was taken. Without `wait`, only when nobody has it and nobody waits."""

@@ -20,6 +20,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from guardhouse.storage import private
+
 NAME = "endpoint.json"
 
 
@@ -45,10 +47,10 @@ class Endpoint:
 
 def write(home: Path, endpoint: Endpoint) -> Path:
     """Write `endpoint.json` whole or not at all, readable by its owner only."""
-    home.mkdir(parents=True, exist_ok=True)
+    private.folder(home)
     target = home / NAME
     beside = home / f".{NAME}.{endpoint.pid}.{secrets.token_hex(4)}"
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    descriptor = private.opened(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
     try:
         with os.fdopen(descriptor, "w") as file:
             json.dump(asdict(endpoint), file)

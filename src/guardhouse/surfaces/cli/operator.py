@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from guardhouse.errors import SettingsFault, Unauthenticated
+from guardhouse.storage import private
 
 AGENT_VARIABLES = (
     "AIDER_",
@@ -35,14 +36,21 @@ def agent_variable(environment: Mapping[str, str]) -> str:
 
 
 def home(environment: Mapping[str, str] = os.environ) -> Path:
-    """The home, as `Settings` has it, without the cost of loading every setting."""
+    """The home, as `Settings` has it, without the cost of loading every setting. SettingsFault where none is named."""
     named = environment.get("GUARDHOUSE_HOME")
-    if named:
+    if named is not None:
+        if Path(named) in (Path(), Path("/")):
+            raise SettingsFault("GUARDHOUSE_HOME names no folder: set it to one, or leave it out")
         return Path(named)
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Application Support" / "guardhouse"
-    base = environment.get("XDG_DATA_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "share") / "guardhouse"
+    base = environment.get("XDG_DATA_HOME", "")
+    if sys.platform != "darwin" and base.startswith("/"):
+        return Path(base) / "guardhouse"
+    if environment.get("HOME") == "":
+        raise SettingsFault("HOME is empty, so nothing says where state lives: set GUARDHOUSE_HOME")
+    own = Path.home()
+    return (
+        own / "Library" / "Application Support" if sys.platform == "darwin" else own / ".local" / "share"
+    ) / "guardhouse"
 
 
 def token_file(place: Path) -> Path:
@@ -65,7 +73,7 @@ def read_private(path: Path) -> str:
 def write_private(path: Path, text: str) -> None:
     """Write a file that only its owner may read, whole or not at all."""
     temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    handle = private.opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         file.write(text + "\n")
         file.flush()
