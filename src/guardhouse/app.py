@@ -6,7 +6,7 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -34,6 +34,8 @@ from guardhouse.surfaces.metrics import Metrics
 from guardhouse.surfaces.notify import Notifier
 from guardhouse.surfaces.serve import check_exposure
 from guardhouse.surfaces.serve import serve as serve_http
+from guardhouse.surfaces.silences import NAME as SUPPRESSED
+from guardhouse.surfaces.silences import Silences, lift_when_changed
 
 _log = logging.getLogger("guardhouse.app")
 
@@ -73,6 +75,7 @@ class Guardhouse:
             around=locate(settings),
         )
         self._sound = True
+        self._beside: list[Callable[[], None]] = []
         self._stop = threading.Event()
         self._background: list[threading.Thread] = []
 
@@ -97,11 +100,23 @@ class Guardhouse:
         except Exception:  # noqa: BLE001  # whatever fails here must not end the thread that would try again
             _log.exception("housekeeping failed and will be tried again")
 
+    def beside(self, work: Callable[[], None]) -> None:
+        """Have something else done in each round of background work, after what is done for the ledger."""
+        self._beside.append(work)
+
+    def standing_versions(self, workspace_ids: Iterable[str]) -> dict[str, int]:
+        """Each workspace's standing version now: whoever remembers something of one looks whether it still holds."""
+        query = select(HEAD.c.workspace_id, HEAD.c.standing_version).where(HEAD.c.workspace_id.in_(list(workspace_ids)))
+        with self.store.reading(5.0) as connection:
+            return {row.workspace_id: row.standing_version for row in connection.execute(query)}
+
     def tend(self) -> None:
         """One round of background work. A failure is logged and tried again next round; it stops no call."""
         try:
             self.checkpointer.run(self.store, self.clock())
             self.store.tidy()
+            for work in self._beside:
+                work()
         except Exception:  # noqa: BLE001  # whatever fails here must not end the thread that would try again
             _log.exception("background work failed and will be tried again")
 
@@ -230,6 +245,9 @@ def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
         metrics.gauge("waiting_calls", "Calls queued for a train.", lambda: house.gateway.waiting)
         notifier = Notifier(settings.notify_command, settings.notify_url)
         house.gateway.on_notice(notifier.tell)
+        silences = Silences(file=settings.home / SUPPRESSED)
+        house.beside(lift_when_changed(silences, house.standing_versions))
+        house.beside(silences.keep)
         house.start()
 
         def announced(endpoint: Endpoint) -> None:
@@ -245,6 +263,7 @@ def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
                 ready=house.ready,
                 watch=house.approval_state,
                 metrics=metrics,
+                silences=silences,
             )
         finally:
             house.gateway.close()

@@ -19,9 +19,10 @@ from guardhouse.model.call import RawCall
 from guardhouse.settings import Settings
 from guardhouse.surfaces import endpoint as endpoints
 from guardhouse.surfaces import problem
-from guardhouse.surfaces.limits import Proxies, Silences
+from guardhouse.surfaces.limits import Proxies
 from guardhouse.surfaces.notify import Notifier
 from guardhouse.surfaces.serve import bind, check_exposure
+from guardhouse.surfaces.silences import Silences
 from guardhouse.surfaces.wire import GuardedProtocol
 from tests.surfaces.doors import Script, drain, listening, parse, request
 

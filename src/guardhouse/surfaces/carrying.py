@@ -13,8 +13,8 @@ from typing import Any, Protocol
 from guardhouse.catalog import Catalog
 from guardhouse.errors import NotPerformed, OutcomeUnknown
 from guardhouse.model.answer import Outcome
-from guardhouse.model.call import RawCall
-from guardhouse.surfaces.limits import Silences
+from guardhouse.model.call import Category, RawCall
+from guardhouse.surfaces.silences import STANDING, Silences
 from guardhouse.surfaces.waiting import Watch, hold_the_line, still_pending
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
@@ -60,10 +60,19 @@ class Carriage:
             raise
         wait = outcome.error.get("retry_after_seconds")
         if outcome.code == "quota_exhausted" and isinstance(wait, int):
-            self.silences.silence(token, wait)
+            self.silences.silence(token, wait, workspace=outcome.workspace_id)
+        elif outcome.code in STANDING and outcome.decision is not None:
+            self.silences.refused(token, outcome.workspace_id)
+        elif outcome.performed and self._governs(raw.operation):
+            # A raised quota or a lifted suspension ends the silence at once; other processes look every second.
+            self.silences.lift(outcome.workspace_id)
         if raw.operation == "wait_approval" and self.watch is not None and still_pending(outcome):
             return await hold_the_line(raw, outcome, self._ask, self.watch, receive)
         return outcome
+
+    def _governs(self, name: str) -> bool:
+        operation = self.gateway.catalog.find(name)
+        return operation is not None and (operation.people_only or operation.category is Category.ADMIN)
 
     async def _ask(self, raw: RawCall) -> Outcome:
         """Carry one call. When the answer takes too long the call goes on; the caller learns that it is not known."""

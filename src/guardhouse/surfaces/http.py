@@ -28,9 +28,10 @@ from guardhouse.surfaces import problem
 from guardhouse.surfaces.access import AccessLog
 from guardhouse.surfaces.carrying import Carriage, Carrier
 from guardhouse.surfaces.endpoint import Endpoint
-from guardhouse.surfaces.limits import Disconnected, Proxies, Silences, read_body
+from guardhouse.surfaces.limits import Disconnected, Proxies, read_body
 from guardhouse.surfaces.metrics import CONTENT_TYPE, Metrics
 from guardhouse.surfaces.openapi import document
+from guardhouse.surfaces.silences import Silences
 from guardhouse.surfaces.waiting import Watch
 
 _log = logging.getLogger("guardhouse.http")
@@ -202,7 +203,7 @@ class Door:
         suppressed = self.silences.admit(token)
         if suppressed is None:
             self.metrics.suppressed()
-            raise _NoCall("quota_exhausted", "the quota is used up", _after(self.silences.left(token)))
+            raise _NoCall(*self.silences.why(token), _after(self.silences.left(token)))
         return token, suppressed
 
     async def _carry(

@@ -123,7 +123,7 @@ class Exchange:
             if suppressed is None:
                 self._door.metrics.suppressed()
                 wait = self._door.silences.left(bearer)
-                raise Refusal("quota_exhausted", f"too many calls; the next is heard in {wait} s")
+                raise Refusal(self._door.silences.why(bearer)[0], f"too many calls; the next is heard in {wait} s")
             raw = RawCall(
                 operation=operation,
                 body=body,

@@ -91,10 +91,10 @@ async def carry(
         if suppressed is None:
             if house.metrics is not None:
                 house.metrics.suppressed()
-            code = "quota_exhausted"
+            code, why = house.carriage.silences.why(caller.token)
             wait = house.carriage.silences.left(caller.token)
             extra = {"retry_after_seconds": wait, "suppressed": True}
-            answer = problem.envelope(code, "the quota is used up", request_id=request_id, extra=extra)
+            answer = problem.envelope(code, why, request_id=request_id, extra=extra)
         else:
             raw = RawCall(
                 operation=operation,
