@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -130,8 +130,11 @@ def attempt(
     *,
     alone: bool = False,
     present: bool = False,
+    seal: Callable[[Acted], None] = lambda _acted: None,
 ) -> Acted:
     """Act on a decision so that a failure takes only this call down. `alone`: guard even what should not write.
+
+    `seal` makes the call's entry inside the same savepoint: what cannot be recorded did not happen.
 
     `present`: the caller's session is known to be there.
 
@@ -142,9 +145,13 @@ def attempt(
     guarded = alone or needs_savepoint(prepared, decision)
     try:
         if not guarded:
-            return act(view, prepared, facts, decision, ids, sequence)
+            acted = act(view, prepared, facts, decision, ids, sequence)
+            seal(acted)
+            return acted
         with view.tx.savepoint():
-            return act(view, prepared, facts, decision, ids, sequence)
+            acted = act(view, prepared, facts, decision, ids, sequence)
+            seal(acted)
+            return acted
     except Refusal as refusal:
         return Acted(refusal.code, refusal.message, error=dict(refusal.extra))
     except DBAPIError as error:
@@ -155,15 +162,16 @@ def attempt(
         _log.error(
             "operation %s failed in the database (%s), decision %s", prepared.call.operation, kind, prepared.call.id
         )
-        return _crashed()
+        return crashed()
     except SQLAlchemyError:
         raise
     except Exception:  # noqa: BLE001  # whatever a handler throws, its call ends as a recorded refusal
         _log.exception("operation %s failed, decision %s", prepared.call.operation, prepared.call.id)
-        return _crashed()
+        return crashed()
 
 
-def _crashed() -> Acted:
+def crashed() -> Acted:
+    """What a call comes to that failed inside, with everything of it undone."""
     return Acted("internal_error", "the operation failed inside Guardhouse; nothing of it was kept")
 
 

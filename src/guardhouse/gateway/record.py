@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
+from guardhouse.gateway.act import Acted, crashed
 from guardhouse.gateway.decide import DECIDER
 from guardhouse.gateway.prepare import Prepared
 from guardhouse.gateway.read import View
 from guardhouse.ledger import entries
 from guardhouse.model import canonical
 from guardhouse.model.answer import Outcome
+from guardhouse.model.call import Resource
 from guardhouse.model.decision import Decision, Effect
 from guardhouse.model.facts import Facts
 from guardhouse.model.instants import rfc3339
@@ -78,6 +81,54 @@ def draft(
         contents={principal_digest: principal_body, view.standing.digest: view.standing.body},
         rules=decision.rules,
     )
+
+
+class Sealed:
+    """The entry of one call in the making: sealed with what acting came to, or, where that cannot be written, small.
+
+    `acted` is what `draft` records; None until sealed.
+    """
+
+    def __init__(
+        self, view: View, prepared: Prepared, facts: Facts, decision: Decision, sequence: int, salt: bytes
+    ) -> None:
+        self._view, self._prepared, self._facts, self._decision = view, prepared, facts, decision
+        self._sequence, self._salt = sequence, salt
+        self.acted: Acted | None = None
+        self.draft: entries.Draft | None = None
+
+    def __call__(self, acted: Acted) -> None:
+        """Encode the entry; raises what encoding raises, while the call's savepoint still stands."""
+        self.draft = self._encoded(self._prepared, acted)
+        if self._prepared.call.idempotency and acted.code == "performed":
+            first_outcome_body(self._view, self._prepared, acted.result or {})
+        self.acted = acted
+
+    def settle(self, acted: Acted) -> Acted:
+        """Seal what was refused, or failed: without the parts that cannot be written. What the entry then records."""
+        try:
+            self(acted)
+        except (TypeError, ValueError):
+            acted = crashed()
+            call = self._prepared.call
+            bare = replace(call, resource=Resource("Workspace", self._view.workspace_id), address="", surface="unknown")
+            self.draft = self._encoded(replace(self._prepared, call=bare, payload=None, request_id=""), acted)
+            self.acted = acted
+        return acted
+
+    def _encoded(self, prepared: Prepared, acted: Acted) -> entries.Draft:
+        return entries.encoded(
+            draft(
+                self._view,
+                prepared,
+                self._facts,
+                self._decision,
+                acted.code,
+                acted.objects,
+                self._sequence,
+                self._salt,
+            )
+        )
 
 
 def refusal_details(prepared: Prepared, facts: Facts, decision: Decision) -> dict[str, Any]:

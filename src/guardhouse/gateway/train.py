@@ -244,9 +244,12 @@ class _Carriage:
             return Carried(prepared, _nobody(), [])
         facts, decision = self._decide(prepared, facts)
         sequence = view.head.tree_size + len(self._drafts)
-        acted = self._act(prepared, facts, decision, ids, sequence, alone=alone)
-        entry = record.draft(view, prepared, facts, decision, acted.code, acted.objects, sequence, ids.secret(16))
-        self._drafts.append(entries.encoded(entry))
+        sealed = record.Sealed(view, prepared, facts, decision, sequence, ids.secret(16))
+        acted = self._act(prepared, facts, decision, ids, sequence, sealed, alone=alone)
+        if sealed.acted is not acted:
+            acted = sealed.settle(acted)
+        assert sealed.draft is not None
+        self._drafts.append(sealed.draft)
         if decision.code != "quota_exhausted" and decision.steps[0].effect is Effect.ALLOW:
             view.count(facts.principal)
         operation = prepared.operation
@@ -280,7 +283,15 @@ class _Carriage:
         return facts, decision
 
     def _act(
-        self, prepared: Prepared, facts: Facts, decision: Any, ids: Ids, sequence: int, *, alone: bool
+        self,
+        prepared: Prepared,
+        facts: Facts,
+        decision: Any,
+        ids: Ids,
+        sequence: int,
+        sealed: record.Sealed,
+        *,
+        alone: bool,
     ) -> act.Acted:
         if decision.effect is Effect.DENY:
             details = record.refusal_details(prepared, facts, decision)
@@ -293,7 +304,9 @@ class _Carriage:
                 "performed", result=canonical.decode(first.body), objects=[f"decision:{first.decision_id}"]
             )
         present = self._heard.note(self._view.tx, self._view.workspace_id, facts.principal)
-        return act.attempt(self._view, prepared, facts, decision, ids, sequence, alone=alone, present=present)
+        return act.attempt(
+            self._view, prepared, facts, decision, ids, sequence, alone=alone, present=present, seal=sealed
+        )
 
     def _keep_first(self, prepared: Prepared, facts: Facts, result: dict[str, Any], sequence: int) -> None:
         """Written at once, so that `get_outcome` in the same train finds it."""
