@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("id", sa.String(200), nullable=False),
         sa.Column("agent_id", sa.String(200), nullable=False),
         sa.Column("question", sa.String(200), nullable=False),
+        sa.Column("law", sa.String(200), nullable=False),
         sa.Column("decision_id", sa.String(200), nullable=False),
         sa.Column("sequence", sa.BigInteger, nullable=False),
         sa.Column("rules", sa.Text, nullable=False),

@@ -113,7 +113,8 @@ Measure = Callable[[Transaction, str, Principal, Any], int]
 class Operation:
     """One thing that can be asked.
 
-    `texts` maps (ask) to the texts that guardrails examine; `destinations` maps (ask) to (field, host)
+    `texts` maps (ask) to the texts that guardrails examine; `tightens` (ask) to the text of the repository's own
+    `.guardhouse.yaml`, which may make their findings stricter; `destinations` maps (ask) to (field, host)
     pairs for the network lists. `examines`: what is given is examined, not carried, so findings make a
     verdict and never deny the call. `secrets`: input fields that are never recorded; `secret_outputs`:
     output fields given once and cut from the stored first outcome. `measures`: what this operation uses
@@ -137,6 +138,7 @@ class Operation:
     examines: bool
     aliases: tuple[str, ...]
     texts: Callable[[Any], tuple[Examined, ...]] | None
+    tightens: Callable[[Any], str] | None
     destinations: Callable[[Any], tuple[tuple[str, str], ...]] | None
     secrets: tuple[str, ...]
     secret_outputs: tuple[str, ...]
@@ -158,6 +160,7 @@ def operation(
     examines: bool = False,
     aliases: tuple[str, ...] = (),
     texts: Callable[[Any], tuple[Examined, ...]] | None = None,
+    tightens: Callable[[Any], str] | None = None,
     destinations: Callable[[Any], tuple[tuple[str, str], ...]] | None = None,
     secrets: tuple[str, ...] = (),
     secret_outputs: tuple[str, ...] = (),
@@ -187,6 +190,7 @@ def operation(
             examines=examines,
             aliases=aliases,
             texts=texts,
+            tightens=tightens,
             destinations=destinations,
             secrets=secrets,
             secret_outputs=secret_outputs,

@@ -19,6 +19,7 @@ from guardhouse.model.facts import (
     DomainFinding,
     Facts,
     Finding,
+    GrantFact,
     Observation,
     Principal,
     WorkspaceFacts,
@@ -56,12 +57,16 @@ WORKSPACE = st.builds(
 )  # fmt: skip
 FINDING = st.builds(
     Finding, TEXT, st.just("git") | TEXT, TEXT, st.sampled_from(["log", "warn", "approval_required", "block"]),
-    st.integers(0, 5), TEXT, COUNT, COUNT, FLAG, WORDS,
+    st.integers(0, 5), TEXT, COUNT, COUNT, FLAG, WORDS, st.sampled_from(["", "", "log", "approval_required", "block"]),
 )  # fmt: skip
 DOMAIN = st.builds(DomainFinding, TEXT, st.sampled_from(["allow", "deny"]), TEXT, TEXT)
 APPROVAL = st.builds(
     ApprovalFact, TEXT, st.sampled_from(["pending", "granted", "refused", "spent"]), FLAG, FLAG,
     st.sampled_from([law().law, asking().law]) | TEXT, INSTANT, INSTANT, INSTANT,
+)  # fmt: skip
+GRANT = st.builds(
+    GrantFact, TEXT, st.lists(st.tuples(TEXT, st.sampled_from(["warn", "approval_required", "block"])), max_size=2).map(tuple),
+    st.just(law().law) | TEXT, FLAG, INSTANT,
 )  # fmt: skip
 FACTS = st.builds(
     Facts, st.just(NOW), AGENT | PERSON, WORKSPACE,
@@ -70,7 +75,7 @@ FACTS = st.builds(
     quota=st.dictionaries(st.sampled_from(LIMITS), COUNT, max_size=2).map(lambda used: tuple(sorted(used.items()))),
     findings=st.lists(FINDING, max_size=2).map(tuple), domains=st.lists(DOMAIN, max_size=1).map(tuple),
     approval=st.none() | APPROVAL, pending_approvals=st.integers(0, 30), law=st.just(law().law) | TEXT,
-    registered_repository=TEXT, repeats=st.just("") | TEXT, repeat_differs=FLAG,
+    question=TEXT, open_ended=FLAG, grant=st.none() | GRANT, registered_repository=TEXT, repeats=st.just("") | TEXT, repeat_differs=FLAG,
 )  # fmt: skip
 
 

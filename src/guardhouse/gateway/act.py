@@ -12,9 +12,10 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from guardhouse.catalog import Context
 from guardhouse.errors import Refusal
+from guardhouse.gates import guardrails
 from guardhouse.gateway.prepare import Prepared
 from guardhouse.gateway.read import View
-from guardhouse.governance import approvals
+from guardhouse.governance import approvals, grants
 from guardhouse.model.decision import Decision, Effect, Verdict
 from guardhouse.model.facts import Facts
 from guardhouse.model.ids import Ids
@@ -42,9 +43,9 @@ class Acted:
     notices: list[Notice] = field(default_factory=list)
 
 
-def needs_savepoint(prepared: Prepared, decision: Decision) -> bool:
+def needs_savepoint(prepared: Prepared, facts: Facts, decision: Decision) -> bool:
     """Whether acting may write, so that it must be possible to undo it alone."""
-    if decision.effect is Effect.HOLD:
+    if decision.effect is Effect.HOLD or guardrails.grant_used(decision, facts) is not None:
         return True
     if decision.effect is not Effect.ALLOW or prepared.operation is None:
         return False
@@ -65,7 +66,7 @@ def perform(
 ) -> Acted:
     """Run the handler of an allowed call. A `Refusal` comes back as its code; anything else is raised.
 
-    An approval that let the call through is spent here, in the same savepoint as the effect: both
+    An approval, or a grant for once, that let the call through is spent here, in the same savepoint as the effect: both
     happen or neither.
     """
     operation, ask = prepared.operation, prepared.ask
@@ -88,6 +89,11 @@ def perform(
     if approved is not None and approved.code == "approved" and facts.approval is not None:
         approvals.spend(view.tx, view.workspace_id, facts.approval.id, prepared.call.id, view.now)
         context.objects.append(f"approval:{facts.approval.id}")
+    grant = guardrails.grant_used(decision, facts)
+    if grant is not None:
+        if grant.once:
+            grants.spend(view.tx, view.workspace_id, grant.id, prepared.call.id)
+        context.objects.append(f"grant:{grant.id}")
     answer = operation.handler(context, ask)
     result = {} if answer is None else answer.model_dump(mode="json")
     return Acted("performed", result=result, objects=context.objects, notices=context.after_commit)
@@ -142,7 +148,7 @@ def attempt(
     other reason has its savepoint undone and is recorded as `internal_error`.
     """
     act = park if decision.effect is Effect.HOLD else partial(perform, present=present)
-    guarded = alone or needs_savepoint(prepared, decision)
+    guarded = alone or needs_savepoint(prepared, facts, decision)
     try:
         if not guarded:
             acted = act(view, prepared, facts, decision, ids, sequence)

@@ -18,8 +18,10 @@ from pydantic import ValidationError
 from guardhouse.bundle import Bundle
 from guardhouse.catalog import Ask, Catalog, Home, Operation
 from guardhouse.errors import FieldFault, GuardhouseError, InvalidInput
-from guardhouse.gates import network
-from guardhouse.gateway.surroundings import placed
+from guardhouse.gates import guardrails, network
+from guardhouse.gateway.surroundings import leads, placed
+from guardhouse.guardrails import tighten
+from guardhouse.guardrails.normal import normal_form
 from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
 from guardhouse.guardrails.text import Examined
 from guardhouse.model import canonical
@@ -68,6 +70,8 @@ class Located:
 class Prepared:
     """A call ready for the train. `packs` is the digest under which `findings` were made.
 
+    `question` is the keyed digest of what its texts would do and where, taken when anything was found; `open_ended`
+    says that more than they say decides it; `links` are names in them that lead elsewhere on this machine.
     `fields` and `explanation` say to the caller what is wrong with the body; they may quote it and are
     never recorded.
     """
@@ -82,6 +86,9 @@ class Prepared:
     payload: bytes | None = None
     texts: tuple[Examined, ...] = ()
     findings: tuple[Finding, ...] = ()
+    question: str = ""
+    open_ended: bool = False
+    links: tuple[tuple[str, str], ...] = ()
     packs: str = ""
     destinations: tuple[tuple[str, str], ...] = ()
     domains: tuple[DomainFinding, ...] = ()
@@ -167,6 +174,9 @@ def prepare(
         prepared.texts = placed(texts, around)
         prepared.destinations = operation.destinations(ask) if operation.destinations else ()
         examine(prepared, bundle)
+        if prepared.findings:
+            prepared.links = leads(prepared.texts)
+            _question(prepared)
     return prepared
 
 
@@ -238,11 +248,33 @@ def examine(prepared: Prepared, bundle: Bundle) -> None:
     """Make the findings of a call under a bundle, unless they already are that bundle's."""
     if prepared.packs != bundle.packs.digest:
         prepared.findings = bundle.packs.examine(prepared.texts) if prepared.texts else ()
+        operation = prepared.operation
+        if operation is not None and operation.tightens is not None and prepared.ask is not None:
+            prepared.findings = tighten.tightened(
+                prepared.findings, operation.tightens(prepared.ask), bundle.packs.rules
+            )
+        if prepared.packs:
+            _question(prepared)
         prepared.packs = bundle.packs.digest
     if prepared.law != bundle.law:
         rules = bundle.rules[network.NAME]
         prepared.domains = tuple(network.match(rules, name, host) for name, host in prepared.destinations)
         prepared.law = bundle.law
+
+
+def _question(prepared: Prepared) -> None:
+    """Take the digest that refusals are counted by and grants are bound to. Nothing found, nothing to ask about.
+
+    The field's name does not count, nor which of the examining operations asks: a person allows what would be done.
+    """
+    if not prepared.findings:
+        prepared.question, prepared.open_ended = "", False
+        return
+    name = prepared.call.operation
+    forms = [normal_form(text) for text in prepared.texts]
+    asked = ["" if name in guardrails.EXAMINES else name, [form for form, _ in forms], prepared.links]
+    prepared.question = canonical.keyed_digest(prepared.located.key, "question", _encode(asked))
+    prepared.open_ended = any(open_ended for _, open_ended in forms)
 
 
 def _encode(value: Any) -> bytes:

@@ -15,15 +15,15 @@ from dataclasses import dataclass, field
 from sqlalchemy import bindparam, select
 
 from guardhouse.bundle import Bundle, versions
-from guardhouse.gates import profile
+from guardhouse.gates import guardrails, profile
 from guardhouse.gateway.prepare import Prepared
 from guardhouse.gateway.tables import FIRST_OUTCOME
-from guardhouse.governance import approvals, quotas, standing
+from guardhouse.governance import approvals, grants, quotas, standing
 from guardhouse.governance.tables import STANDING_TABLES
 from guardhouse.ledger import entries
 from guardhouse.ledger.tables import HEAD
 from guardhouse.model import canonical
-from guardhouse.model.facts import ApprovalFact, Facts, Principal, WorkspaceFacts
+from guardhouse.model.facts import ApprovalFact, Facts, GrantFact, Principal, WorkspaceFacts
 from guardhouse.model.instants import DAY, Micros
 from guardhouse.storage.store import Transaction
 
@@ -158,6 +158,9 @@ class View:
                     used[limit] = measure(self.tx, self.workspace_id, principal, prepared.ask)
         first = self.first(prepared, principal)
         repository = prepared.call.resource.repository
+        if not repository and prepared.call.operation in guardrails.EXAMINES:
+            # The session's own: whoever issued its token said so, not the caller.
+            repository = principal.repository
         return Facts(
             now=self.now,
             principal=principal,
@@ -172,6 +175,8 @@ class View:
             registered_repository=repository if repository in self.standing.repositories else "",
             repeats=first.decision_id if first and first.call_digest == prepared.call.digest else "",
             repeat_differs=bool(first and first.call_digest != prepared.call.digest),
+            question=prepared.question,
+            open_ended=prepared.open_ended,
         )
 
     def first(self, prepared: Prepared, principal: Principal) -> First | None:
@@ -197,6 +202,10 @@ class View:
         fact = approvals.fact_of(chosen, question, presented) if chosen is not None else None
         counts = approvals.pending_counts(self.tx, self.workspace_id, (facts.principal.id,), self.now, facts.law)
         return fact, counts.get(facts.principal.id, 0)
+
+    def grant(self, facts: Facts) -> GrantFact | None:
+        """The grant that a person gave this agent for this very thing, read every time."""
+        return grants.find(self.tx, self.workspace_id, facts.principal.id, facts.question, facts.law)
 
     def count(self, principal: Principal) -> None:
         """Count one decided call of an agent against its hourly limit."""

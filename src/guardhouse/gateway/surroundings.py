@@ -21,6 +21,7 @@ from guardhouse.settings import Settings
 
 _TOKENS = re.compile(r"""[^\s'"();&|<>=,`{}$]+""")
 _MOST_TOKENS = 64
+_MOST_LEADING = 256
 _KINDS = frozenset({"shell", "auto"})
 
 
@@ -78,6 +79,28 @@ def _links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
         real = os.path.realpath(path)
         if real != path and reach(real, "", around):
             yield absolute(token, text.cwd, around), real
+
+
+def leads(texts: tuple[Examined, ...]) -> tuple[tuple[str, str], ...]:
+    """Names in texts that lead elsewhere on this machine, with where to: a leave for them ends when that changes.
+
+    Sorted, each once. Names of another machine, or that no file bears here, lead nowhere. Never raises.
+    """
+    found: set[tuple[str, str]] = set()
+    for text in texts:
+        names = [text.cwd, *text.file_paths]
+        if text.kind in _KINDS:
+            names.extend(_TOKENS.findall(text.text[:8192])[:_MOST_LEADING])
+        for name in dict.fromkeys(names):
+            if not name or name[0] == "-" or len(name) > 1024:
+                continue
+            try:
+                path = os.path.join(text.cwd, os.path.expanduser(name))
+                if os.path.isabs(path) and (real := os.path.realpath(path)) != os.path.normpath(path):
+                    found.add((name, real))
+            except (OSError, ValueError):
+                continue
+    return tuple(sorted(found))
 
 
 def _left(text: Examined, around: Surroundings, links: dict[str, str]) -> Kept:

@@ -18,6 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from guardhouse.bundle import versions
 from guardhouse.errors import NotPerformed, OutcomeUnknown, Unauthenticated
+from guardhouse.gates import guardrails
 from guardhouse.gateway import act, record
 from guardhouse.gateway.decide import decide
 from guardhouse.gateway.heard import Heard
@@ -256,7 +257,7 @@ class _Carriage:
         if acted.code == "performed" and operation is not None and operation.writes and not facts.repeats:
             governs = operation.people_only or operation.category is Category.ADMIN
             view.refresh(self._calls, governs=governs)
-        spent = any(name.startswith("approval:") for name in acted.objects)
+        spent = any(name.startswith(("approval:", "grant:")) for name in acted.objects)
         keeps = operation is not None and (operation.writes or spent) and not facts.repeats
         if acted.code == "performed" and prepared.call.idempotency and keeps:
             self._keep_first(prepared, facts, acted.result or {}, sequence)
@@ -273,9 +274,14 @@ class _Carriage:
         return Carried(prepared, outcome, acted.notices)
 
     def _decide(self, prepared: Prepared, facts: Facts) -> tuple[Facts, Any]:
-        """Decide; where an approval could matter, read it and decide again with that fact in hand."""
+        """Decide; where a grant or an approval could matter, read it and decide again with that fact in hand."""
         view = self._view
         decision = decide(prepared.call, facts, view.standing.bundle)
+        if facts.question and facts.principal.kind == "agent" and guardrails.refuses(decision):
+            grant = view.grant(facts)
+            if grant is not None:
+                facts = replace(facts, grant=grant)
+                decision = decide(prepared.call, facts, view.standing.bundle)
         if decision.effect is Effect.HOLD or prepared.call.approval_id or decision.verdict is Verdict.ASK:
             approval, pending = view.approval(prepared, facts)
             facts = replace(facts, approval=approval, pending_approvals=pending)

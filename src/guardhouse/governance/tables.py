@@ -201,6 +201,7 @@ class DecisionGrant(SQLModel, table=True):
     id: str = identifier(key=True)
     agent_id: str = identifier()
     question: str = identifier()
+    law: str = identifier()
     decision_id: str = identifier()
     sequence: int = counter()
     rules: str = json_text(default="[]")

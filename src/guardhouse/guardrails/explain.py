@@ -45,12 +45,14 @@ def draw(explained: Sequence[Explained], text: str) -> str:
             made.append(f"{gutter} = run by: {plain(' > '.join(one.via))}")
         if one.alternative:
             made.append(f"{gutter} = instead: {plain(one.alternative)}")
-        if one.severity in ("block", "approval_required"):
-            needed = (
-                f"trust {one.min_trust} or more, or a person's approval"
-                if one.min_trust <= 4
-                else "nothing an agent may hold"
-            )
-            made.append(f"{gutter} = allowed by: {needed}")
+        if one.exempted_by:
+            made.append(f"{gutter} = exempted by: {plain(', '.join(one.exempted_by))}")
+        elif one.severity in ("block", "approval_required"):
+            made.append(f"{gutter} = allowed by: {plain(one.allowed_by) or _needed(one)}")
         made.append("")
     return "\n".join(made).rstrip("\n") + "\n" if made else "nothing found\n"
+
+
+def _needed(one: Explained) -> str:
+    """What would allow it where nobody knows who asks."""
+    return f"trust {one.min_trust} or more, or a person's grant" if one.min_trust <= 4 else "a person's grant"

@@ -22,7 +22,7 @@ class Override:
     """One change. `expires` is in microseconds since the epoch, 0 for never (only a tightening may last for ever).
 
     `agents` are agents' ids, `roles` agents' roles, `paths` path classes, `repositories` registered ones. Shell
-    globs are read in all but `paths`. What is left empty does not narrow.
+    globs are read in all but `paths`. What is left empty does not narrow. `place` is its file and line.
     """
 
     level: str
@@ -35,30 +35,35 @@ class Override:
     reason: str = ""
     owner: str = ""
     expires: int = 0
+    place: str = ""
 
     def covers(self, finding: Finding) -> bool:
         return fnmatch.fnmatchcase(finding.rule, self.rule) if self.rule else finding.category == self.category
 
 
 def read_overrides(
-    path: str, value: Any, line: int, rules: Mapping[str, Rule]
+    path: str, value: Any, lines: Sequence[int], rules: Mapping[str, Rule]
 ) -> tuple[tuple[Override, ...], list[LawProblem]]:
-    """All overrides of a file, and what is wrong with it."""
+    """All overrides of a file, and what is wrong with it. `lines` says where each one begins."""
     problems: list[LawProblem] = []
     made: list[Override] = []
     listed = value.get("overrides") if isinstance(value, dict) else None
     if listed is None and not value:
         return (), []
     if not isinstance(listed, list):
-        return (), [LawProblem(path, line, "a list `overrides` is missing", "see docs/guardrails.md")]
+        return (), [LawProblem(path, 1, "a list `overrides` is missing", "see docs/guardrails.md")]
+    problems.extend(
+        LawProblem(path, 1, f"unknown key `{key}`", "known: overrides") for key in value if key != "overrides"
+    )
     for number, item in enumerate(listed, 1):
+        line = lines[number - 1] if number <= len(lines) else 1
         if isinstance(item, dict) and item.get("set") is False:
             # YAML reads a bare `off` as false.
             item = {**item, "set": "off"}
         wrong = _faults(item, rules)
         problems.extend(LawProblem(path, line, f"override {number}: {message}", remedy) for message, remedy in wrong)
         if not wrong:
-            made.append(_made(item))
+            made.append(_made(item, f"{path.rpartition('/')[2]}:{line}"))
     return tuple(made), problems
 
 
@@ -133,7 +138,7 @@ def _texts(value: Any) -> tuple[str, ...]:
     return tuple(value) if _named(value) else ()
 
 
-def _made(item: Mapping[str, Any]) -> Override:
+def _made(item: Mapping[str, Any], place: str) -> Override:
     return Override(
         level=item["set"],
         rule=str(item.get("rule") or ""),
@@ -145,6 +150,7 @@ def _made(item: Mapping[str, Any]) -> Override:
         reason=item["reason"].strip(),
         owner=item["owner"].strip(),
         expires=_instant(item.get("expires")) or 0,
+        place=place,
     )
 
 
@@ -158,15 +164,34 @@ def apply(
     delegation: Sequence[str] = (),
     repository: str = "",
 ) -> tuple[Finding, ...]:
-    """The findings as the site's overrides have them; `off` takes one away. The last override that covers one wins.
+    """The findings as `applied` leaves them."""
+    return applied(findings, overrides, now=now, agent=agent, role=role, delegation=delegation, repository=repository)[
+        0
+    ]
+
+
+def applied(
+    findings: Sequence[Finding],
+    overrides: Sequence[Override],
+    *,
+    now: int,
+    agent: str = "",
+    role: str = "",
+    delegation: Sequence[str] = (),
+    repository: str = "",
+) -> tuple[tuple[Finding, ...], tuple[str, ...]]:
+    """The findings as the site's overrides have them, and the places of the overrides that loosened one.
+
+    `off` takes a finding away. The last override that covers one wins; none goes below a finding's `floor`.
 
     `now` is in microseconds. `repository` MUST be a registered one, `agent`, `role` and `delegation` (ids) the
     authenticated caller's: nothing an agent claims may loosen. Findings of a pack that protects Guardhouse are never
     loosened, and what has no end loosens nothing, a rule that escalated included.
     """
     made: list[Finding] = []
+    places: set[str] = set()
     for finding in findings:
-        level = finding.severity
+        level, place = finding.severity, ""
         for one in overrides:
             if (one.expires and one.expires <= now) or not one.covers(finding):
                 continue
@@ -178,10 +203,14 @@ def apply(
                 and (not one.repositories or _like(repository, one.repositories))
                 and _there(one.paths, finding.path_classes, loosens=loosens)
             ):
-                level = one.level
+                level, place = one.level, one.place if loosens else ""
+        if finding.floor and _rank(level) < _rank(finding.floor):
+            level, place = finding.floor, ""
+        if place:
+            places.add(place)
         if level != "off":
             made.append(finding if level == finding.severity else replace(finding, severity=level))
-    return tuple(made)
+    return tuple(made), tuple(sorted(places))
 
 
 def _rank(level: str) -> int:

@@ -134,7 +134,7 @@ class _Reader:
 
 
 def _compose(path: str, data: bytes) -> tuple[Any, list[int]]:
-    """The file's value, and the line of each item of `rules`."""
+    """The file's value, and the line of each item of its `rules` or `overrides`."""
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         text = data.decode("utf-8")
@@ -152,7 +152,7 @@ def _compose(path: str, data: bytes) -> tuple[Any, list[int]]:
     lines: list[int] = []
     if isinstance(node, yaml.MappingNode):
         for key, item in node.value:
-            if key.value == "rules" and isinstance(item, yaml.SequenceNode):
+            if key.value in ("rules", "overrides") and isinstance(item, yaml.SequenceNode):
                 lines = [one.start_mark.line + 1 for one in item.value]
     return value, lines
 
@@ -162,7 +162,7 @@ def read_packs(files: Mapping[str, bytes]) -> Loaded:
     loaded = Loaded()
     seen: dict[str, str] = {}
     said: dict[str, Any] = {}
-    overrides: list[tuple[str, Any]] = []
+    overrides: list[tuple[str, Any, list[int]]] = []
     for path in sorted(files):
         if not path.endswith((".yaml", ".yml")):
             continue
@@ -173,7 +173,7 @@ def read_packs(files: Mapping[str, bytes]) -> Loaded:
             continue
         said[path] = value
         if path.endswith("overrides.yaml"):
-            overrides.append((path, value))
+            overrides.append((path, value, lines))
             continue
         reader = _Reader(path, loaded.problems)
         if isinstance(value, dict) and "programs" in value:
@@ -192,8 +192,8 @@ def read_packs(files: Mapping[str, bytes]) -> Loaded:
             _examples(reader, line, made, item, loaded.examples)
             loaded.rules.append(made)
     known = {made.rule.id: made.rule for made in loaded.rules}
-    for path, value in overrides:
-        ours, problems = read_overrides(path, value, 1, known)
+    for path, value, lines in overrides:
+        ours, problems = read_overrides(path, value, lines, known)
         loaded.overrides += ours
         loaded.problems.extend(problems)
     if not loaded.problems:

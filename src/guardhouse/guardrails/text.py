@@ -43,7 +43,11 @@ class Examined:
 
 @dataclass(frozen=True, slots=True)
 class Explained:
-    """A finding in words, made where the text is still at hand. Never recorded in the ledger's entry."""
+    """A finding in words, made where the text is still at hand. Never recorded in the ledger's entry.
+
+    `exempted_by` names the policies or the grant that exempt the caller, `allowed_by` what would allow it; both are
+    filled where the caller is known.
+    """
 
     rule: str
     pack: str
@@ -57,6 +61,8 @@ class Explained:
     reason: str
     alternative: str = ""
     via: tuple[str, ...] = ()
+    exempted_by: tuple[str, ...] = ()
+    allowed_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,7 @@ class Finding:
 
     `severity` is `block`, `approval_required`, `warn` or `log`; `start` and `end` are character
     offsets into the text of `field`; `protects` marks the pack that guards Guardhouse itself, which
-    no trust and no mode exempts.
+    no trust and no mode exempts; `floor` is the least severity that the repository's own file lets it have.
     """
 
     rule: str
@@ -113,10 +113,11 @@ class Finding:
     end: int
     protects: bool = False
     path_classes: tuple[str, ...] = ()
+    floor: str = ""
 
     def to_json(self) -> dict[str, Any]:
         value = _plain(asdict(self))
-        for key in ("protects", "path_classes"):
+        for key in ("protects", "path_classes", "floor"):
             if not value[key]:
                 del value[key]
         return value
@@ -156,6 +157,27 @@ class ApprovalFact:
 
 
 @dataclass(frozen=True, slots=True)
+class GrantFact:
+    """A person's leave, found for this very agent and question: it lifts `rules`, (id, severity as found then), under `law`.
+
+    `once`: it is used up by the call that it lets through.
+    """
+
+    id: str
+    rules: tuple[tuple[str, str], ...]
+    law: str
+    once: bool
+    expires_at: Micros
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self) | {"rules": [list(rule) for rule in self.rules]}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> GrantFact:
+        return cls(**value | {"rules": tuple((rule, severity) for rule, severity in value["rules"])})
+
+
+@dataclass(frozen=True, slots=True)
 class Facts:
     """Everything the gates may know.
 
@@ -178,6 +200,9 @@ class Facts:
     registered_repository: str = ""
     repeats: str = ""
     repeat_differs: bool = False
+    question: str = ""
+    open_ended: bool = False
+    grant: GrantFact | None = None
 
     def used(self, limit: str) -> int:
         """How much of a limit is spent; 0 when nothing is known to be."""
@@ -196,6 +221,12 @@ class Facts:
             value["domains"] = [asdict(domain) for domain in self.domains]
         if self.approval:
             value["approval"] = asdict(self.approval)
+        if self.question:
+            value["question"] = self.question
+        if self.open_ended:
+            value["open_ended"] = True
+        if self.grant:
+            value["grant"] = self.grant.to_json()
         if self.pending_approvals:
             value["pending_approvals"] = self.pending_approvals
         if self.registered_repository:
@@ -219,6 +250,9 @@ class Facts:
             findings=tuple(Finding.from_json(item) for item in value.get("findings", ())),
             domains=tuple(DomainFinding(**item) for item in value.get("domains", ())),
             approval=ApprovalFact(**approval) if approval else None,
+            question=value.get("question", ""),
+            open_ended=value.get("open_ended", False),
+            grant=GrantFact.from_json(value["grant"]) if "grant" in value else None,
             pending_approvals=value.get("pending_approvals", 0),
             law=value["law"],
             registered_repository=value.get("registered_repository", ""),

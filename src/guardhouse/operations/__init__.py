@@ -10,6 +10,7 @@ from guardhouse.operations import (
     backlog,
     checks,
     control,
+    grants,
     handoffs,
     locks,
     memory,
@@ -24,6 +25,7 @@ from guardhouse.operations import (
     sessions,
     tokens,
     tools,
+    verdicts,
     workspaces,
 )
 
@@ -46,6 +48,8 @@ CATALOG = Catalog.of(
     control.OPERATIONS,
     modes.OPERATIONS,
     approvals.OPERATIONS,
+    grants.OPERATIONS,
+    verdicts.OPERATIONS,
     workspaces.OPERATIONS,
     policy.OPERATIONS,
     audit.OPERATIONS,

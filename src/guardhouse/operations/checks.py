@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
@@ -14,11 +15,21 @@ from guardhouse.errors import Refusal
 from guardhouse.gates import guardrails
 from guardhouse.gates.policy.cedar import SCHEMA_FILE
 from guardhouse.governance import approvals, refusals
+from guardhouse.guardrails import tighten
 from guardhouse.guardrails.reasons import native_reason, next_step
 from guardhouse.guardrails.text import Examined, Explained
 from guardhouse.model.call import Category, Resource
 from guardhouse.model.decision import Verdict
 from guardhouse.operations.fields import workspace_resource
+
+WorkspaceRoot = Annotated[str, Field(max_length=4096, description="the root of the agent's working tree")]
+Tighten = Annotated[
+    str,
+    Field(
+        max_length=262_144,
+        description="the text of the repository's own `.guardhouse.yaml`, at most 64 KiB; it can only make verdicts stricter",
+    ),
+]
 
 
 class CheckGuardrailsAsk(Ask):
@@ -29,6 +40,8 @@ class CheckGuardrailsAsk(Ask):
     file_paths: Annotated[tuple[str, ...], Field(max_length=256, description="the files it touches, where known")] = ()
     cwd: Annotated[str, Field(max_length=4096, description="the directory it would run in")] = ""
     tool: Annotated[str, Field(max_length=200, description="the tool that would run it")] = ""
+    workspace_root: WorkspaceRoot = ""
+    tighten: Tighten = ""
 
 
 class Violation(Answer):
@@ -42,6 +55,10 @@ class Violation(Answer):
     alternative: str = Field(description="what to do instead; empty when the rule knows nothing better")
     min_trust: int = Field(description="the trust from which an agent may do it anyway; 5 is nobody")
     via: tuple[str, ...] = Field(description="the wrappers around what matched, outermost first, such as `sudo`")
+    field: str = Field(description="the input field that it stands in")
+    binds: bool = Field(description="whether it counts for this caller; false: something exempts it")
+    exempted_by: tuple[str, ...] = Field(description="the policies or the grant that exempt this caller from it")
+    allowed_by: str = Field(description="what would allow it; empty when it stops nothing")
 
 
 class CheckGuardrailsAnswer(Answer):
@@ -62,7 +79,17 @@ class CheckGuardrailsAnswer(Answer):
 
 
 def _examined(ask: CheckGuardrailsAsk) -> tuple[Examined, ...]:
-    return (Examined("operation_text", ask.operation_text, ask.kind, ask.cwd, ask.tool, ask.file_paths),)
+    return (
+        Examined(
+            "operation_text",
+            ask.operation_text,
+            ask.kind,
+            ask.cwd,
+            ask.tool,
+            ask.file_paths,
+            workspace_root=ask.workspace_root,
+        ),
+    )
 
 
 def asked_people(ctx: Context) -> tuple[str, str]:
@@ -112,22 +139,29 @@ def violations_of(explained: Iterable[Explained]) -> tuple[Violation, ...]:
             alternative=found.alternative,
             min_trust=found.min_trust,
             via=found.via,
+            field=found.field,
+            binds=not found.exempted_by,
+            exempted_by=found.exempted_by,
+            allowed_by=found.allowed_by,
         )
         for found in explained
     )
 
 
-def told(ctx: Context) -> dict[str, Any]:
-    """The fields of `CheckGuardrailsAnswer` for a call whose texts were examined; asks people and counts refusals."""
+def told(ctx: Context, tightening: str) -> dict[str, Any]:
+    """The fields of `CheckGuardrailsAnswer` for a call whose texts were examined; asks people and counts refusals.
+
+    `tightening` is the text of the repository's own file, as the caller sent it.
+    """
     verdict = ctx.decision.verdict or Verdict.ALLOW
     refused = verdict in (Verdict.ASK, Verdict.BLOCK) and ctx.decision.enforced
     approval_id = approval_state = ""
     if refused and verdict is Verdict.ASK:
         approval_id, approval_state = asked_people(ctx)
-    explained = ctx.bundle.packs.explain(ctx.texts, guardrails.in_force(ctx.facts, ctx.bundle.packs))
+    explained = _explained(ctx, tightening)
     reason, times = "", 0
     if refused:
-        times = refusals.count(ctx.tx, ctx.workspace_id, ctx.caller.session_id, ctx.call.digest)
+        times = refusals.count(ctx.tx, ctx.workspace_id, ctx.caller.session_id, ctx.facts.question or ctx.call.digest)
         reason = _reason(ctx, explained, approval_id, approval_state, times)
     return {
         "safe": verdict in (Verdict.ALLOW, Verdict.WARN),
@@ -142,17 +176,30 @@ def told(ctx: Context) -> dict[str, Any]:
     }
 
 
+def _explained(ctx: Context, tightening: str) -> tuple[Explained, ...]:
+    """Every finding in force in words, with what exempts this caller from it and what would allow it."""
+    packs = ctx.bundle.packs
+    found = guardrails.in_force(ctx.facts, packs)
+    if not found:
+        return ()
+    judged = guardrails.judge(ctx.call, ctx.facts, ctx.bundle.rules[guardrails.NAME])
+    exempt = {(one.rule, one.field, one.start, one.end): by for one, by in judged.exempted}
+    allowed = {(one.rule, one.field, one.start, one.end): guardrails.allowed_by(one) for one in found}
+    return tuple(
+        replace(
+            one,
+            exempted_by=exempt.get((one.rule, one.field, one.start, one.end), ()),
+            allowed_by=allowed.get((one.rule, one.field, one.start, one.end), ""),
+        )
+        for one in (*packs.explain(ctx.texts, found), *tighten.explain(found, tightening, packs.rules))
+    )
+
+
 def _reason(ctx: Context, explained: tuple[Explained, ...], approval_id: str, state: str, times: int) -> str:
     """What the model reads; the strictest finding that binds this very caller speaks."""
-    judged = guardrails.judge(ctx.call, ctx.facts, ctx.bundle.rules[guardrails.NAME])
-    binding = {(one.rule, one.field, one.start, one.end) for one in judged.binding}
-    speaks = tuple(one for one in explained if (one.rule, one.field, one.start, one.end) in binding)
-    said = next_step(
-        ctx.call.id,
-        approval_id,
-        state,
-        protects=any(one.protects and one.severity == "block" for one in judged.binding),
-    )
+    protects = any(one.protects and one.severity == "block" for one in ctx.facts.findings)
+    speaks = tuple(one for one in explained if not one.exempted_by)
+    said = next_step(ctx.call.id, approval_id, state, protects=protects)
     return native_reason(speaks, decision_id=ctx.call.id, next_step=said, times=times)
 
 
@@ -164,15 +211,16 @@ def _reason(ctx: Context, explained: tuple[Explained, ...], approval_id: str, st
     resource=workspace_resource,
     examines=True,
     texts=_examined,
+    tightens=lambda ask: ask.tighten,
 )
-def check_guardrails(ctx: Context, _ask: CheckGuardrailsAsk) -> CheckGuardrailsAnswer:
+def check_guardrails(ctx: Context, ask: CheckGuardrailsAsk) -> CheckGuardrailsAnswer:
     """Ask whether a command, query or file content is safe before you run or write it.
 
     Nothing is run. Go on when `safe` is true. With the verdict `ask`, wait until a person has answered
     the question in `approval_id` and check the same text again, presenting that id; the grant is spent
     by that. In observe mode nobody is asked.
     """
-    return CheckGuardrailsAnswer(**told(ctx))
+    return CheckGuardrailsAnswer(**told(ctx, ask.tighten))
 
 
 class CheckNetworkAsk(Ask):

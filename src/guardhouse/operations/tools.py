@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,9 +15,12 @@ from guardhouse.catalog import Ask, Context, Home, Operation, operation
 from guardhouse.guardrails.surroundings import NOWHERE, reach
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
-from guardhouse.operations.checks import CheckGuardrailsAnswer, told
+from guardhouse.model.decision import Verdict
+from guardhouse.operations.checks import CheckGuardrailsAnswer, Tighten, Violation, WorkspaceRoot, told
 
 _MOST_VALUES = 256
+_MOST_WARNING = 700
+_RANK = {"log": 0, "warn": 1, "approval_required": 2, "block": 3}
 _PATH_NAMES = (
     "path",
     "file",
@@ -60,7 +64,8 @@ class CheckToolAsk(Ask):
     client: Annotated[str, Field(max_length=40, description="the client that asks, such as `claude-code`")] = ""
     command: Annotated[str, Field(max_length=262_144, description="the command of a `shell` action")] = ""
     cwd: Annotated[str, Field(max_length=4096, description="the directory it happens in")] = ""
-    workspace_root: Annotated[str, Field(max_length=4096, description="the root of the agent's working tree")] = ""
+    workspace_root: WorkspaceRoot = ""
+    tighten: Tighten = ""
     file_paths: Annotated[
         tuple[Annotated[str, Field(max_length=4096)], ...],
         Field(max_length=_MOST_VALUES, description="the files it touches"),
@@ -182,9 +187,10 @@ def _resource(ask: CheckToolAsk, home: Home) -> Resource:
     resource=_resource,
     examines=True,
     texts=_texts,
+    tightens=lambda ask: ask.tighten,
     destinations=_destinations,
 )
-def check_tool(ctx: Context, _ask: CheckToolAsk) -> CheckToolAnswer:
+def check_tool(ctx: Context, ask: CheckToolAsk) -> CheckToolAnswer:
     """Ask whether one use of a tool is safe: a command, a file's change, a fetch or an MCP call, in one decision.
 
     This is what hooks ask before each tool runs. Guardrails examine every text and path, the domain lists
@@ -192,8 +198,16 @@ def check_tool(ctx: Context, _ask: CheckToolAsk) -> CheckToolAnswer:
     the verdict `ask`, a person is asked once; when they have said yes, the same question finds the grant by
     itself and spends it.
     """
-    fields = told(ctx)
-    return CheckToolAnswer(**fields, reason=fields["native_reason"])
+    fields = told(ctx, ask.tighten)
+    warns = fields["verdict"] is Verdict.WARN
+    return CheckToolAnswer(**fields, reason=warning(fields["violations"]) if warns else fields["native_reason"])
+
+
+def warning(violations: Iterable[Violation]) -> str:
+    """What a model is told where it may go on: what was found, the strictest first."""
+    ranked = sorted(violations, key=lambda one: -_RANK.get(one.severity, 3))
+    said = dict.fromkeys(f"{one.rule_id}: {one.reason.rstrip('.')}" for one in ranked if one.severity != "log")
+    return f"Guardhouse lets this pass with a remark. {'. '.join(said)}."[:_MOST_WARNING] if said else ""
 
 
 OPERATIONS: tuple[Operation, ...] = (check_tool,)

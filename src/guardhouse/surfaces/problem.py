@@ -57,7 +57,7 @@ TABLE: Mapping[str, Row] = {
             "own_question approval_refused policy_denied policy_error role_too_low profile_missing unknown_profile "
             "always_binds delegation_too_deep delegation_expired operation_not_in_profile "
             "approval_mismatch approval_required policy_forbidden policy_not_permitted gate_error not_pauser not_author "
-            "origin_refused",
+            "origin_refused open_ended",
         ),
         (
             _CONFLICT,
@@ -66,10 +66,11 @@ TABLE: Mapping[str, Row] = {
             "handle_taken name_taken slug_taken last_operator not_observed not_paused not_suspended "
             "too_many_pending already_exists already_registered payload_erased limit_reached "
             "nothing_to_roll_back heartbeat_required already_ended open_children too_many_children already_open "
-            "deadline_passed assigned_to_other too_many_needs not_silent",
+            "deadline_passed assigned_to_other too_many_needs not_silent nothing_to_allow nothing_to_score grant_spent "
+            "grant_over",
         ),
         (_BUSY, "held already_claimed agent_paused workspace_paused workspace_not_active keys_paused locks_paused"),
-        (_USAGE, "validation cycle mode_too_long invalid_bundle invalid_policy prefix_required"),
+        (_USAGE, "validation cycle mode_too_long grant_too_long invalid_bundle invalid_policy prefix_required"),
         (_QUOTA, "quota_exhausted rate_limited"),
         (_DOWN, "not_performed outcome_unknown answer_unavailable"),
         (_INTERNAL, "internal_error ledger_fault settings_fault"),

@@ -38,7 +38,7 @@ CODES: Mapping[str, str] = {
     "network_denied": "the domain lists do not let the call reach a destination that it names",
     "guardrail_blocked": "a guardrail blocks what the call carries",
     "gate_error": "a gate failed, so the answer is no; tell an operator",
-    "always_binds": "the pack that protects Guardhouse itself cannot be observed",
+    "always_binds": "the pack that protects Guardhouse itself can be neither observed nor granted",
     # approvals
     "approval_required": "a person must be asked, and this call cannot be held for one",
     "approval_refused": "a person refused this; the same question can be asked again after 24 hours",
@@ -49,6 +49,14 @@ CODES: Mapping[str, str] = {
     "already_decided": "somebody decided this question before",
     "own_question": "nobody decides their own question; ask another person",
     "wrong_role": "only an operator or a security person may do this",
+    # grants
+    "nothing_to_allow": "the decision is no guardrail's refusal of an agent",
+    "open_ended": "what would be done depends on variables or substitutions; grant it once, each time",
+    "payload_erased": "what was asked for is erased, so nobody can see what is meant",
+    "grant_too_long": "a grant lasts at most 24 hours; write an override for what should hold longer",
+    "grant_spent": "the grant was used already, or is over; ask for another",
+    "grant_over": "the grant is spent, revoked or expired already",
+    "nothing_to_score": "the decision gave no verdict on a command, or gave the one that is expected",
     "too_many_pending": "too many questions of this agent wait for a person; wait for answers",
     # what was sent
     "validation": "the body does not fit the operation; `fields` says where",
@@ -119,7 +127,6 @@ RESERVED = frozenset(
         "no_grant",
         "operation_blocked",
         "operation_not_allowed",
-        "payload_erased",
         "person_disabled",
         "policy_denied",
         "profile_missing",
