@@ -94,7 +94,7 @@ def test_the_step_names_the_rule_that_was_loosened() -> None:
     bundle = site(LOOSE.replace("set: warn", "set: 'off'"))
     known = replace(facts(findings=(BLOCKS,)), law=bundle.law)
     step = next(one for one in judged(call("acquire_lock"), known, bundle).steps if one.gate == "guardrails")
-    assert (step.code, step.rules, step.warn) == ("loosened", ("git.push.force",), True)
+    assert (step.code, step.rules, step.warn) == ("loosened", ("git.push.force", "overrides.yaml:2"), True)
 
 
 @pytest.fixture

@@ -290,7 +290,12 @@ def test_enough_trust_overrides_and_leaves_a_trace():
     assert judged(call(), facts(agent(3), findings=(found(min_trust=4),))).effect is Effect.DENY
     decision = judged(call(), facts(agent(4), findings=(found(min_trust=4),)))
     step = decision.step("guardrails")
-    assert (decision.effect, step.code, step.warn, step.rules) == ("allow", "overridden", True, ("git.x",))
+    assert (decision.effect, step.code, step.warn, step.rules) == (
+        "allow",
+        "overridden",
+        True,
+        ("git.x", "guardrails.trusted"),
+    )
 
 
 def test_nobody_overrides_what_protects_guardhouse():
