@@ -14,7 +14,7 @@ from guardhouse.governance.tables import REFUSED
 from guardhouse.ledger.tables import PAYLOAD
 from tests.world import Member, World, second_process, world
 
-ASKS = "git push --delete origin release"
+ASKS = "git push --delete origin topic"
 BLOCKS = "git push --force origin main"
 SAFE = "ls -la"
 SECRET = "hunter22-long-enough"

@@ -191,7 +191,7 @@ def test_what_was_erased_is_granted_to_nobody(home: World) -> None:
 
 
 def test_a_repository_that_tightens_since_ends_a_grant(home: World) -> None:
-    worker, asks = home.agent("worker"), "git push --delete origin release"
+    worker, asks = home.agent("worker"), "git push --delete origin topic"
     allow(home, check(home, worker, asks)["decision_id"], seconds=600)
     assert check(home, worker, asks)["verdict"] == "warn"
     stricter = "tighten:\n  - {rule: git.push.delete, set: block}\n"
@@ -228,7 +228,7 @@ def test_why_tells_the_whole_trace(home: World) -> None:
         True,
     )
     assert [(item["grant_id"], item["state"]) for item in told["grants"]] == [(grant["grant_id"], "live")]
-    asked = check(home, worker, "git push --delete origin release")
+    asked = check(home, worker, "git push --delete origin topic")
     told = home.done(home.operator, "explain_decision", {"decision_id": asked["decision_id"]})
     assert [(item["approval_id"], item["state"]) for item in told["approvals"]] == [(asked["approval_id"], "pending")]
     assert home.call(home.operator, "explain_decision", {"decision_id": "dec_0nobody"}).code == "not_found"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from guardhouse.surfaces.cli import exits
@@ -31,7 +33,7 @@ def test_what_was_found_is_drawn_under_the_command(desk: Desk, served: bool) -> 
     assert lines[at + 2 : at + 4] == ["2 | sudo bash -c 'git push --force origin main'", f"  | {' ' * 14}{'^' * 28}"]
     assert "  = run by: sudo > bash -c" in lines
     assert "  = instead: git push --force-with-lease origin main" in lines
-    assert "  = allowed by: trust 3 or more, or a person's approval" in lines
+    assert "  = allowed by: trust 3 or more, or a person's grant" in lines
 
 
 def test_a_secret_is_covered_where_it_stands(desk: Desk) -> None:
@@ -45,3 +47,21 @@ def test_a_secret_is_covered_where_it_stands(desk: Desk) -> None:
 
 def test_nothing_found_is_said(desk: Desk) -> None:
     assert "nothing found" in desk.run("check", "--explain", "ls -la").out
+
+
+def test_a_repository_s_own_file_tightens_and_its_faults_are_drawn(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / ".git").mkdir()
+    inside = tmp_path / "deep" / "inside"
+    inside.mkdir(parents=True)
+    asks = ("--cwd", str(inside), "--explain", "git push --delete origin topic")
+    assert _alone(desk, *asks, expect=exits.of_verdict("ask")).startswith("ask")
+    (tmp_path / ".guardhouse.yaml").write_text("tighten:\n  - {rule: git.push.delete, set: block}\n")
+    assert _alone(desk, *asks, expect=exits.of_verdict("block")).startswith("block")
+    assert desk.run("check", *asks, expect=exits.of_verdict("block")).out.startswith("block")
+    (tmp_path / ".guardhouse.yaml").write_text("tighten:\n  - {rule: git.push.delete, set: 'off'}\n")
+    for told in (
+        _alone(desk, "--cwd", str(inside), "--explain", "ls", expect=exits.of_verdict("ask")),
+        desk.run("check", "--cwd", str(inside), "--explain", "ls", expect=exits.of_verdict("ask")).out,
+    ):
+        assert "needs approval[tightening.unread]: " in told
+        assert ".guardhouse.yaml:2: a repository can only tighten" in told

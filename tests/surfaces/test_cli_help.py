@@ -27,6 +27,7 @@ RENEW = os.environ.get("GUARDHOUSE_RENEW_GOLDEN") == "1"
 GOLDEN = Path(__file__).parent.parent / "golden" / "cli_help.txt"
 PROMISED = {
     "approvals": "list show grant refuse watch",
+    "grants": "list revoke",
     "mode": "show observe enforce",
     "policy": "check show activate history rollback",
     "guardrails": "score",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -19,12 +20,15 @@ BLOCKS = "git push --force origin main"
 BLOCK = exits.of_verdict("block")
 
 
+_numbers = itertools.count(1)
+
+
 def _token(desk: Desk) -> str:
-    return str(desk.json("agents", "add", "builder", "--trust", "2", "--json")["token"])
+    return str(desk.json("agents", "add", f"builder-{next(_numbers)}", "--trust", "2")["token"])
 
 
 def _refused(desk: Desk, token: str) -> str:
-    return str(desk.json("check", "--cwd", "/srv/app", BLOCKS, "--json", token=token, expect=BLOCK)["decision_id"])
+    return str(desk.json("check", "--cwd", "/srv/app", BLOCKS, token=token, expect=BLOCK)["decision_id"])
 
 
 def test_a_person_allows_lists_and_takes_back(desk: Desk) -> None:
@@ -34,8 +38,8 @@ def test_a_person_allows_lists_and_takes_back(desk: Desk) -> None:
     assert "may do it again and again" in told
     assert f"guardhouse allow {decision} --override" in told
     assert desk.run("check", "--cwd", "/srv/app", f" {BLOCKS} ", token=token).out.startswith("warn")
-    listed = desk.json("grants", "list", "--json")["grants"]
-    assert [(item["state"], item["decision_id"]) for item in listed] == [("live", decision)]
+    listed = desk.json("grants", "list")["grants"]
+    assert [(item["state"], item["refused_decision_id"]) for item in listed] == [("live", decision)]
     assert "builder" in desk.run("grants", "list").out
     desk.run("grants", "revoke", listed[0]["grant_id"], "--reason", "done")
     assert desk.run("check", "--cwd", "/srv/app", BLOCKS, token=token, expect=BLOCK).out.startswith("block")
@@ -59,7 +63,7 @@ def test_the_override_printed_loads_as_it_is(desk: Desk) -> None:
     text = desk.run("allow", _refused(desk, token), "--override", "--reason", reason).out
     assert "rule: git.push.force" in text
     load_files(read_directory(shipped_directory()) | {"guardrails/overrides.yaml": text.encode()}, actions())
-    assert desk.json("grants", "list", "--json")["grants"] == []
+    assert all(item["refused_decision_id"] not in text for item in desk.json("grants", "list")["grants"])
 
 
 def test_a_fault_in_overrides_is_told_with_its_line() -> None:
@@ -75,7 +79,7 @@ def test_why_shows_the_trace_to_people_and_programs(desk: Desk) -> None:
     told = desk.run("why", decision).out
     for words in ("block", BLOCKS, "builder", "guardrails  allow (examined) by git.push.force", "allowed by: trust 3"):
         assert words in told
-    assert desk.json("why", decision, "--json")["entry"]["id"] == decision
+    assert desk.json("why", decision)["entry"]["id"] == decision
     assert "not_found" in desk.run("why", "dec_0nobody", expect=None).err
 
 
@@ -85,7 +89,7 @@ def test_wrong_keeps_rows_that_score_reads(desk: Desk, tmp_path: Path) -> None:
     assert "--reason" in desk.run("wrong", decision, expect=64).err
     desk.run("wrong", decision, "--expected", "allow", "--reason", "a branch of one's own")
     rows = desk.run("wrong").out
-    assert [row.command for row in read_rows(rows.encode(), "wrong.jsonl")] == [BLOCKS]
-    assert json.loads(rows)["expected"] == "allow"
+    assert {row.command for row in read_rows(rows.encode(), "wrong.jsonl")} == {BLOCKS}
+    assert json.loads(rows.splitlines()[-1])["expected"] == "allow"
     (tmp_path / "wrong.jsonl").write_text(rows)
     desk.run("guardrails", "score", str(tmp_path / "wrong.jsonl"))

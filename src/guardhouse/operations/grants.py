@@ -35,7 +35,7 @@ class GrantItem(Answer):
     grant_id: str
     state: str = Field(description="`live`, `spent`, `revoked`, `expired` or `stale` (the law changed)")
     agent_id: str
-    decision_id: str = Field(description="the decision whose refusal it lifts")
+    refused_decision_id: str = Field(description="the decision whose refusal it lifts")
     rules: tuple[str, ...] = Field(description="the rules that it lifts, for the very same thing only")
     once: bool = Field(description="it serves once")
     granted_by: str
@@ -133,7 +133,7 @@ def _shown(ctx: Context, row: grants.Row) -> GrantItem:
         grant_id=row["id"],
         state=grants.state_of(row, ctx.now, ctx.bundle.law),
         agent_id=row["agent_id"],
-        decision_id=row["decision_id"],
+        refused_decision_id=row["decision_id"],
         rules=tuple(rule for rule, _ in decode(row["rules"])),
         once=bool(row["once"]),
         granted_by=row["granted_by"],

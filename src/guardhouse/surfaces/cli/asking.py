@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from guardhouse.surfaces.cli import arguments, exits, operator, render, replies
+from guardhouse.surfaces.cli import arguments, exits, operator, render, replies, tightening
 from guardhouse.surfaces.cli.door import open_door, running
 
 if TYPE_CHECKING:
@@ -84,17 +84,18 @@ def check(
     json: bool = False,
 ) -> int:
     """Examine a text, with the gateway or else as a preview, and tell what was found; the exit status."""
+    root, tighten = tightening.repository(cwd)
+    given = {"cwd": cwd, "workspace_root": root, "tighten": tighten}
     if os.environ.get("GUARDHOUSE_URL") or running() is not None:
         body: dict[str, Any] = {"operation_text": text, "kind": kind}
-        if cwd:
-            body["cwd"] = cwd
+        body |= {name: value for name, value in given.items() if value}
         with open_door(composition) as door:
             reply = door.call("check_guardrails", body, approval_id=approval)
         if not reply.performed:
             return replies.tell(reply, json)
         answer: Mapping[str, Any] = reply.result
     else:
-        answer = _preview(composition, text, kind, cwd)
+        answer = _preview(composition, text, kind, cwd, root, tighten)
     if json:
         render.print_json(answer)
     elif explain:
@@ -104,13 +105,18 @@ def check(
     return exits.of_verdict(str(answer["verdict"]))
 
 
-def _preview(composition: Composition, text: str, kind: str, cwd: str) -> dict[str, Any]:
+def _preview(
+    composition: Composition, text: str, kind: str, cwd: str, root: str, tightening_text: str
+) -> dict[str, Any]:
     """What the shipped packs find, for nobody in particular: no trust lifts a rule here."""
+    from guardhouse.guardrails import tighten
+    from guardhouse.guardrails.overrides import apply
     from guardhouse.guardrails.text import Examined
 
     packs = composition.load_bundle(None).packs
-    texts = (Examined("operation_text", text, kind, cwd),)
-    explained = packs.explain(texts, packs.examine(texts))
+    texts = (Examined("operation_text", text, kind, cwd, workspace_root=root),)
+    findings = apply(tighten.tightened(packs.examine(texts), tightening_text, packs.rules), (), now=0)
+    explained = (*packs.explain(texts, findings), *tighten.explain(findings, tightening_text, packs.rules))
     verdicts = {"block": "block", "approval_required": "ask", "warn": "warn"}
     found = [verdicts[one.severity] for one in explained if one.severity in verdicts]
     verdict = next((name for name in ("block", "ask", "warn") if name in found), "allow")
@@ -149,6 +155,9 @@ def _show(answer: Mapping[str, Any]) -> None:
 
 
 def _close(answer: Mapping[str, Any]) -> None:
+    times = int(answer.get("times_refused") or 0)
+    if times > 1:
+        render.say(f"  refused {times} times in this session", "yellow")
     if answer.get("approval_id"):
         render.say(f"  a person can allow it: guardhouse approvals grant {answer['approval_id']}")
     if answer.get("enforced") is False:
@@ -176,15 +185,17 @@ def _draw(answer: Mapping[str, Any], text: str) -> None:
                 pack="",
                 category=str(one["category"]),
                 severity=str(one["severity"]),
-                # A gateway of an earlier version tells neither of these two.
+                # A gateway of an earlier version tells neither this nor the last three.
                 min_trust=int(one.get("min_trust", 5)),
-                field="command",
+                field="command" if one.get("field", "operation_text") == "operation_text" else str(one["field"]),
                 start=int(one["start"]),
                 end=int(one["end"]),
                 matched_text=str(one["matched_text"]),
                 reason=str(one["reason"]),
                 alternative=str(one.get("alternative") or ""),
                 via=tuple(map(str, one.get("via") or ())),
+                exempted_by=tuple(map(str, one.get("exempted_by") or ())),
+                allowed_by=str(one.get("allowed_by") or ""),
             )
         )
     for line in draw(found, text).rstrip("\n").split("\n"):

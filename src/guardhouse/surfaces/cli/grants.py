@@ -28,14 +28,17 @@ def register(app: typer.Typer) -> None:
 
 def allow(
     context: typer.Context,
-    decision: Annotated[str, typer.Argument(help="The decision that refused it, such as dec_01j9.", show_default=False)],
+    decision: Annotated[
+        str, typer.Argument(help="The decision that refused it, such as dec_01j9.", show_default=False)
+    ],
     reason: RequiredReason,
     once: Annotated[bool, typer.Option("--once", help="For one time; this is so unless --for is given.")] = False,
     for_: Annotated[
         str, typer.Option("--for", help="Again and again for so long, 1m to 24h.", show_default=False)
     ] = "",
     override: Annotated[
-        bool, typer.Option("--override", help="Grant nothing; print the override that would allow more, ready to paste.")
+        bool,
+        typer.Option("--override", help="Grant nothing; print the override that would allow more, ready to paste."),
     ] = False,
     json: Json = False,
 ) -> None:
@@ -100,7 +103,7 @@ def _show_given(result: Mapping[str, Any]) -> None:
     render.say(f"{result['agent_id']} may do it {often}, until {spans.shown(result['expires_at'])}")
     render.say(f"  lifts: {render.plain(', '.join(result['rules']))}", "dim")
     render.say(f"  take it back: guardhouse grants revoke {result['grant_id']}", "dim")
-    render.say(f"  for anything wider: guardhouse allow {result['decision_id']} --override --reason WHY", "dim")
+    render.say(f"  for anything wider: guardhouse allow {result['refused_decision_id']} --override --reason WHY", "dim")
 
 
 def _show_revoked(result: Mapping[str, Any]) -> None:
@@ -116,7 +119,7 @@ def _show_list(result: Mapping[str, Any], known: Mapping[str, str]) -> None:
             "once": "once" if item["once"] else "",
             "until": spans.shown(item["expires_at"]),
             "rules": ", ".join(item["rules"]),
-            "decision": item["decision_id"],
+            "decision": item["refused_decision_id"],
             "by": known.get(item["granted_by"], item["granted_by"]),
             "reason": item["reason"],
         }

@@ -41,6 +41,8 @@ COMMANDS = (
     "tokens",
     "workspaces",
     "approvals",
+    "grants",
+    "verdicts",
     "mode",
     "policy",
     "guardrails",

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 
 from guardhouse.errors import InvalidInput
-from guardhouse.guardrails.tighten import FILE_NAME, MOST_BYTES
+
+FILE_NAME = ".guardhouse.yaml"
+MOST_BYTES = 65_536
+"""The same as the engine's, which is not loaded for them: a command must start quickly. A test holds them equal."""
 
 
 def repository(cwd: str) -> tuple[str, str]:

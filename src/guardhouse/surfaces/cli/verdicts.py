@@ -77,7 +77,9 @@ def _show(result: Mapping[str, Any], known: Mapping[str, str]) -> None:
             if item[name]:
                 render.say(f"    {label}: {render.plain(item[name])}", "dim")
     for item in result["approvals"]:
-        render.say(f"asked a person  {item['approval_id']}: {item['state']} {known.get(item['by'], item['by'])}".rstrip())
+        render.say(
+            f"asked a person  {item['approval_id']}: {item['state']} {known.get(item['by'], item['by'])}".rstrip()
+        )
     for item in result["grants"]:
         render.say(f"granted  {item['grant_id']}: {item['state']}, by {known.get(item['by'], item['by'])}")
     if result["wrong"]:
@@ -89,9 +91,7 @@ def wrong(
     decision: Annotated[
         str, typer.Argument(help="The decision's id; without one, print every row kept.", show_default=False)
     ] = "",
-    expected: Annotated[
-        Expected, typer.Option(help="The verdict that it should have been.")
-    ] = Expected.ALLOW,
+    expected: Annotated[Expected, typer.Option(help="The verdict that it should have been.")] = Expected.ALLOW,
     reason: Reason = "",
     json: Json = False,
 ) -> None:
