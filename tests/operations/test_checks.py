@@ -172,7 +172,7 @@ def test_racers_with_one_grant_have_one_pass(home: World) -> None:
 def test_a_grant_serves_neither_another_text_nor_another_agent(home: World) -> None:
     worker, rival = home.agent("worker"), home.agent("rival")
     approval_id = granted(home, worker)
-    assert check(home, worker, "git push origin :main", approval_id=approval_id)["verdict"] == "ask"
+    assert check(home, worker, "git push origin :other", approval_id=approval_id)["verdict"] == "ask"
     assert check(home, rival, ASKS, approval_id=approval_id)["verdict"] == "ask"
     assert check(home, worker, BLOCKS, approval_id=approval_id)["verdict"] == "block"
     assert check(home, worker, SAFE, approval_id=approval_id)["verdict"] == "allow"

@@ -18,10 +18,14 @@ from guardhouse.ledger.tables import ENTRY, PAYLOAD
 from guardhouse.model.call import Category, Resource
 from guardhouse.model.canonical import decode
 from guardhouse.model.facts import Finding
-from guardhouse.operations.fields import DecisionId, RequiredReason, instant, workspace_resource
+from guardhouse.operations.fields import DecisionId, Limit, RequiredReason, instant, workspace_resource
 
 _SCORED = {"check_guardrails": "operation_text", "check_tool": "command"}
 """Where the text stands of the operations whose verdicts can be scored."""
+
+
+_MOST_BYTES = 1_048_576
+"""Payload bytes read for one page of rows; at least one row is on it."""
 
 
 class ExplainDecisionAsk(Ask):
@@ -222,7 +226,7 @@ def _row(body: dict[str, Any], payload: dict[str, Any], expected: str, reason: s
 
 
 class ListWrongAsk(Ask):
-    limit: Annotated[int, Field(ge=1, le=100, description="the most to answer with")] = 100
+    limit: Limit = 100
     after: Annotated[int, Field(ge=-1, description="`next` of the page before; -1 for the first page")] = -1
 
 
@@ -249,7 +253,13 @@ def _list(reader: Reader, ask: ListWrongAsk) -> ListWrongAnswer:
         .order_by(WRONG_VERDICT.c.sequence)
         .limit(ask.limit + 1)
     ).all()  # fmt: skip
-    kept = found[: ask.limit]
+    kept: list[Any] = []
+    size = 0
+    for one in found[: ask.limit]:
+        size += len(one.payload or b"")
+        if kept and size > _MOST_BYTES:
+            break
+        kept.append(one)
     rows = (
         _row(decode(bytes(one.body)), decode(bytes(one.payload)), one.expected, one.reason)
         for one in kept
@@ -257,7 +267,7 @@ def _list(reader: Reader, ask: ListWrongAsk) -> ListWrongAnswer:
     )
     return ListWrongAnswer(
         rows=tuple(row for row in rows if row is not None),
-        more=len(found) > ask.limit,
+        more=len(found) > len(kept),
         next=kept[-1].sequence if kept else ask.after,
     )
 
