@@ -10,7 +10,8 @@ from guardhouse.guardrails import code as codes
 from guardhouse.guardrails.effects import Effects
 from guardhouse.guardrails.effects import chosen as _chosen
 from guardhouse.guardrails.programs import Arguments, Program, arguments
-from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SOMETHING, Flow
+from guardhouse.guardrails.reading import CODE_COST
+from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SOMETHING, Flow, Spent
 from guardhouse.guardrails.words import UNKNOWN, Word
 
 _BENIGN_EVAL = re.compile(
@@ -182,6 +183,10 @@ class Coder(Effects):
 
     def _code(self, word: Word, lang: str, start: int, end: int, feed: Flow | None = None) -> Flow:
         """A word that is run as code of this language."""
+        if lang != "shell":
+            self.nodes -= CODE_COST
+            if self.nodes < 0:
+                raise Spent
         at, to = (word.start, word.end) if word.end > word.start else (start, end)
         if lang not in ("sql", "shell") and self.lines(word.text, lang, at, to):
             self.codes.append((word.text, at, to, self.via))

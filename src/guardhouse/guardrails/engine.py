@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -11,8 +10,9 @@ from typing import Any
 import re2
 
 from guardhouse.errors import LawFault, LawProblem
-from guardhouse.guardrails import sql
-from guardhouse.guardrails.match import Form, Parsed, fits
+from guardhouse.guardrails import sql, tools
+from guardhouse.guardrails.indexing import Candidate, Index
+from guardhouse.guardrails.match import Parsed, fits
 from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, LoadedRule, read_packs
 from guardhouse.guardrails.programs import UNSPECIFIED
 from guardhouse.guardrails.reading import MOST_SHELL
@@ -86,20 +86,7 @@ class Engine:
         for made in loaded.rules:
             for name in made.events:
                 self._events.setdefault(name, []).append(made)
-        self._exact: dict[str, list[tuple[LoadedRule, Form]]] = {}
-        self._loose: list[tuple[str, LoadedRule, Form]] = []
-        self._flags: dict[str, frozenset[str]] = {}
-        for made in loaded.rules:
-            for form in made.forms:
-                for name in form.programs:
-                    if "*" in name or "?" in name:
-                        self._loose.append((name, made, form))
-                    else:
-                        self._exact.setdefault(name, []).append((made, form))
-            for form in (*made.forms, *made.unless):
-                for name in form.programs:
-                    self._flags[name] = self._flags.get(name, frozenset()) | form.flags
-        self._named: dict[str, list[tuple[LoadedRule, Form]]] = {}
+        self._index = Index(loaded.rules)
         self._made: dict[Examined, tuple[Hit, ...]] = {}
         self._letters = 0
 
@@ -177,11 +164,15 @@ class Engine:
 
     def hits(self, text: Examined) -> tuple[Hit, ...]:
         """All hits in one text; kept for the last few texts, since the answer is a function of the text alone."""
-        kept = self._made.get(text)
+        asked = text
+        kept = self._made.get(asked)
         if kept is not None:
             return kept
         found: dict[tuple[str, int, int], Hit] = {}
         kind = text.kind if text.kind in KINDS else "auto"
+        if kind == "auto" and text.tool:
+            kind = tools.kind(text.tool)
+            text = replace(text, kind=kind)
         if _SURROGATES.search(text.text):
             text = replace(text, text=_SURROGATES.sub("\ufffd", text.text))
         size = len(text.text)
@@ -207,7 +198,7 @@ class Engine:
         if len(self._made) >= _KEPT or self._letters + size > _KEPT_LETTERS:
             self._made.clear()
             self._letters = 0
-        self._made[text] = hits
+        self._made[asked] = hits
         self._letters += size
         return hits
 
@@ -237,7 +228,10 @@ class Engine:
         for name, value in text.around.variables:
             runner.state.variables[name] = (value, NOTHING)
         try:
-            runner.run_text(runner.source, 0, len(source))
+            if text.tool and tools.is_powershell(text.tool):
+                runner.lines(runner.source, "powershell", 0, len(source))
+            else:
+                runner.run_text(runner.source, 0, len(source))
         except (Spent, RecursionError):
             self._event(found, text, "size", 0, size, ())
         except Exception:  # noqa: BLE001  the contract: what cannot be analysed is a finding, never an exception
@@ -263,34 +257,17 @@ class Engine:
         for unit in units:
             if _ODD.search(unit.program):
                 self._event(found, text, "hidden", unit.start, unit.end, unit.via)
-            candidates = self._candidates(unit.program)
-            if not candidates:
+            bucket = self._index.bucket(unit.program)
+            if bucket is None:
                 continue
             parsed = Parsed(unit, self._programs.get(unit.program, UNSPECIFIED), text.workspace_root)
             if parsed.helps:
                 continue
-            flags = self._flags.get(unit.program, frozenset())
-            for made, form in candidates:
-                classes = fits(form, parsed, flags)
-                if classes is None or any(
-                    any(_named(name, unit.program) for name in other.programs)
-                    and fits(other, parsed, flags) is not None
-                    for other in made.unless
-                ):
-                    continue
-                severity = made.rule.severity
-                for when, to in made.escalate:
-                    if (
-                        _RANK[to] > _RANK[severity]
-                        and any(_named(name, unit.program) for name in when.programs)
-                        and fits(when, parsed, flags) is not None
-                    ):
-                        severity = to
-                if unit.trial:
-                    if _RANK[severity] >= 2:
-                        self._event(found, text, "wrapper", unit.start, unit.end, unit.via)
-                    continue
-                self._add(found, made, text, unit.start, unit.end, unit.via, unit, severity, classes)
+            for form, candidates in bucket.entries(parsed):
+                classes = fits(form, parsed, bucket.flags)
+                if classes is not None:
+                    for one in candidates:
+                        self._hit(found, text, one, parsed, bucket.flags, classes)
         if self._units.rules:
             self._unit_patterns(found, text, units)
 
@@ -306,18 +283,26 @@ class Engine:
             for made in self._units.hits(line):
                 self._add(found, made, text, unit.start, unit.end, unit.via, unit)
 
-    def _candidates(self, program: str) -> list[tuple[LoadedRule, Form]]:
-        if not self._loose:
-            return self._exact.get(program, [])
-        made = self._named.get(program)
-        if made is None:
-            made = [
-                *self._exact.get(program, []),
-                *((rule, form) for name, rule, form in self._loose if fnmatch.fnmatchcase(program, name)),
-            ]
-            if len(self._named) < 4096:
-                self._named[program] = made
-        return made
+    def _hit(
+        self,
+        found: dict[tuple[str, int, int], Hit],
+        text: Examined,
+        one: Candidate,
+        parsed: Parsed,
+        flags: frozenset[str],
+        classes: frozenset[str],
+    ) -> None:
+        """A form of a rule fits: note it, unless an exception fits as well, as strict as its escalations say."""
+        if any(fits(form, parsed, flags) is not None for form in one.unless):
+            return
+        unit, severity = parsed.unit, one.made.rule.severity
+        for form, to in one.escalate:
+            if _RANK[to] > _RANK[severity] and fits(form, parsed, flags) is not None:
+                severity = to
+        if not unit.trial:
+            self._add(found, one.made, text, unit.start, unit.end, unit.via, unit, severity, classes)
+        elif _RANK[severity] >= _RANK["approval_required"]:
+            self._event(found, text, "wrapper", unit.start, unit.end, unit.via)
 
     def _event(
         self,
@@ -385,10 +370,6 @@ def _cut(text: str, start: int, end: int, secrets: list[tuple[int, int, str]], m
         at = min(last, end)
     made.append(text[at:end])
     return "".join(made) + ("…" if cut else "")
-
-
-def _named(name: str, program: str) -> bool:
-    return name == program or ("*" in name and fnmatch.fnmatchcase(program, name))
 
 
 def _filled(template: str, hit: Hit | None, programs: Mapping[str, Any]) -> str:

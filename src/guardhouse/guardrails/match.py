@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import fnmatch
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import re2
@@ -16,6 +18,7 @@ from guardhouse.guardrails.words import UNKNOWN, Word
 
 QUIET = re2.Options()
 QUIET.log_errors = False
+_MANY = 8
 _HELPLESS = frozenset(["find", "gfind", "dd", "gdd", "echo"])
 """Programs that know no `--help`, or not everywhere."""
 _LEAST_PREFIX = 5
@@ -32,7 +35,7 @@ class Condition:
     negated: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Form:
     """`PROGRAM|… SUB|… CONDITION …`: all must hold. The grammar stands in docs/guardrails.md."""
 
@@ -43,6 +46,7 @@ class Form:
     flags: frozenset[str] = field(default_factory=frozenset)
 
 
+@cache
 def parse_form(source: str) -> Form:
     """Read a form. Raises ValueError with what is wrong."""
     head, mark, pattern = re.match(r"(.*?)(?:(?<=\s)(!?~)(.*))?$", source, re.S).groups()  # type: ignore[union-attr]
@@ -100,7 +104,7 @@ def parse_form(source: str) -> Form:
 class Parsed:
     """A unit with its arguments told apart once for all forms that ask."""
 
-    __slots__ = ("_given", "_loose", "_paths", "_text", "program", "unit", "workspace")
+    __slots__ = ("_given", "_loose", "_paths", "_text", "_union", "program", "unit", "workspace")
 
     def __init__(self, unit: Unit, program: Program, workspace: str) -> None:
         self.unit, self.program, self.workspace = unit, program, workspace
@@ -108,6 +112,7 @@ class Parsed:
         self._loose: tuple[Word, ...] | None = None
         self._text: str | None = None
         self._paths: dict[str, frozenset[str]] = {}
+        self._union: frozenset[str] | None = None
 
     @property
     def given(self) -> Arguments:
@@ -147,6 +152,13 @@ class Parsed:
             self._text = " ".join(word.text for word in self.unit.args).replace(UNKNOWN, "$")
         return self._text
 
+    @property
+    def union(self) -> frozenset[str]:
+        """The classes of all arguments together: says quickly what none of very many paths is."""
+        if self._union is None:
+            self._union = frozenset().union(*(self.classes(word.text) for word in self.unit.args))
+        return self._union
+
     def classes(self, text: str) -> frozenset[str]:
         found = self._paths.get(text)
         if found is None:
@@ -174,15 +186,23 @@ def _after(form: Form, parsed: Parsed) -> tuple[Word, ...] | None:
     for positionals in (parsed.given.positionals, parsed.loose):
         if len(positionals) < len(form.subs):
             continue
-        if all(
-            any(_same(name, word.text) for name in names) for names, word in zip(form.subs, positionals, strict=False)
-        ):
+        for names, word in zip(form.subs, positionals, strict=False):
+            if not _like(names, plain=True)(word.text):
+                break
+        else:
             return positionals[len(form.subs) :]
     return None
 
 
-def _same(wanted: str, text: str) -> bool:
-    return wanted == text or ("*" in wanted and fnmatch.fnmatchcase(text, wanted))
+@cache
+def _like(globs: tuple[str, ...], *, plain: bool = False) -> Callable[[str], Any]:
+    """Whether a text is like one of these globs; `plain`: only a star makes one a glob."""
+    exact = frozenset(one for one in globs if not any(mark in one for mark in ("*" if plain else "*?[")))
+    others = [fnmatch.translate(one) for one in globs if one not in exact]
+    if not others:
+        return exact.__contains__
+    pattern = re.compile("|".join(others)).match
+    return (lambda text: text in exact or pattern(text) is not None) if exact else pattern
 
 
 def _holds(
@@ -194,22 +214,22 @@ def _holds(
     if kind == "value":
         for option, value in parsed.given.options:
             named = value is not None and any(_flag(name, option, known) for name in condition.names)
-            if named and value is not None and any(fnmatch.fnmatchcase(value.text, one) for one in condition.wanted):
+            if named and value is not None and _like(condition.wanted)(value.text):
                 return True
         words = parsed.unit.args
         for at, word in enumerate(words[:-1]):
-            if word.text in condition.names and any(
-                fnmatch.fnmatchcase(words[at + 1].text, one) for one in condition.wanted
-            ):
+            if word.text in condition.names and _like(condition.wanted)(words[at + 1].text):
                 return True
         return any(
-            word.text.startswith(name) and fnmatch.fnmatchcase(word.text[len(name) :].removeprefix("="), one)
+            word.text.startswith(name) and _like(condition.wanted)(word.text[len(name) :].removeprefix("="))
             for word in words
+            if word.text[:1] in "-+"
             for name in condition.names
-            for one in condition.wanted
             if len(word.text) > len(name)
         )
     if kind == "path":
+        if len(rest) > _MANY and not any(name[0] == "^" or name in parsed.union for name in condition.names):
+            return False
         fitting = False
         for word in rest:
             have = parsed.classes(word.text)
@@ -229,9 +249,11 @@ def _holds(
                 return False
         return True
     if kind == "arg":
-        return any(fnmatch.fnmatchcase(word.text, one) for word in parsed.unit.args for one in condition.names)
+        like = _like(condition.names)
+        return any(like(word.text) for word in parsed.unit.args)
     if kind == "word":
-        return any(_same(one, word.text) for word in rest for one in condition.names)
+        like = _like(condition.names, plain=True)
+        return any(like(word.text) for word in rest)
     if kind == "text":
         return bool(condition.wanted.search(parsed.text))
     if kind == "count":

@@ -15,8 +15,14 @@ from guardhouse.guardrails.words import Word
 MOST_SHELL = 8 * 1024
 MOST_NODES = 4000
 MOST_UNITS = 400
-MOST_PROGRESS = 250
-"""Parser progress callbacks for one text; ordinary text needs a handful."""
+MOST_PROGRESS = 120
+"""Parser progress callbacks for one text; 8 KiB of ordinary text need about sixty."""
+MOST_DANGLING = 20
+"""Operators with no command between them: the grammar's recovery from them is quadratic, too, and calls back late."""
+_DANGLING = re.compile(rb"(?:\|\||&&|\|&?|;|^)\s*(?:\|\||&&|\|&?)")
+CODE_COST = 40
+"""What reading one piece of interpreter code or SQL counts against the nodes of a text."""
+_SHORT = 512
 MOST_OPENED = 300
 """Opening brackets in one text: the grammar's recovery from unclosed ones is quadratic and barely calls back."""
 _LANGUAGE = Language(tree_sitter_bash.language())
@@ -150,6 +156,8 @@ class Reading:
 def _parse(data: bytes) -> Any:
     """The tree, or None when the parser needs more work than is allowed."""
     if data.count(b"(") + data.count(b"[[") + data.count(b"{") > MOST_OPENED:
+        return None
+    if len(data) > _SHORT and (_DANGLING.match(data.lstrip()) or len(_DANGLING.findall(data)) > MOST_DANGLING):
         return None
     parser = Parser(_LANGUAGE)
     left = [MOST_PROGRESS]

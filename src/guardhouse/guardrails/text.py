@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 class Examined:
     """One text to examine.
 
+    `tool` is the name of the tool that would run it; where `kind` is `auto` it says how to read the text (see `tools`).
+
     `field` names the input field it came from; `kind` is `shell`, `sql`, `file` (a file's content),
     `prose` (words for people: only rules that say so apply) or `auto`. The rest is context where known.
 
