@@ -66,6 +66,7 @@ bench: $(PROJECT)
 
 docs: $(PROJECT)
 	$(BIN)/python -m guardhouse.surfaces.cli.docs docs
+	$(BIN)/python -m tests.promises
 
 clients:
 	npm install --prefix tests/clients --ignore-scripts --no-audit --no-fund --no-package-lock

@@ -102,3 +102,28 @@ def test_racers_over_the_wire_have_one_winner(home: World, door: Listening) -> N
     lost = next(answer for answer in answers if answer.status == 409)
     assert lost.code == "held"
     assert int(lost.headers["retry-after"]) >= 1
+
+
+def test_c52_a_scheduler_polls_a_task_at_its_own_path(home: World, door: Listening) -> None:
+    """`GET /api/v1/tasks/{task_id}` is `get_task`: the same answer, judged and recorded the same."""
+    agent, stranger = home.agent("worker"), "gh_agt_nobody"
+    task = home.done(agent, "submit_work", {"title": "x"})
+
+    def poll(path: str, token: str, method: str = "GET") -> Any:
+        return parse(door.raw(request(method, path, b"", Authorization=f"Bearer {token}")))
+
+    before = home.count()
+    answer = poll(f"/api/v1/tasks/{task['task_id']}", agent.token)
+    assert answer.status == 200, answer.body
+    assert {**answer.json, "decision_id": ""} == {**task, "decision_id": ""}
+    entry = home.entry(answer.json["decision_id"])
+    assert (entry["operation"], entry["surface"], entry["resource"]["id"]) == ("get_task", "http", task["task_id"])
+    assert poll("/api/v1/tasks/tsk_0", agent.token).code == "not_found"
+    assert poll("/api/v1/tasks/%00", agent.token).code == "validation"
+    assert poll("/api/v1/tasks/a/b", agent.token).code == "validation"
+    assert home.count() == before + 4
+    assert poll(f"/api/v1/tasks/{task['task_id']}", stranger).status == 401
+    assert poll(f"/api/v1/tasks/{task['task_id']}", agent.token, "POST").status == 405
+    assert home.count() == before + 4
+    suspended = home.agent("low", trust=0)
+    assert poll(f"/api/v1/tasks/{task['task_id']}", suspended.token).code == "suspended"

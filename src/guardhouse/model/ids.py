@@ -25,6 +25,7 @@ KINDS = {
     "task": "tsk",
     "handoff": "hnd",
     "memory": "mem",
+    "verification": "ver",
     "repository": "rep",
     "grant": "grt",
 }

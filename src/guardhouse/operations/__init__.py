@@ -26,6 +26,7 @@ from guardhouse.operations import (
     tokens,
     tools,
     verdicts,
+    verification,
     workspaces,
 )
 
@@ -33,6 +34,7 @@ CATALOG = Catalog.of(
     locks.OPERATIONS,
     queue.OPERATIONS,
     backlog.OPERATIONS,
+    verification.OPERATIONS,
     handoffs.OPERATIONS,
     memory.OPERATIONS,
     presence.OPERATIONS,

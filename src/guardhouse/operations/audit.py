@@ -15,7 +15,7 @@ from guardhouse.model.call import Category, Resource
 from guardhouse.model.facts import Principal
 from guardhouse.model.instants import Micros, from_rfc3339
 from guardhouse.operations.fields import AgentId, ApprovalId, DecisionId, PersonId, RequiredReason
-from guardhouse.services import locks
+from guardhouse.services import handoffs, locks, memory, queue, verification
 
 Instant = Annotated[
     str, Field(max_length=40, description="an RFC 3339 instant with an offset, such as `2026-01-31T08:00:00Z`")
@@ -230,6 +230,8 @@ def erase_payload(ctx: Context, ask: ErasePayloadAsk) -> ErasePayloadAnswer:
     for row in rows:
         # The copies go even where the payload went before: a later copy must not outlive it.
         locks.erase_text(ctx.tx, ctx.workspace_id, row["sequence"])
+        for service in (queue, handoffs, memory, verification):
+            service.erase(ctx.tx, ctx.workspace_id, row["sequence"])
     erase.erase(ctx.tx, ctx.workspace_id, [row["sequence"] for row in present], ctx.sequence)
     ctx.objects += [f"erased:{row['id']}" for row in present]
     return ErasePayloadAnswer(

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from pydantic import Field
+from sqlalchemy import select
 
 from guardhouse.catalog import Answer, Ask, Context, Reader, operation
 from guardhouse.guardrails.text import Examined
+from guardhouse.ledger.tables import ENTRY
 from guardhouse.model.call import Category, Resource
 from guardhouse.operations.fields import AgentId, Reason, Repository, instant
 from guardhouse.services import memory
@@ -183,8 +185,8 @@ class ForgetAsk(Ask):
 
 class ForgetAnswer(Answer):
     memory_id: str
-    sequences: tuple[int, ...] = Field(
-        description="the ledger entries whose payloads still hold its words, for `erase_payload`"
+    decision_ids: tuple[str, ...] = Field(
+        description="the decisions whose payloads still hold its words, for `erase_payload`"
     )
 
 
@@ -206,7 +208,12 @@ def forget(ctx: Context, ask: ForgetAsk) -> ForgetAnswer:
         ctx.tx, ctx.workspace_id, ask.memory_id, by=ctx.caller.id, own_only=ctx.caller.kind != "person"
     )
     ctx.objects.append(f"memory:{ask.memory_id}")
-    return ForgetAnswer(memory_id=ask.memory_id, sequences=tuple(sequences))
+    held = (
+        select(ENTRY.c.id)
+        .where(ENTRY.c.workspace_id == ctx.workspace_id, ENTRY.c.sequence.in_(sequences))
+        .order_by(ENTRY.c.sequence)
+    )
+    return ForgetAnswer(memory_id=ask.memory_id, decision_ids=tuple(ctx.tx.execute(held).scalars()))
 
 
 OPERATIONS = (remember, recall, forget)

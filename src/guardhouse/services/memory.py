@@ -354,6 +354,14 @@ def _withdraw(tx: Transaction, row: Row) -> None:
     fulltext.count_terms(
         tx, MEMORY_TERM, row["workspace_id"], {_ALL: -1, _WORDS: -row["length"], **dict.fromkeys(held, -1)}
     )
+    # A word that stands nowhere any more must not be read from the counts.
+    tx.execute(
+        MEMORY_TERM.delete().where(
+            MEMORY_TERM.c.workspace_id == row["workspace_id"],
+            MEMORY_TERM.c.documents <= 0,
+            MEMORY_TERM.c.term.in_(sorted(held)),
+        )
+    )
 
 
 def erase(tx: Transaction, workspace_id: str, sequence: int) -> list[str]:

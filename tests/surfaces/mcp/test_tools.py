@@ -48,7 +48,7 @@ def test_every_tool_tells_every_field_of_its_operation() -> None:
         }
 
 
-def test_every_tool_of_the_core_set_answers_as_documented(place: Place, way: str) -> None:
+def test_c13_c24_c30_every_tool_of_the_core_set_answers_as_documented(place: Place, way: str) -> None:
     worker = place.world.agent("worker")
     before = place.world.count()
     used: list[str] = []

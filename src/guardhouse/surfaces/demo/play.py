@@ -13,7 +13,7 @@ from typing import Any
 
 from guardhouse.surfaces.cli import render
 from guardhouse.surfaces.demo import account as accounts
-from guardhouse.surfaces.demo import commands, fleet, law, proof, sample
+from guardhouse.surfaces.demo import commands, fleet, law, proof, sample, work
 from guardhouse.surfaces.demo.account import Account
 from guardhouse.surfaces.demo.stage import Stage, StageFault, stage
 
@@ -22,6 +22,7 @@ Act = Callable[[Stage, Account], None]
 ACTS: tuple[Act, ...] = (
     fleet.hire,
     fleet.race,
+    work.share,
     fleet.destroy,
     fleet.approve,
     fleet.suspend,

@@ -1,0 +1,325 @@
+"""Rows of the reference that are shown through the whole gateway: guardrails, profiles, audit, policy, verification.
+
+The first words of a test's name are the rows that it shows; `docs/coverage.md` is made from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, inspect, select, text, update
+from sqlalchemy.exc import DBAPIError
+
+from guardhouse.gates import policy
+from guardhouse.ledger.tables import ENTRY, HEAD, PAYLOAD
+from guardhouse.model.decision import Effect
+from guardhouse.operations import CATALOG
+from guardhouse.services import verification
+from guardhouse.services.memory import MEMORY
+from guardhouse.services.queue.tables import TASK
+from guardhouse.storage.opening import open_store
+from tests.conftest import CountingIds, FakeClock
+from tests.judging import SHIPPED, agent, call, facts, law, person
+from tests.world import Member, World, world
+
+DESTROYING = "rm -rf / --no-preserve-root"
+PROTECTED = "killall guardhouse"
+SECRET = "ghp_" + "a1B2" * 9
+
+
+def test_c07_c45_destructive_operations_are_detected_and_blocked(home: World) -> None:
+    worker = home.agent("worker")
+    assert home.done(worker, "check_guardrails", {"operation_text": "ls -l"})["safe"] is True
+    for padding, verdict in (("", "block"), ("echo ok\n" * 200, "block"), ("echo ok\n" * 4_000, "ask")):
+        told = home.done(worker, "check_guardrails", {"operation_text": padding + DESTROYING})
+        assert (told["safe"], told["verdict"]) == (False, verdict), "what is too long to be known is asked about"
+        assert told["violations"][0]["reason"]
+        assert told["violations"][0]["rule_id"]
+
+
+def test_c08_c46_trust_restricts_operations_and_a_profile_limits_resources(home: World) -> None:
+    permitted = {}
+    for trust in range(1, 5):
+        told = home.done(home.agent(f"trust-{trust}", trust=trust), "get_my_profile")
+        assert (told["trust"], told["effective_trust"]) == (trust, trust)
+        permitted[trust] = set(told["permitted"])
+    assert permitted[1] < permitted[2] < permitted[3]
+    assert "get_work" in permitted[2] - permitted[1]
+    assert "revoke_locks" in permitted[3] - permitted[2]
+    assert home.call(home.agent("nobody", trust=0), "get_my_profile").code == "suspended"
+    reader = home.agent("reader", trust=4, profile="reviewer")
+    assert home.call(reader, "submit_work", {"title": "x"}).code == "operation_not_in_profile"
+    few = home.agent("few", profile="default")
+    limits = {item["name"]: item["limit"] for item in home.done(few, "get_my_profile")["limits"]}
+    for number in range(limits["held_locks"]):
+        home.done(few, "acquire_lock", {"key": f"res:n/{number}"})
+    assert home.call(few, "acquire_lock", {"key": "res:n/one-more"}).code == "limit_reached"
+
+
+def test_c09_c47_every_call_leaves_one_entry_that_nobody_changes(home: World) -> None:
+    worker, low = home.agent("worker"), home.agent("low", trust=1)
+    before = home.count()
+    calls: list[tuple[Member, str, Any]] = [
+        (worker, "submit_work", {"title": "x"}),
+        (worker, "get_work", {}),
+        (worker, "get_work", {}),
+        (worker, "complete_work", {"task_id": "tsk_1", "summary": "x"}),
+        (worker, "complete_work", {"task_id": 3}),
+        (worker, "no_such_operation", {}),
+        (worker, "heartbeat", b"{"),
+        (low, "remember", {"event_type": "error", "summary": "x"}),
+        (worker, "query_audit", {"limit": 5}),
+    ]
+    decided = [home.call(who, operation, body).decision_id for who, operation, body in calls]
+    assert home.count() - before == len(calls)
+    assert [entry["id"] for entry in home.entries()[before:]] == decided
+    found = home.done(worker, "query_audit", {"limit": 50})["entries"]
+    assert set(decided) - {entry["id"] for entry in found} <= {home.entry(decided[7])["id"]}
+    ours = (ENTRY.c.workspace_id == home.workspace_id, ENTRY.c.sequence == before)
+    for change in (update(ENTRY).where(*ours).values(outcome="performed"), delete(ENTRY).where(*ours)):
+        with pytest.raises(DBAPIError), home.store.writing(home.workspace_id) as tx:
+            tx.execute(change)
+    if home.store.dialect == "postgresql":
+        with pytest.raises(DBAPIError), home.store.writing(home.workspace_id) as tx:
+            tx.execute(text("TRUNCATE entry"))
+    auditor = home.person("ada", "auditor")
+    assert home.done(auditor, "verify_audit")["ok"] is True
+
+
+def test_c10_outbound_domains_are_allowed_by_lists_only(home: World) -> None:
+    worker = home.agent("worker", trust=4)
+    for destination, effect in (
+        ("https://api.github.com/repos", "allow"),
+        ("https://github.com.example.net/", "deny"),
+        ("http://169.254.169.254/latest", "deny"),
+    ):
+        assert home.done(worker, "check_network", {"destination": destination})["effect"] == effect
+
+
+@pytest.mark.parametrize("engine", [b"engine: cedar\n", b"engine: native\n"])
+def test_c11_either_engine_decides_the_same_on_the_work_operations(engine: bytes) -> None:
+    both = law((("gateway.yaml", b"engine: both\n"),))
+    one = law((("gateway.yaml", engine),))
+    people = [person(role) for role in ("operator", "security", "auditor")]
+    seen = set()
+    for who in [*(agent(trust) for trust in range(5)), *people]:
+        for declared in CATALOG:
+            if declared.people_only:
+                continue
+            steps = [
+                policy.check(call(declared.name), facts(who, bundle), bundle.rules[policy.NAME], ())
+                for bundle in (one, both)
+            ]
+            assert steps[0].effect is steps[1].effect, (declared.name, who)
+            assert not steps[1].warn, "the engines diverge"
+            seen.add(steps[0].effect)
+    assert seen == {Effect.ALLOW, Effect.DENY}
+    assert SHIPPED["gateway.yaml"]
+
+
+def _a_day(store: Any, clock: FakeClock) -> list[Any]:
+    """What a fixed day of work answers, on whatever database."""
+    told: list[Any] = []
+    with world(store, clock, CountingIds()) as home:
+        anna, bert = home.agent("anna"), home.agent("bert", trust=3)
+        first = home.done(bert, "submit_work", {"title": "first", "priority": 1})
+        second = home.done(bert, "submit_work", {"title": "second", "needs": [first["task_id"]]})
+        for who, operation, body in (
+            (anna, "get_work", {}),
+            (bert, "claim_task", {"task_id": second["task_id"]}),
+            (anna, "complete_work", {"task_id": first["task_id"], "summary": "done"}),
+            (bert, "list_work", {"view": "ready"}),
+            (anna, "acquire_lock", {"key": "db:users"}),
+            (bert, "acquire_lock", {"key": "db:users"}),
+            (anna, "write_handoff", {"summary": "half way", "next_steps": ["go on"]}),
+            (bert, "read_handoff", {}),
+            (anna, "remember", {"event_type": "lesson", "summary": "zebras cross slowly", "tags": ["ui"]}),
+            (bert, "recall", {"query": "zebra"}),
+            (bert, "discover_agents", {}),
+            (anna, "get_playbook", {}),
+        ):
+            outcome = home.call(who, operation, body)
+            told.append((operation, outcome.code, outcome.result, outcome.error))
+    return told
+
+
+def test_c23_c29_the_same_day_is_answered_alike_by_both_databases(new_database: Callable[[str], str]) -> None:
+    days = []
+    for dialect in ("sqlite", "postgresql"):
+        clock = FakeClock()
+        store = open_store(new_database(dialect), clock)
+        assert store.dialect == dialect
+        days.append(_a_day(store, clock))
+        store.close()
+    assert days[0] == days[1]
+    assert {code for _operation, code, _result, _error in days[0]} == {"performed", "held", "not_ready"}
+
+
+def test_c25_every_table_of_the_reference_has_its_counterpart(home: World) -> None:
+    with home.store.reading() as connection:
+        tables = set(inspect(connection).get_table_names())
+    assert tables >= {"lock", "task", "presence", "session", "memory", "entry", "bundle_version", "verification"}
+    # Guardrails, profiles, domain lists and policies are parts of the bundle, which is kept by its digest.
+    assert {name.split("/")[0] for name in SHIPPED} >= {"guardrails", "profiles.yaml", "network", "cedar", "native"}
+
+
+def test_c27_results_of_the_five_gates_are_kept_and_nobody_verifies_their_own_work(home: World) -> None:
+    author, verifier = home.agent("author"), home.agent("verifier")
+    task = home.done(author, "submit_work", {"title": "x"})["task_id"]
+    fence = home.done(author, "claim_task", {"task_id": task})["fence"]
+    gate = {"task_id": task, "gate": "testing", "passed": True}
+    assert home.call(author, "record_verification", gate).code == "self_verification"
+    home.done(author, "complete_work", {"task_id": task, "fence": fence, "summary": "done"})
+    assert home.call(author, "record_verification", gate).code == "self_verification"
+    assert home.call(verifier, "record_verification", gate | {"evidence": PROTECTED}).code == "guardrail_blocked"
+    assert home.call(verifier, "record_verification", gate | {"gate": "vibes"}).code == "validation"
+    for number, name in enumerate(verification.GATES):
+        told = home.done(verifier, "record_verification", gate | {"gate": name, "evidence": f"report {number}"})
+        assert told["verified"] is (number == len(verification.GATES) - 1)
+    again = home.done(verifier, "record_verification", gate | {"passed": False, "evidence": "it broke since"})
+    assert again["verified"] is False
+    told = home.done(author, "get_verification", {"task_id": task})
+    assert [(item["gate"], item["state"]) for item in told["gates"]][:2] == [
+        ("testing", "failed"),
+        ("regression", "passed"),
+    ]
+    assert {item["by_id"] for item in told["gates"]} == {verifier.id}
+
+
+def test_c28_orchestration_of_models_is_out_of_scope_and_no_operation_promises_it() -> None:
+    assert not [declared.name for declared in CATALOG if "strand" in declared.name or "orchestrat" in declared.name]
+
+
+def test_c36_a_blocked_completion_leaves_the_claim_and_padding_hides_nothing(home: World) -> None:
+    worker = home.agent("worker")
+    task = home.done(worker, "submit_work", {"title": "x"})["task_id"]
+    fence = home.done(worker, "claim_task", {"task_id": task})["fence"]
+    ending = {"task_id": task, "fence": fence, "summary": "done"}
+    for before, after in ((0, 0), (4_000, 0), (0, 4_000), (90_000, 0), (0, 90_000), (45_000, 45_000)):
+        hidden = "a harmless line\n" * (before // 16) + PROTECTED + "\n" + "a harmless line\n" * (after // 16)
+        outcome = home.call(worker, "complete_work", ending | {"result": hidden})
+        # What is too long to be known for sure waits for a person; it is never let through.
+        assert outcome.code == ("guardrail_blocked" if before + after < 9_000 else "approval_pending"), (before, after)
+        assert home.entry(outcome.decision_id)["facts"]["findings"][0]["field"] == "result"
+        told = home.done(worker, "get_task", {"task_id": task})
+        assert (told["status"], told["holder_agent_id"], told["fence"]) == ("doing", worker.id, fence)
+    for operation, body in (
+        ("submit_work", {"title": "x", "detail": "word " * 1_000 + "\n" + PROTECTED}),
+        ("release_task", {"task_id": task, "fence": fence, "blocked_reason": SECRET}),
+        ("remember", {"event_type": "lesson", "summary": "x", "details": "word " * 3_900 + SECRET}),
+        ("write_handoff", {"summary": "x", "next_steps": ["word " * 500] * 9 + [SECRET]}),
+    ):
+        outcome = home.call(worker, operation, body)
+        assert outcome.code == "guardrail_blocked", operation
+        assert SECRET not in str(outcome.error)
+    assert home.done(worker, "get_task", {"task_id": task})["status"] == "doing"
+    assert home.done(worker, "complete_work", ending)["status"] == "done"
+
+
+def test_c43_what_was_erased_is_in_no_table(home: World) -> None:
+    worker, security = home.agent("worker"), home.person("sam", "security")
+    secret = "the quick brown platypus"
+    task = home.done(worker, "submit_work", {"title": "x", "detail": secret})["task_id"]
+    kept = home.done(worker, "remember", {"event_type": "lesson", "summary": secret})
+    home.done(worker, "write_handoff", {"summary": secret})
+    told = home.done(worker, "forget", {"memory_id": kept["memory_id"]})
+    assert home.done(worker, "recall", {"query": "quick"})["memories"] == []
+    named = [
+        entry["id"]
+        for entry in home.entries()
+        if entry["operation"] in ("submit_work", "remember", "write_handoff") and entry["outcome"] == "performed"
+    ]
+    assert told["decision_ids"] == [named[1]]
+    home.done(security, "erase_payload", {"decision_ids": named, "reason": "asked for by its author"})
+    with home.store.reading() as connection:
+        for table in inspect(connection).get_table_names():
+            if table.startswith("memory_text_"):
+                continue  # the index's own pages, whose rows are gone but whose bytes SQLite reuses in time
+            for row in connection.execute(text(f'SELECT * FROM "{table}"')):  # names from the database itself
+                assert "platypus" not in str([bytes(v) if isinstance(v, memoryview) else v for v in row]), table
+        assert connection.execute(select(TASK.c.id)).scalar_one() == task
+        assert connection.execute(select(MEMORY.c.id)).scalar_one() == kept["memory_id"]
+        gone = select(PAYLOAD.c.sequence).where(PAYLOAD.c.workspace_id == home.workspace_id)
+        assert connection.execute(gone).first() is not None
+    assert home.done(security, "verify_audit")["ok"] is True
+
+
+def test_c48_either_answer_of_policy_is_foretold_with_its_reason(home: World) -> None:
+    low = home.agent("low", trust=1)
+    asked = {"operation": "get_work", "resource_type": "Task", "resource_id": "next"}
+    told = home.done(low, "check_policy", asked)
+    assert (told["effect"], told["code"]) == ("deny", "policy_not_permitted")
+    assert home.done(home.agent("worker"), "check_policy", asked)["effect"] == "allow"
+    playbook, profile = home.done(low, "get_playbook"), home.done(low, "get_my_profile")
+    assert playbook["version"] == profile["bundle"] == told["bundle"]
+
+
+def test_c49_a_policys_syntax_is_told_by_line(home: World) -> None:
+    worker = home.agent("worker")
+    good = '@id("site.x") @why("x")\npermit (principal, action == Action::"get_work", resource);'
+    assert home.done(worker, "validate_cedar_policy", {"policy_text": good})["valid"] is True
+    told = home.done(worker, "validate_cedar_policy", {"policy_text": "permit (principal,\naction"})
+    assert told["valid"] is False
+    assert told["problems"][0]["line"] >= 1
+
+
+def _tables(home: World) -> dict[str, list[str]]:
+    """Every row of every table but those in which a call itself is kept and counted."""
+    kept = {"entry", "payload", "content", "workspace_head", "quota", "alembic_version", HEAD.name}
+    found: dict[str, list[str]] = {}
+    with home.store.reading() as connection:
+        for table in inspect(connection).get_table_names():
+            if table in kept or table.startswith(("entry_", "payload_", "memory_text_")):
+                continue
+            rows = connection.execute(text(f'SELECT * FROM "{table}"')).all()  # names from the database itself
+            found[table] = sorted(repr([bytes(v) if isinstance(v, memoryview) else v for v in row]) for row in rows)
+    return found
+
+
+@pytest.mark.parametrize("standing", ["suspended", "trust 0", "trust 1"])
+def test_c08_a_suspended_or_low_trust_agent_changes_nothing_in_any_table(home: World, standing: str) -> None:
+    other = home.agent("other")
+    task = home.done(other, "submit_work", {"title": "x"})["task_id"]
+    held = home.done(other, "submit_work", {"title": "y"})["task_id"]
+    fence = home.done(other, "claim_task", {"task_id": held})["fence"]
+    memory = home.done(other, "remember", {"event_type": "lesson", "summary": "x"})["memory_id"]
+    home.done(other, "acquire_lock", {"key": "res:a"})
+    low = home.agent("low", trust={"suspended": 2, "trust 0": 0, "trust 1": 1}[standing])
+    if standing == "suspended":
+        home.done(home.operator, "suspend_agent", {"agent_id": low.id, "reason": "test"})
+    bodies: dict[str, dict[str, Any]] = {
+        "acquire_lock": {"key": "res:b"},
+        "renew_lock": {"key": "res:a"},
+        "release_lock": {"key": "res:a"},
+        "submit_work": {"title": "z"},
+        "claim_task": {"task_id": task},
+        "renew_lease": {"task_id": held, "fence": fence},
+        "release_task": {"task_id": held, "fence": fence},
+        "complete_work": {"task_id": held, "fence": fence, "summary": "x"},
+        "cancel_work": {"task_id": held},
+        "reopen_task": {"task_id": held},
+        "add_dependency": {"task_id": task, "needs_task_id": held},
+        "remove_dependency": {"task_id": task, "needs_task_id": held},
+        "record_verification": {"task_id": held, "gate": "testing", "passed": True},
+        "write_handoff": {"summary": "x"},
+        "remember": {"event_type": "lesson", "summary": "z"},
+        "forget": {"memory_id": memory},
+        "free_silent_agent": {"agent_id": other.id},
+        "revoke_locks": {"prefix": "res:"},
+        "pause_agent": {"agent_id": other.id, "reason": "x", "seconds": 60},
+    }
+    before, entries, asked = _tables(home), home.count(), 0
+    for declared in CATALOG:
+        if declared.category == "read":
+            continue
+        outcome = home.call(low, declared.name, bodies.get(declared.name, {}), idempotency_key=f"key-{asked}")
+        assert not outcome.performed, declared.name
+        assert outcome.decision is not None
+        if declared.name in bodies:
+            assert outcome.decision.effect is Effect.DENY, (declared.name, outcome.code)
+        asked += 1
+    assert asked > len(bodies)
+    assert home.count() - entries == asked
+    assert _tables(home) == before
