@@ -63,6 +63,7 @@ bench: $(PROJECT)
 	$(BIN)/python -m tests.bench.bench_ledger
 	$(BIN)/python -m tests.bench.bench_guardrails
 	$(BIN)/python -m tests.bench.bench_hooks
+	$(BIN)/python -m tests.bench.bench_mcp
 
 docs: $(PROJECT)
 	$(BIN)/python -m guardhouse.surfaces.cli.docs docs

@@ -19,7 +19,7 @@ from guardhouse.errors import NotPerformed, Unauthenticated
 from guardhouse.gates import control, identity
 from guardhouse.gateway.corridor import Corridor, Ticket
 from guardhouse.gateway.fetch import fetch, unavailable
-from guardhouse.gateway.offer import Stood
+from guardhouse.gateway.offer import Onlooker, Stood
 from guardhouse.gateway.prepare import Located, Prepared, prepare
 from guardhouse.gateway.train import Answered, Train
 from guardhouse.governance import standing
@@ -86,6 +86,7 @@ class Gateway:
         self._located: OrderedDict[str, Located] = OrderedDict()
         self._corridors: dict[str, Corridor] = {}
         self._guard = threading.Lock()
+        self._onlooker = Onlooker(bundles, clock)
         self._closed = False
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
         self._preparers = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
@@ -144,16 +145,12 @@ class Gateway:
         try:
             located = self._locate(token_hash)
             with self.store.reading() as connection:
-                found = standing.read_principals(connection, located.workspace_id, [token_hash]).get(token_hash)
-                workspace, _key = standing.read_workspace(connection, located.workspace_id)
-                digest, _law = versions.active(connection, located.workspace_id)
-                bundle = self.bundles.known(digest) or self.bundles.load(connection, located.workspace_id, digest)
-                now = self._now(connection, located.workspace_id)
+                found = self._onlooker.look(connection, located.workspace_id, token_hash)
         except SQLAlchemyError as error:
             raise NotPerformed("the database cannot be read; ask again") from error
         if found is None:
             raise Unauthenticated("this token is not known")
-        return Stood(found, workspace, bundle, now)
+        return found
 
     async def _board_slowly(
         self, raw: RawCall, loop: asyncio.AbstractEventLoop, *, gathers: bool
