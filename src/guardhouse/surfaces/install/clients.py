@@ -1,0 +1,205 @@
+"""The six clients: where each keeps its hooks, what an entry looks like there, and what a person must know.
+
+The places and fields are those of the clients' published documentation; `docs/agents.md` names the pages.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Kind = Literal["json", "toml", "whole"]
+TIMEOUT_SECONDS = 30
+EVENT = {"claude-code": "PreToolUse", "codex": "PreToolUse", "gemini": "BeforeTool", "cursor": "preToolUse", "copilot": "preToolUse"}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One file that carries our entry: `kind` says how. `whole` files are ours from the first byte to the last."""
+
+    path: Path
+    kind: Kind = "json"
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """A client. `user`, `project` and `shared` name the file of each scope; `project` is one that git ignores."""
+
+    name: str
+    title: str
+    user: Callable[[Path, Mapping[str, str]], Place]
+    project: Callable[[Path], Place]
+    shared: Callable[[Path], Place]
+    version: tuple[str, ...]
+    after: str = ""
+
+
+def _codex(folder: Path) -> Place:
+    """One representation a layer: inline where the person has hooks inline already and no hooks.json."""
+    import tomllib
+
+    inline = folder / "config.toml"
+    if not (folder / "hooks.json").exists() and inline.exists():
+        try:
+            held = tomllib.loads(inline.read_text(encoding="utf-8-sig")).get("hooks")
+        except (OSError, ValueError):
+            held = None
+        if isinstance(held, dict) and any(isinstance(one, list) for one in held.values()):
+            return Place(inline, "toml")
+    return Place(folder / "hooks.json")
+
+
+def _home(variable: str, name: str) -> Callable[[Path, Mapping[str, str]], Path]:
+    return lambda home, environment: Path(environment.get(variable) or home / name)
+
+
+_CLAUDE, _CODEX, _COPILOT = (
+    _home("CLAUDE_CONFIG_DIR", ".claude"),
+    _home("CODEX_HOME", ".codex"),
+    _home("COPILOT_HOME", ".copilot"),
+)
+
+
+def _opencode(home: Path, environment: Mapping[str, str]) -> Path:
+    named = environment.get("OPENCODE_CONFIG_DIR")
+    return Path(named) if named else Path(environment.get("XDG_CONFIG_HOME") or home / ".config") / "opencode"
+
+
+TABLE: tuple[Client, ...] = (
+    Client(
+        "claude-code",
+        "Claude Code",
+        lambda home, env: Place(_CLAUDE(home, env) / "settings.json"),
+        lambda root: Place(root / ".claude" / "settings.local.json"),
+        lambda root: Place(root / ".claude" / "settings.json"),
+        ("claude", "--version"),
+        "open sessions read it at once; `/hooks` in Claude Code lists it",
+    ),
+    Client(
+        "codex",
+        "Codex",
+        lambda home, env: _codex(_CODEX(home, env)),
+        lambda root: _codex(root / ".codex"),
+        lambda root: _codex(root / ".codex"),
+        ("codex", "--version"),
+        "Codex runs a new hook only after you trust it: start `codex`, open `/hooks`, and trust Guardhouse's",
+    ),
+    Client(
+        "gemini",
+        "Gemini CLI",
+        lambda home, env: Place(home / ".gemini" / "settings.json"),
+        lambda root: Place(root / ".gemini" / "settings.json"),
+        lambda root: Place(root / ".gemini" / "settings.json"),
+        ("gemini", "--version"),
+        "start Gemini CLI again; `/hooks panel` lists it",
+    ),
+    Client(
+        "cursor",
+        "Cursor",
+        lambda home, env: Place(home / ".cursor" / "hooks.json"),
+        lambda root: Place(root / ".cursor" / "hooks.json"),
+        lambda root: Place(root / ".cursor" / "hooks.json"),
+        ("cursor-agent", "--version"),
+        "Cursor reads it at once; Settings, Hooks lists it",
+    ),
+    Client(
+        "copilot",
+        "Copilot CLI",
+        lambda home, env: Place(_COPILOT(home, env) / "hooks" / "guardhouse.json", "whole"),
+        lambda root: Place(root / ".github" / "copilot" / "settings.local.json"),
+        lambda root: Place(root / ".github" / "hooks" / "guardhouse.json", "whole"),
+        ("copilot", "--version"),
+        "start Copilot CLI again",
+    ),
+    Client(
+        "opencode",
+        "OpenCode",
+        lambda home, env: Place(_opencode(home, env) / "plugins" / "guardhouse.js", "whole"),
+        lambda root: Place(root / ".opencode" / "plugins" / "guardhouse.js", "whole"),
+        lambda root: Place(root / ".opencode" / "plugins" / "guardhouse.js", "whole"),
+        ("opencode", "--version"),
+        "start OpenCode again; `--pure` would leave the plugin out",
+    ),
+)
+CLIENTS: Mapping[str, Client] = {one.name: one for one in TABLE}
+
+
+def command(client: str, run: Path, posture: str) -> str:
+    """The line that a client runs, the same in every shell. Where our files are gone, the posture decides.
+
+    An absolute path, so that no other program of that name is ever found. Status 2 is a denial to every client.
+    """
+    status = 0 if posture == "open" else 2
+    told = f"Guardhouse is gone from here. Repair: guardhouse install {client}. Or: guardhouse uninstall {client}"
+    return f"{shlex.quote(str(run))} {client} || {_last_word(told, status)}"
+
+
+def shared_script(client: str, posture: str) -> str:
+    """The script for a committed file: no path of one person's in it, and the posture for those without Guardhouse."""
+    status = 0 if posture == "open" else 2
+    let = "was let run unasked" if posture == "open" else "was not let run"
+    told = (
+        f"Guardhouse is not installed here, so the tool {let}. "
+        f"Install it: pipx install guardhouse, guardhouse init, guardhouse install {client}"
+    )
+    places = (
+        '"$GUARDHOUSE_HOME"',
+        '"${XDG_DATA_HOME:-$HOME/.local/share}/guardhouse"',
+        '"$HOME/Library/Application Support/guardhouse"',
+    )
+    look = f'for place in {" ".join(places)}; do if [ -x "$place/hooks/run" ]; then exec "$place/hooks/run" {client}; fi; done'
+    return f'{look}; echo "{told}" >&2; exit {status}'
+
+
+def _last_word(told: str, status: int) -> str:
+    return "/bin/sh -c " + shlex.quote(f'echo "{told}" >&2; exit {status}')
+
+
+def entry(client: str, line: str, posture: str) -> dict[str, Any]:
+    """The entry in the client's own words. It asks before every tool."""
+    if client == "cursor":
+        return {"command": line, "timeout": TIMEOUT_SECONDS, "failClosed": posture != "open"}
+    if client == "copilot":
+        return {"type": "command", "bash": line, "timeoutSec": TIMEOUT_SECONDS}
+    seconds = TIMEOUT_SECONDS * 1000 if client == "gemini" else TIMEOUT_SECONDS
+    made: dict[str, Any] = {"type": "command", "command": line, "timeout": seconds}
+    if client == "gemini":
+        made = {"name": "guardhouse"} | made
+    if client == "claude-code":
+        made["statusMessage"] = "Guardhouse checks"
+        if posture != "open":
+            made["onFailure"] = "block"  # Claude Code 2.1.295 and later; older ones pass it over
+    return {"matcher": "*", "hooks": [made]}
+
+
+VERSIONED = frozenset({"cursor", "copilot"})
+"""Whose files need `"version": 1`."""
+
+
+def toml(client: str, line: str) -> str:
+    """The entry as TOML tables at the end of a file."""
+    import json
+
+    # JSON's text in double quotes is TOML's basic string, but for DEL, which no path of ours holds.
+    event = EVENT[client]
+    return (
+        f"[[hooks.{event}]]\n"
+        f'matcher = "*"\n\n'
+        f"[[hooks.{event}.hooks]]\n"
+        f'type = "command"\n'
+        f"command = {json.dumps(line)}\n"
+        f"timeout = {TIMEOUT_SECONDS}\n"
+    )
+
+
+def plugin(file: str, arguments: list[str], posture: str) -> str:
+    """OpenCode's plugin, which runs our shim by a file and its arguments."""
+    import json
+
+    source = (Path(__file__).parent / "plugin.js").read_text(encoding="utf-8")
+    run = json.dumps({"file": file, "args": arguments})
+    source = source.replace("const RUN = {};", f"const RUN = {run};")
+    return source.replace("const CLOSED = true;", f"const CLOSED = {'false' if posture == 'open' else 'true'};")

@@ -1,0 +1,248 @@
+"""What an installation would change, file by file, and what taking it out leaves: nothing is written here."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from guardhouse.errors import InvalidInput
+from guardhouse.surfaces.install import clients, editing, files, records
+from guardhouse.surfaces.install.clients import Place
+from guardhouse.surfaces.install.editing import Edit, Splice
+from guardhouse.surfaces.install.files import Lying
+from guardhouse.surfaces.install.jsonc import Unreadable, parse
+from guardhouse.surfaces.install.records import Record
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One file as it lies, as it shall be (None: away), and what is to be recorded of it.
+
+    `base` is the file without anything of ours: what comes back when all is taken out.
+    """
+
+    lying: Lying
+    base: bytes | None
+    after: bytes | None
+    record: Record | None
+
+    @property
+    def nothing(self) -> bool:
+        return self.lying.data == self.after
+
+    def diff(self) -> str:
+        """The change as a unified diff."""
+        old = (self.lying.data or b"").decode("utf-8", "replace").splitlines(keepends=True)
+        new = (self.after or b"").decode("utf-8", "replace").splitlines(keepends=True)
+        name = str(self.lying.path)
+        lines = difflib.unified_diff(
+            old,
+            new,
+            name if self.lying.data is not None else "/dev/null",
+            name if self.after is not None else "/dev/null",
+        )
+        return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
+
+
+def put_in(client: str, scope: str, place: Place, line: str, posture: str, home: Path, whole: str = "") -> Change:
+    """The change that puts our entry into a file, in the place of any older one of ours."""
+    lying = files.read(place.path)
+    old = _recorded(home, lying.real, client)
+    base = _base(home, lying, old, place.kind)
+    under = replace(lying, data=base)
+    try:
+        if place.kind == "whole":
+            edit = Edit(whole, (Splice("", whole, ""),))
+        elif place.kind == "toml":
+            edit = _in_toml(under.text, client, line)
+        else:
+            edit = _in_json(under.text, client, clients.entry(client, line, posture))
+    except Unreadable as fault:
+        raise InvalidInput(f"{lying.path}:{fault}: repair the file, then run this again; it was not changed") from None
+    after = under.with_text(edit.text)
+    made = Record(
+        client,
+        scope,
+        str(lying.real),
+        place.kind,
+        records.digest(base),
+        records.digest(after),
+        edit.splices,
+        old.folders if old else (),
+    )
+    return Change(lying, base, after, made)
+
+
+def add_line(client: str, scope: str, path: Path, line: str, home: Path) -> Change:
+    """The change that adds one line to the end of a text file, such as git's list of what to ignore."""
+    lying = files.read(path)
+    old = _recorded(home, lying.real, client, "line")
+    base = _base(home, lying, old, "line")
+    text = replace(lying, data=base).text
+    made = ("" if not text or text.endswith("\n") else "\n") + line + "\n"
+    splice = Splice(text[-editing.CONTEXT :], made, "")
+    after = replace(lying, data=base).with_text(text + made)
+    record = Record(
+        client, scope, str(lying.real), "line", records.digest(base), records.digest(after), (splice,),
+        old.folders if old else (),
+    )  # fmt: skip
+    return Change(lying, base, after, record)
+
+
+def take_out(record: Record, home: Path) -> Change:
+    """The change that takes out what a record says we put in, and leaves what anybody else did since."""
+    lying = files.read(Path(record.path))
+    base = _base(home, lying, record, record.kind)
+    return Change(lying, base, base, None)
+
+
+def found(client: str, place: Place) -> bool:
+    """Whether a file holds an entry of ours. Raises InvalidInput where it cannot be read."""
+    lying = files.read(place.path)
+    if lying.data is None:
+        return False
+    if place.kind == "json":
+        try:
+            return bool(_ours_in(lying.text))
+        except Unreadable as fault:
+            raise InvalidInput(f"{lying.path}:{fault}: repair the file") from None
+    text = lying.text
+    return "guardhouse" in text.casefold() and "hooks/run" in text
+
+
+def take_out_unrecorded(client: str, place: Place, home: Path) -> Change:
+    """The same where no record is left: what is ours is known by what it runs."""
+    lying = files.read(place.path)
+    base = None if place.kind == "whole" else _base(home, lying, None, place.kind)
+    return Change(lying, base, base, None)
+
+
+def _recorded(home: Path, real: Path, client: str, kind: str = "") -> Record | None:
+    for one in records.read(home):
+        if one.path == str(real) and one.client == client and (not kind or one.kind == kind):
+            return one
+    return None
+
+
+def _base(home: Path, lying: Lying, record: Record | None, kind: str) -> bytes | None:
+    """The file without what is ours: the bytes of before where nobody touched it since, else by the splices, else by
+    reading it. None where it was ours from the start and nothing of anybody else's is in it.
+    """
+    if lying.data is None or (record is not None and records.digest(lying.data) == record.before):
+        return lying.data
+    if record is not None and records.digest(lying.data) == record.after:
+        if not record.before:
+            return None
+        before = records.kept(home, record.before)
+        if before is not None:
+            return before
+    text = lying.text
+    splices = record.splices if record is not None else ()
+    undone = editing.undo(text, splices) if splices else None
+    if kind == "json":
+        left = _json_without(lying, text, undone)
+    elif kind == "whole":
+        return None if record is not None else lying.data
+    else:
+        left = undone if undone is not None else text
+        if kind == "toml" and undone is None and "hooks/run" in text and "guardhouse" in text.casefold():
+            line = text[: text.index("hooks/run")].count("\n") + 1
+            raise InvalidInput(
+                f"{lying.path}:{line}: Guardhouse's tables were changed by hand: take them out by hand, from `[[hooks` on"
+            )
+    if record is not None and not record.before and not left.strip():
+        return None
+    return lying.with_text(left)
+
+
+def _json_without(lying: Lying, text: str, undone: str | None) -> str:
+    try:
+        root = parse(text)
+        if undone is not None:
+            after = parse(undone)
+            clean = after is None or not _ours_in(undone)
+            if clean and _same(root.plain() if root else None, after.plain() if after else None):
+                return undone
+        return editing.remove(text, editing.marked, "hooks")
+    except Unreadable as fault:
+        if undone is not None:
+            return undone
+        if "hooks/run" not in text and "hooks/shim.py" not in text:
+            return text
+        raise InvalidInput(
+            f"{lying.path}:{fault}: so Guardhouse's entry cannot be taken out: repair the file, then run this again"
+        ) from None
+
+
+def _same(old: object, new: object) -> bool:
+    """Whether only what is ours is gone; `version` came with it where the file was made by us."""
+    left, right = editing.theirs(old, editing.marked), editing.theirs(new, editing.marked)
+    for one in (left, right):
+        if isinstance(one, dict) and one.get("version") == 1:
+            one.pop("version")
+    return (left or None) == (right or None)
+
+
+def _ours_in(text: str) -> list[object]:
+    root = parse(text)
+    held = root.plain().get("hooks") if root is not None and root.kind == "object" else None
+    found: list[object] = []
+    work: list[object] = [held]
+    while work:
+        item = work.pop()
+        if isinstance(item, dict):
+            work.extend(item.values())
+        elif isinstance(item, list):
+            found.extend(one for one in item if editing.marked(one))
+            work.extend(item)
+    return found
+
+
+def _in_json(text: str, client: str, entry: object) -> Edit:
+    first = Edit(text)
+    if client in clients.VERSIONED and not text.strip():
+        # One paste for a new file, so that it reads as the client's own pages show it.
+        return editing.fresh(text, {"version": 1, "hooks": {clients.EVENT[client]: [entry]}})
+    if client in clients.VERSIONED:
+        first = editing.add(text, ("version",), 1, last=False)
+    second = editing.add(first.text, ("hooks", clients.EVENT[client]), entry)
+    # The later paste is undone first: its contexts are those of the final text.
+    again = [_later(one, second) for one in first.splices]
+    return Edit(second.text, (*second.splices, *again))
+
+
+def _later(splice: Splice, edit: Edit) -> Splice:
+    """A splice made before another edit, with the contexts that it has after it."""
+    whole = splice.before + splice.text
+    at = edit.text.find(whole)
+    if at < 0:
+        return splice
+    start = at + len(splice.before)
+    end = start + len(splice.text)
+    return Splice(splice.before, splice.text, edit.text[end : end + editing.CONTEXT])
+
+
+def _in_toml(text: str, client: str, line: str) -> Edit:
+    try:
+        tomllib.loads(text)
+    except ValueError as error:
+        raise InvalidInput(f"not TOML ({error}): repair the file; it was not changed") from None
+    made = ("" if not text or text.endswith("\n") else "\n") + ("\n" if text else "") + clients.toml(client, line)
+    if "\r\n" in text:
+        made = made.replace("\n", "\r\n")
+    try:
+        tomllib.loads(text + made)
+    except ValueError as error:
+        raise InvalidInput(f"its `hooks` cannot be added to ({error}): move them to hooks.json") from None
+    return Edit(text + made, (Splice(text[-editing.CONTEXT :], made, ""),))
+
+
+def merged(changes: Iterable[Change], home: Path) -> list[Record]:
+    """The records after these changes: theirs in the place of older ones of the same file and client."""
+    listed = list(changes)
+    gone = {(str(one.lying.real), one.record.client) for one in listed if one.record is not None}
+    kept = [one for one in records.read(home) if (one.path, one.client) not in gone]
+    return kept + [one.record for one in listed if one.record is not None]
