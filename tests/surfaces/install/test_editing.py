@@ -22,7 +22,7 @@ def _value(text: str) -> Any:
     return None if node is None else node.plain()
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(shapes.settings())
 def test_what_went_in_comes_out_byte_for_byte(text: str) -> None:
     made = editing.add(text, PATH, ENTRY)
@@ -31,7 +31,7 @@ def test_what_went_in_comes_out_byte_for_byte(text: str) -> None:
     assert editing.undo(made.text, made.splices) == text
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(shapes.settings(), st.data())
 def test_a_file_that_was_changed_since_loses_our_entry_and_nothing_else(text: str, data: st.DataObject) -> None:
     made = editing.add(text, PATH, ENTRY)
@@ -44,7 +44,7 @@ def test_a_file_that_was_changed_since_loses_our_entry_and_nothing_else(text: st
     assert outside is None or "hooks/run codex" not in outside
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.text(alphabet='{}[]",:/*\n\\ a1tnu', max_size=30))
 def test_no_text_is_too_strange_to_be_edited_or_refused(text: str) -> None:
     with contextlib.suppress(Unreadable):

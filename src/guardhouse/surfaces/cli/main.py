@@ -34,6 +34,7 @@ COMMANDS = (
     "serve",
     "mcp",
     "status",
+    "install",
     "check",
     "call",
     "agents",

@@ -90,7 +90,7 @@ TABLE: tuple[Client, ...] = (
     Client(
         "gemini",
         "Gemini CLI",
-        lambda home, env: Place(home / ".gemini" / "settings.json"),
+        lambda home, _env: Place(home / ".gemini" / "settings.json"),
         lambda root: Place(root / ".gemini" / "settings.json"),
         lambda root: Place(root / ".gemini" / "settings.json"),
         ("gemini", "--version"),
@@ -99,7 +99,7 @@ TABLE: tuple[Client, ...] = (
     Client(
         "cursor",
         "Cursor",
-        lambda home, env: Place(home / ".cursor" / "hooks.json"),
+        lambda home, _env: Place(home / ".cursor" / "hooks.json"),
         lambda root: Place(root / ".cursor" / "hooks.json"),
         lambda root: Place(root / ".cursor" / "hooks.json"),
         ("cursor-agent", "--version"),
@@ -152,6 +152,18 @@ def shared_script(client: str, posture: str) -> str:
     )
     look = f'for place in {" ".join(places)}; do if [ -x "$place/hooks/run" ]; then exec "$place/hooks/run" {client}; fi; done'
     return f'{look}; echo "{told}" >&2; exit {status}'
+
+
+def shared_line(script: str) -> str:
+    """The script as one line of any shell."""
+    return "/bin/sh -c " + shlex.quote(script)
+
+
+def hook_file(client: str, line: str, posture: str) -> str:
+    """A hook file that is ours whole."""
+    import json
+
+    return json.dumps({"version": 1, "hooks": {EVENT[client]: [entry(client, line, posture)]}}, indent=2) + "\n"
 
 
 def _last_word(told: str, status: int) -> str:

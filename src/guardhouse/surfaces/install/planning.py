@@ -82,13 +82,13 @@ def add_line(client: str, scope: str, path: Path, line: str, home: Path) -> Chan
     old = _recorded(home, lying.real, client, "line")
     base = _base(home, lying, old, "line")
     text = replace(lying, data=base).text
+    # Who undoes the line end that we had to add is whoever is taken out last.
+    ended = [Splice("", "\n", "")] if text and not text.endswith("\n") else _line_ends(home, lying.real)
     made = ("" if not text or text.endswith("\n") else "\n") + line + "\n"
-    splice = Splice(text[-editing.CONTEXT :], made, "")
     after = replace(lying, data=base).with_text(text + made)
-    record = Record(
-        client, scope, str(lying.real), "line", records.digest(base), records.digest(after), (splice,),
-        old.folders if old else (),
-    )  # fmt: skip
+    splices = (*ended, Splice("", line + "\n", ""))
+    before, folders = records.digest(base), old.folders if old else ()
+    record = Record(client, scope, str(lying.real), "line", before, records.digest(after), splices, folders)
     return Change(lying, base, after, record)
 
 
@@ -99,7 +99,7 @@ def take_out(record: Record, home: Path) -> Change:
     return Change(lying, base, base, None)
 
 
-def found(client: str, place: Place) -> bool:
+def found(place: Place) -> bool:
     """Whether a file holds an entry of ours. Raises InvalidInput where it cannot be read."""
     lying = files.read(place.path)
     if lying.data is None:
@@ -113,11 +113,27 @@ def found(client: str, place: Place) -> bool:
     return "guardhouse" in text.casefold() and "hooks/run" in text
 
 
-def take_out_unrecorded(client: str, place: Place, home: Path) -> Change:
+def take_out_unrecorded(place: Place, home: Path) -> Change:
     """The same where no record is left: what is ours is known by what it runs."""
     lying = files.read(place.path)
     base = None if place.kind == "whole" else _base(home, lying, None, place.kind)
     return Change(lying, base, base, None)
+
+
+def _line_ends(home: Path, real: Path, but: str = "") -> list[Splice]:
+    """The line end that another client's record of the same file still owes."""
+    others = [one for one in records.read(home) if one.path == str(real) and one.kind == "line" and one.client != but]
+    return next(([one.splices[0]] for one in others if len(one.splices) > 1), [])
+
+
+def _without_line(text: str, record: Record, home: Path) -> str:
+    line = record.splices[-1].text
+    parts = text.splitlines(keepends=True)
+    if line in parts:
+        parts.remove(line)
+    left = "".join(parts)
+    owed = len(record.splices) > 1 and not _line_ends(home, Path(record.path), record.client)
+    return left.removesuffix("\n") if owed else left
 
 
 def _recorded(home: Path, real: Path, client: str, kind: str = "") -> Record | None:
@@ -140,6 +156,9 @@ def _base(home: Path, lying: Lying, record: Record | None, kind: str) -> bytes |
         if before is not None:
             return before
     text = lying.text
+    if kind == "line":
+        left = _without_line(text, record, home) if record is not None else text
+        return lying.with_text(left) if left or record is None or record.before else None
     splices = record.splices if record is not None else ()
     undone = editing.undo(text, splices) if splices else None
     if kind == "json":

@@ -1,0 +1,180 @@
+"""`guardhouse install` and `guardhouse uninstall`: the hook into an agent's client, and out again."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from guardhouse.errors import InvalidInput, Unauthenticated
+from guardhouse.surfaces.cli import operator, render
+from guardhouse.surfaces.cli.output import Json, composition_of
+
+if TYPE_CHECKING:
+    from guardhouse.surfaces.install.planning import Change
+    from guardhouse.surfaces.install.registering import Agent
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        metavar="CLIENT", help="claude-code, codex, gemini, cursor, copilot or opencode.", show_default=False
+    ),
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would be changed, and change nothing.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    app.command("install")(install)
+    app.command("uninstall")(uninstall)
+
+
+def install(
+    context: typer.Context,
+    client: Name,
+    user: Annotated[bool, typer.Option("--user", help="For all your work with this client; the default.")] = False,
+    project: Annotated[bool, typer.Option("--project", help="For this folder, in a file that git ignores.")] = False,
+    shared: Annotated[bool, typer.Option("--shared", help="For this folder, in the file that a team commits.")] = False,
+    managed: Annotated[bool, typer.Option("--managed", help="Print what an organisation's settings need.")] = False,
+    observe: Annotated[bool, typer.Option("--observe", help="Only record what would be stopped, for 7 days.")] = False,
+    posture: Annotated[
+        str, typer.Option(help="What happens where no gateway answers: `closed` denies, `open` lets run.")
+    ] = "closed",
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Put Guardhouse before every tool of an agent's client.
+
+    Shows the change, merges it into the client's settings and leaves every other byte as it was. Registers the
+    agent `<you>-<client>` (role developer, trust 2), or finds it again. Safe to repeat.
+
+    Example: guardhouse install claude-code --observe
+    """
+    from guardhouse.surfaces.install import acting
+    from guardhouse.surfaces.install import managed as managing
+
+    acting.known(client)
+    if posture not in ("closed", "open"):
+        raise InvalidInput("`--posture` is `closed` or `open`")
+    if user + (project and not shared) + shared + managed > 1:
+        raise InvalidInput("give one of `--user`, `--project`, `--shared` and `--managed`")
+    if managed:
+        fragment = managing.fragment(client, os.environ.get("GUARDHOUSE_URL", ""))
+        render.print_json(fragment) if json else managing.show(fragment)
+        return
+    scope = "shared" if shared else "project" if project else "user"
+    home = Path(os.path.realpath(operator.home()))
+    wish = acting.Wish(client, scope, posture, home, Path.home(), Path.cwd(), os.environ)
+    changes = acting.plan(wish)
+    told = _told(client, scope, changes, home) | {"dry_run": dry_run}
+    if not json:
+        _show_changes(changes)
+    if dry_run:
+        if json:
+            render.print_json(told)
+        return
+    mark = operator.agent_variable(os.environ)
+    if mark and not os.environ.get("GUARDHOUSE_TOKEN"):
+        raise Unauthenticated(
+            f"`{mark}` says that this is an agent's shell: a person installs, in a terminal of theirs"
+        )
+    agent = _install(context, wish, changes, observe=observe)
+    told |= {"agent": agent.handle, "agent_id": agent.agent_id, "new_agent": agent.new}
+    told |= {"observed_until": agent.observed_until or None}
+    if json:
+        render.print_json(told)
+        return
+    _show_done(client, agent, changed=bool(told["files"]))
+
+
+def _install(context: typer.Context, wish: Any, changes: list[Change], *, observe: bool) -> Agent:
+    from guardhouse.surfaces.cli.door import open_door
+    from guardhouse.surfaces.install import acting, placing, registering
+
+    placing.place(wish.home)
+    held = placing.configured(wish.home, wish.client)
+    held_id = str(held.get("token_id", "")) if placing.token_file(wish.home, wish.client).exists() else ""
+    with open_door(composition_of(context)) as door:
+        agent = registering.register(door, wish.client, held_token_id=held_id, observe=observe)
+    url = os.environ.get("GUARDHOUSE_URL", "")
+    hooked = placing.Hooked(wish.client, url, wish.posture, agent.agent_id, agent.token_id, agent.handle)
+    placing.configure(wish.home, hooked, agent.token)
+    acting.carry_out(changes, wish.home)
+    return agent
+
+
+def uninstall(
+    client: Annotated[
+        str,
+        typer.Argument(
+            metavar="[CLIENT]", help="claude-code, codex, gemini, cursor, copilot or opencode.", show_default=False
+        ),
+    ] = "",
+    every: Annotated[bool, typer.Option("--all", help="Every client that it was installed for.")] = False,
+    dry_run: DryRun = False,
+    json: Json = False,
+) -> None:
+    """Take Guardhouse out of a client's settings: what it changed is restored, and nothing else.
+
+    Needs neither a gateway, a database nor a token. Also works where you changed the file since.
+
+    Example: guardhouse uninstall claude-code
+    """
+    from guardhouse.surfaces.install import acting
+    from guardhouse.surfaces.install.clients import CLIENTS
+
+    if bool(client) is every:
+        raise InvalidInput("name a client, or give `--all`")
+    mark = operator.agent_variable(os.environ)
+    if mark and not dry_run:
+        raise Unauthenticated(
+            f"`{mark}` says that this is an agent's shell: a person uninstalls, in a terminal of theirs"
+        )
+    home = Path(os.path.realpath(operator.home()))
+    wanted = [acting.known(client)] if client else list(CLIENTS)
+    planned = acting.removals(wanted, home, Path.home(), Path.cwd(), os.environ)
+    changes = [one.change() for one in planned]
+    told = {"files": [str(one.lying.path) for one in changes if not one.nothing], "dry_run": dry_run}
+    if not json:
+        _show_changes(changes)
+    if not dry_run:
+        acting.take_out(planned)
+    if json:
+        render.print_json(told)
+    elif not planned:
+        render.say("nothing was installed here")
+    elif not dry_run:
+        render.say("Guardhouse is out. The agent stays registered: `guardhouse agents retire` ends it.", "bold")
+
+
+def _told(client: str, scope: str, changes: list[Change], home: Path) -> dict[str, Any]:
+    return {
+        "client": client,
+        "scope": scope,
+        "files": [str(one.lying.path) for one in changes if not one.nothing],
+        "diff": "".join(one.diff() for one in changes),
+        "home": str(home),
+    }
+
+
+def _show_changes(changes: list[Change]) -> None:
+    for change in changes:
+        # Not through Rich: a diff is to be read, kept and applied as it is.
+        sys.stdout.write(change.diff())
+
+
+def _show_done(client: str, agent: Agent, *, changed: bool) -> None:
+    from guardhouse.surfaces.install.clients import CLIENTS
+
+    known = CLIENTS[client]
+    what = "is installed" if changed else "was installed already"
+    render.say(f"\n{known.title}: Guardhouse {what}; its agent is {agent.handle} ({agent.agent_id})", "bold green")
+    if agent.observed_until:
+        from guardhouse.surfaces.cli import spans
+
+        render.say(f"It only observes until {spans.shown(agent.observed_until)}; `guardhouse report` tells what it saw")
+    if known.after:
+        render.say(f"Next: {known.after}; then `guardhouse doctor`")

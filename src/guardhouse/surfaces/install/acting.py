@@ -1,0 +1,174 @@
+"""Installing and uninstalling: plans made, shown and carried out, with a record before each file is changed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from guardhouse.errors import InvalidInput
+from guardhouse.surfaces.install import clients, files, placing, planning, records
+from guardhouse.surfaces.install.clients import CLIENTS, Client, Place
+from guardhouse.surfaces.install.planning import Change
+from guardhouse.surfaces.install.records import Record
+
+SCOPES = ("user", "project", "shared")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What a person asked for. `root` is the project's folder, `user_home` what `~` means."""
+
+    client: str
+    scope: str
+    posture: str
+    home: Path
+    user_home: Path
+    root: Path
+    environment: Mapping[str, str]
+
+
+def place_of(wish: Wish) -> Place:
+    """The file of a scope."""
+    client = CLIENTS[wish.client]
+    if wish.scope == "user":
+        return client.user(wish.user_home, wish.environment)
+    return (client.project if wish.scope == "project" else client.shared)(wish.root)
+
+
+def plan(wish: Wish) -> list[Change]:
+    """Every file that an installation would change. InvalidInput where one of them may not be."""
+    place = place_of(wish)
+    run = placing.run_file(wish.home)
+    if wish.scope == "shared":
+        script = clients.shared_script(wish.client, wish.posture)
+        line = clients.shared_line(script)
+        whole = _whole(wish, "/bin/sh", ["-c", script], line)
+    else:
+        line = clients.command(wish.client, run, wish.posture)
+        whole = _whole(wish, str(run), [wish.client], line)
+    ignored = _ignored(wish, place.path) if wish.scope == "project" else []
+    return [planning.put_in(wish.client, wish.scope, place, line, wish.posture, wish.home, whole), *ignored]
+
+
+def _whole(wish: Wish, file: str, arguments: list[str], line: str) -> str:
+    if wish.client == "opencode":
+        return clients.plugin(file, arguments, wish.posture)
+    if wish.client == "copilot":
+        return clients.hook_file(wish.client, line, wish.posture)
+    return ""
+
+
+def _ignored(wish: Wish, path: Path) -> list[Change]:
+    """What makes git ignore the file, in this clone alone; nothing where it does already or there is no git."""
+    top = _git(wish.root, "rev-parse", "--show-toplevel")
+    if not top:
+        return []
+    told = os.path.realpath(path)
+    if _git(wish.root, "ls-files", "--", told):
+        raise InvalidInput(
+            f"{path}: is committed: `--shared` is for a file that all of a team have, `--user` for you alone"
+        )
+    exclude = Path(os.path.join(wish.root, _git(wish.root, "rev-parse", "--git-path", "info/exclude")))
+    line = "/" + Path(told).relative_to(os.path.realpath(top)).as_posix()
+    already = any(
+        one.client == wish.client and one.path == os.path.realpath(exclude) for one in records.read(wish.home)
+    )
+    if not already and _git_says(wish.root, "check-ignore", "-q", "--", told):
+        return []
+    return [planning.add_line(wish.client, wish.scope, exclude, line, wish.home)]
+
+
+def _git(root: Path, *arguments: str) -> str:
+    try:
+        done = subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, text=True, timeout=20)  # noqa: S603, S607
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def _git_says(root: Path, *arguments: str) -> bool:
+    try:
+        return subprocess.run(["git", "-C", str(root), *arguments], capture_output=True, timeout=20).returncode == 0  # noqa: S603, S607
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+def carry_out(changes: Iterable[Change], home: Path) -> None:
+    """Write what was planned. Before each file, its record and the bytes it had; so that no crash leaves one unknown."""
+    for change in changes:
+        if change.record is None:
+            continue
+        if change.base is not None:
+            records.keep(home, change.base)
+        records.write(home, planning.merged([change], home))
+        if change.nothing or change.after is None:
+            continue
+        folders = files.write(change.lying, change.after)
+        if folders:
+            made = replace(change.record, folders=(*change.record.folders, *(str(one) for one in folders)))
+            records.write(home, planning.merged([replace(change, record=made)], home))
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """A file that something of ours is in: by a record, or, where there is none, by the look of it."""
+
+    client: str
+    place: Place
+    record: Record | None
+    home: Path
+
+    def change(self) -> Change:
+        """What taking it out would change, as the file lies now."""
+        if self.record is not None:
+            return planning.take_out(self.record, self.home)
+        return planning.take_out_unrecorded(self.place, self.home)
+
+
+def removals(
+    wanted: Iterable[str], home: Path, user_home: Path, root: Path, environment: Mapping[str, str]
+) -> list[Removal]:
+    """Everything of ours that is to go, the last put in first."""
+    made: list[Removal] = []
+    listed = records.read(home)
+    for name in wanted:
+        mine = [one for one in listed if one.client == name]
+        made.extend(Removal(name, Place(Path(one.path)), one, home) for one in reversed(mine))
+        for place in _usual(CLIENTS[name], user_home, root, environment):
+            known = any(one.path == os.path.realpath(place.path) for one in mine)
+            if not known and place.path.exists() and planning.found(place):
+                made.append(Removal(name, place, None, home))
+    return made
+
+
+def _usual(client: Client, user_home: Path, root: Path, environment: Mapping[str, str]) -> list[Place]:
+    found = [client.user(user_home, environment), client.project(root)]
+    return list({os.path.realpath(one.path): one for one in found}.values())
+
+
+def take_out(planned: Iterable[Removal]) -> None:
+    """Restore every file, then forget it."""
+    for one in planned:
+        # Planned anew: two clients may have put something into the same file.
+        change = one.change()
+        if not change.nothing:
+            if change.after is None:
+                files.remove(change.lying, [Path(each) for each in one.record.folders] if one.record else [])
+            else:
+                files.write(change.lying, change.after)
+        if not records.folder(one.home).exists():
+            continue
+        path = str(change.lying.real)
+        left = [each for each in records.read(one.home) if (each.path, each.client) != (path, one.client)]
+        records.write(one.home, left)
+        placing.clear(one.home, one.client, left)
+
+
+def known(name: str) -> str:
+    """A client's name as given. InvalidInput for one that there is not."""
+    if name not in CLIENTS:
+        raise InvalidInput(f"there is no such client: give one of {', '.join(CLIENTS)}")
+    return name

@@ -1,0 +1,109 @@
+"""What an organisation puts into its managed settings, so that no person and no project takes the hook out again."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from guardhouse.errors import InvalidInput
+from guardhouse.surfaces.cli import render
+from guardhouse.surfaces.install import clients
+from guardhouse.surfaces.install.clients import EVENT, TIMEOUT_SECONDS
+
+PATHS: dict[str, dict[str, str]] = {
+    "claude-code": {
+        "Linux": "/etc/claude-code/managed-settings.json",
+        "macOS": "/Library/Application Support/ClaudeCode/managed-settings.json",
+        "Windows": "C:\\Program Files\\ClaudeCode\\managed-settings.json",
+    },
+    "codex": {
+        "Linux": "/etc/codex/requirements.toml",
+        "macOS": "/etc/codex/requirements.toml, or the preference com.openai.codex:requirements_toml_base64",
+    },
+    "gemini": {
+        "Linux": "/etc/gemini-cli/settings.json",
+        "macOS": "/Library/Application Support/GeminiCli/settings.json",
+        "Windows": "C:\\ProgramData\\gemini-cli\\settings.json",
+    },
+    "cursor": {
+        "Linux": "/etc/cursor/hooks.json",
+        "macOS": "/Library/Application Support/Cursor/hooks.json",
+        "Windows": "C:\\ProgramData\\Cursor\\hooks.json",
+    },
+    "copilot": {
+        "all": "the policy folder of your system, as the section on policy hooks of Copilot's hooks reference names it",
+    },
+    "opencode": {
+        "Linux": "/etc/opencode/opencode.json",
+        "macOS": "/Library/Application Support/opencode/opencode.json",
+        "Windows": "C:\\ProgramData\\opencode\\opencode.json",
+    },
+}
+LEAST: dict[str, str] = {
+    "claude-code": "2.1.295: older ones do not know onFailure and go on when a hook fails",
+    "codex": "one whose requirements.toml takes hooks and allow_managed_hooks_only (May 2026); such hooks need no trust",
+    "gemini": "one with hooks on by default; its system file overrides the user's and the project's",
+    "cursor": "one with preToolUse; failClosed denies where the hook fails",
+    "copilot": "one with policy hooks, which load before all others and which disableAllHooks does not reach",
+    "opencode": "one that reads a managed folder",
+}
+"""The least client for it: a version where its maker states one, else what it must know."""
+
+
+def fragment(client: str, url: str) -> dict[str, Any]:
+    """The fragment for one client: its files by system, the text to put there, and the least version for it.
+
+    With `url`, Claude Code asks that gateway over HTTP, and the token comes from the variable GUARDHOUSE_TOKEN that the
+    organisation sets for the client. Raises InvalidInput where the address is no HTTPS one.
+    """
+    line = clients.shared_line(clients.shared_script(client, "closed"))
+    if client == "claude-code":
+        text = json.dumps(_claude(url, line), indent=2)
+    elif client == "codex":
+        text = "allow_managed_hooks_only = true\n\n[features]\nhooks = true\n\n" + clients.toml(client, line).rstrip(
+            "\n"
+        )
+    elif client == "opencode":
+        text = json.dumps({"plugin": ["file:///etc/opencode/guardhouse.js"]}, indent=2)
+    else:
+        made: dict[str, Any] = {"hooks": {EVENT[client]: [clients.entry(client, line, "closed")]}}
+        text = json.dumps(({"version": 1} if client in clients.VERSIONED else {}) | made, indent=2)
+    told = {"client": client, "paths": PATHS[client], "least_version": LEAST[client], "text": text}
+    if client == "opencode":
+        script = clients.shared_script(client, "closed")
+        told["plugin"] = clients.plugin("/bin/sh", ["-c", script], "closed")
+    return told
+
+
+def _claude(url: str, line: str) -> dict[str, Any]:
+    held: dict[str, Any] = {"allowManagedHooksOnly": True}
+    if not url:
+        return held | {"hooks": {"PreToolUse": [clients.entry("claude-code", line, "closed")]}}
+    if not url.startswith("https://"):
+        raise InvalidInput(
+            "GUARDHOUSE_URL is not an `https://` address: a token is not sent in the clear to other machines"
+        )
+    hook = {
+        "type": "http",
+        "url": f"{url.rstrip('/')}/v1/hooks/claude-code",
+        "timeout": TIMEOUT_SECONDS,
+        "onFailure": "block",
+        "headers": {"Authorization": "Bearer $GUARDHOUSE_TOKEN"},
+        "allowedEnvVars": ["GUARDHOUSE_TOKEN"],
+        "statusMessage": "Guardhouse checks",
+    }
+    held |= {"allowedHttpHookUrls": [f"{url.rstrip('/')}/v1/hooks/*"], "httpHookAllowedEnvVars": ["GUARDHOUSE_TOKEN"]}
+    return held | {"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [hook]}]}}
+
+
+def show(told: dict[str, Any]) -> None:
+    """The fragment for people: comments on standard error, the text alone on standard output."""
+    import sys
+
+    for system, path in told["paths"].items():
+        render.say(f"{system}: {path}", "bold", stderr=True)
+    render.say(f"least version {told['least_version']}", stderr=True)
+    sys.stdout.write(told["text"] + "\n")
+    if "plugin" in told:
+        render.say("the plugin itself, for the path that the text names:", "bold", stderr=True)
+        sys.stdout.write(told["plugin"])
