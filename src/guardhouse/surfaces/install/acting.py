@@ -45,17 +45,17 @@ def plan(wish: Wish) -> list[Change]:
     if wish.scope == "shared":
         script = clients.shared_script(wish.client, wish.posture)
         line = clients.shared_line(script)
-        whole = _whole(wish, "/bin/sh", ["-c", script], line)
+        whole = _whole(wish, ["/bin/sh", "-c", script], line)
     else:
         line = clients.command(wish.client, run, wish.posture)
-        whole = _whole(wish, str(run), [wish.client], line)
+        whole = _whole(wish, [str(run), wish.client], line)
     ignored = _ignored(wish, place.path) if wish.scope == "project" else []
     return [planning.put_in(wish.client, wish.scope, place, line, wish.posture, wish.home, whole), *ignored]
 
 
-def _whole(wish: Wish, file: str, arguments: list[str], line: str) -> str:
+def _whole(wish: Wish, run: list[str], line: str) -> str:
     if wish.client == "opencode":
-        return clients.plugin(file, arguments, wish.posture)
+        return clients.plugin(run, wish.posture)
     if wish.client == "copilot":
         return clients.hook_file(wish.client, line, wish.posture)
     return ""

@@ -207,11 +207,10 @@ def toml(client: str, line: str) -> str:
     )
 
 
-def plugin(file: str, arguments: list[str], posture: str) -> str:
-    """OpenCode's plugin, which runs our shim by a file and its arguments."""
+def plugin(run: list[str], posture: str) -> str:
+    """OpenCode's plugin, which asks by running our shim."""
     import json
 
-    source = (Path(__file__).parent / "plugin.js").read_text(encoding="utf-8")
-    run = json.dumps({"file": file, "args": arguments})
-    source = source.replace("const RUN = {};", f"const RUN = {run};")
-    return source.replace("const CLOSED = true;", f"const CLOSED = {'false' if posture == 'open' else 'true'};")
+    source = (Path(__file__).parent.parent / "hooks" / "opencode.js").read_text(encoding="utf-8")
+    source = source.replace("const SHIM = []", f"const SHIM = {json.dumps(run)}", 1)
+    return source.replace('const POSTURE = "closed"', f"const POSTURE = {json.dumps(posture)}", 1)

@@ -71,7 +71,7 @@ def fragment(client: str, url: str) -> dict[str, Any]:
     told = {"client": client, "paths": PATHS[client], "least_version": LEAST[client], "text": text}
     if client == "opencode":
         script = clients.shared_script(client, "closed")
-        told["plugin"] = clients.plugin("/bin/sh", ["-c", script], "closed")
+        told["plugin"] = clients.plugin(["/bin/sh", "-c", script], "closed")
     return told
 
 

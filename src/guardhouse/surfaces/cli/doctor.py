@@ -1,0 +1,104 @@
+"""`guardhouse doctor`: does the guard stand before every agent, and if not, what is to be run?"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from guardhouse.errors import GuardhouseError
+from guardhouse.surfaces.cli import exits, operator, render
+from guardhouse.surfaces.cli.output import Json, composition_of
+
+if TYPE_CHECKING:
+    from guardhouse.surfaces.install.examining import Finding
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("doctor")(doctor)
+
+
+def doctor(context: typer.Context, json: Json = False) -> None:
+    """Examine the installation: home, gateway, mode, and each client's hook, token and last calls.
+
+    Each fault is told with the line that repairs it. Exit 0 when all is well, 1 for a fault, 69 when no gateway runs.
+
+    Example: guardhouse doctor --json
+    """
+    from guardhouse.surfaces.cli.door import HttpDoor, running
+    from guardhouse.surfaces.install import examining, placing, records
+
+    home = Path(os.path.realpath(operator.home()))
+    findings = [examining.home(home)]
+    named = os.environ.get("GUARDHOUSE_URL", "")
+    found = None if named else running()
+    address = named or (found.address if found is not None else "")
+    settings = composition_of(context).settings()
+    findings.append(examining.gateway(address, settings.host, settings.port))
+
+    def ask(token: str) -> str:
+        line = HttpDoor(address, token, ours=not named)
+        try:
+            return line.call("get_my_profile", {}).code
+        except GuardhouseError as error:
+            return error.code
+        finally:
+            line.close()
+
+    findings.extend(_mode(address, ours=not named))
+    try:
+        installed = list(dict.fromkeys(one.client for one in records.read(home)))
+    except GuardhouseError as error:
+        installed = []
+        findings.append(examining.Finding("records", False, error.message, "guardhouse install CLIENT"))
+    seen: dict[str, Any] = {}
+    for name in installed:
+        findings.extend(examining.hooks(name, home, os.environ))
+        findings.append(examining.ask_token(name, home, ask if address else None))
+        seen[name] = {"agent": placing.configured(home, name).get("handle", ""), "version": examining.version(name)}
+        seen[name] |= examining.calls(name, home)
+    if json:
+        told = {"ok": all(one.ok for one in findings), "findings": [one.told() for one in findings], "clients": seen}
+        render.print_json(told)
+    else:
+        _show(findings, seen)
+    if not findings[1].ok:
+        raise typer.Exit(exits.UNAVAILABLE)
+    raise typer.Exit(exits.OK if all(one.ok for one in findings) else exits.FAULT)
+
+
+def _mode(address: str, *, ours: bool) -> list[Finding]:
+    """What is only observed; nothing where there is nobody to ask."""
+    from guardhouse.surfaces.cli.door import HttpDoor
+    from guardhouse.surfaces.install.examining import Finding
+
+    if not address:
+        return []
+    try:
+        line = HttpDoor(address, operator.token(), ours=ours)
+        reply = line.call("list_modes", {"ended": False, "limit": 100})
+        line.close()
+    except GuardhouseError as error:
+        return [Finding("operator token", False, error.message, "guardhouse init")]
+    if not reply.performed:
+        return [Finding("operator token", False, f"is refused ({reply.code})", "guardhouse tokens rotate")]
+    scopes = [f"{one['scope']} {one['id']} until {one['until']}" for one in reply.result["modes"]]
+    return [Finding("mode", True, "observes " + "; ".join(scopes) if scopes else "enforces")]
+
+
+def _show(findings: list[Finding], seen: dict[str, Any]) -> None:
+    for one in findings:
+        render.say(
+            f"{'ok   ' if one.ok else 'FAULT'}  {one.part}: {render.plain(one.detail)}", "" if one.ok else "bold red"
+        )
+        if not one.ok and one.repair:
+            render.say(f"       repair: {one.repair}")
+    for name, told in seen.items():
+        calls = f"last call {told['last_call']}, of {told['calls']} p50 {told.get('p50_ms')} ms, p99 {told.get('p99_ms')} ms"
+        version = f"; {render.plain(told['version'])}" if told["version"] else "; the client is not on this path"
+        render.say(f"       {name} as {told['agent']}: {calls if told['calls'] else 'no call seen yet'}{version}")
+    if not seen:
+        render.say("       no client has a hook yet: `guardhouse install claude-code` puts one in")
