@@ -200,6 +200,21 @@ def test_a_rotated_token_works_for_ten_minutes_more_and_rotates_once(ground: Any
     with ground.writing() as tx:
         tokens.revoke(tx, ground.workspace_id, before.token_id)
     assert ground.principal(old).token_revoked_at == ground.clock(), "a revocation does not wait for the grace"
+    assert ground.principal(issued.text).token_revoked_at == ground.clock(), "what it was rotated into ends with it"
+
+
+def test_revoking_any_token_of_a_chain_ends_the_whole_chain_and_no_other(ground: Any) -> None:
+    _, first = ground.add_agent("worker")
+    _, other = ground.add_agent("other")
+    chain = [first]
+    for _ in range(3):
+        with ground.writing() as tx:
+            issued, _ends = tokens.rotate(tx, ground.ids, ground.workspace_id, ground.principal(chain[-1]).token_id)
+        chain.append(issued.text)
+    with ground.writing() as tx:
+        tokens.revoke(tx, ground.workspace_id, ground.principal(chain[1]).token_id)
+    assert {ground.principal(text).token_revoked_at for text in chain} == {ground.clock()}
+    assert ground.principal(other).token_revoked_at == 0
 
 
 def test_rotating_near_the_end_never_lengthens_the_old_token(ground: Any) -> None:

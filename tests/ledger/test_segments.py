@@ -92,6 +92,30 @@ def test_a_sealed_segment_is_verified_by_its_stub(store: Any, url: str, tmp_path
         assert not fsck.verify(connection, W, verifiers=signer.verifiers, outside=outside).ok
 
 
+def test_a_workspace_founded_after_a_detachment_writes_where_it_can_be_sealed_in_its_turn(
+    store: Any, url: str, tmp_path: Path
+) -> None:
+    checkpointer = Checkpointer(keys.load(tmp_path / "signing.key"), tmp_path)
+    for workspace in (W, "wsp_second", "wsp_third"):
+        if workspace != W:
+            sample.found(store, workspace)
+        sample.fill(store, 70, workspace=workspace)
+        checkpointer.run(store, sample.START)
+        with _owner(url) as connection:
+            first = segments.listed(connection)[0]
+            assert (first.first, first.end) == (0, 64)
+            written = text(f"SELECT count(*) FROM {first.name} WHERE workspace_id = :w")  # a name out of the catalogue
+            assert connection.execute(written, {"w": workspace}).scalar_one() == 64
+            assert connection.execute(text("SELECT count(*) FROM entry_later")).scalar_one() == 0
+            assert segments.seal(connection, first, "archive/0") == 1
+            segments.detach(connection, first)
+    for workspace in (W, "wsp_second", "wsp_third"):
+        with store.reading() as connection:
+            report = fsck.verify(connection, workspace)
+        assert report.ok, report.faults
+        assert report.sealed == [(0, 63, "archive/0")]
+
+
 def test_a_segment_in_use_is_not_sealed(store: Any, url: str, tmp_path: Path) -> None:
     sample.fill(store, 63)
     with _owner(url) as connection, pytest.raises(Refusal, match="still writes"):

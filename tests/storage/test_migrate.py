@@ -171,6 +171,20 @@ def test_the_service_role_serves(two_roles: tuple[str, str], clock: FakeClock, i
         store.close()
 
 
+def test_migrating_gives_the_service_role_its_rights_again(two_roles: tuple[str, str]) -> None:
+    owner, served = two_roles
+    role = make_url(owner).set(username=make_url(served).username).username
+    with opened(owner) as connection:
+        connection.execute(text(f"REVOKE ALL ON workspace, entry_rule FROM {role}"))
+        connection.commit()
+    migrating.migrate(owner)
+    with opened(served) as connection:
+        assert connection.execute(text("SELECT count(*) FROM workspace")).scalar_one() == 0
+        assert connection.execute(text("SELECT count(*) FROM entry_rule")).scalar_one() == 0
+        rights = text("SELECT has_table_privilege('entry', 'INSERT'), has_table_privilege('entry', 'DELETE')")
+        assert tuple(connection.execute(rights).one()) == (True, False)
+
+
 PROTECTED = (
     "entry", "entry_0000", "entry_later", "entry_rule", "payload_0000", "erasure", "content", "bundle_version",
     "activation", "checkpoint", "tile", "sealed_segment",

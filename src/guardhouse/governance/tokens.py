@@ -200,17 +200,20 @@ def _extend_session(tx: Transaction, workspace_id: str, session_id: str, expires
 
 
 def revoke(tx: Transaction, workspace_id: str, token_id: str) -> dict[str, Any]:
-    """End a token now, also one in its rotation grace, with all that was lent under it; the row before.
+    """End a token now, with all it was rotated from and into and all that was lent under those; the row before.
 
-    Revoking twice changes nothing.
+    Rotation keeps the session, so the tokens of one session are one chain: whoever stole a token may have
+    rotated it, and what they got must end with it. Revoking twice changes nothing.
     """
     token = get(tx, workspace_id, token_id)
-    _end_lent(tx, workspace_id, token_id, tx.now)
+    chain = select(TOKEN.c.id).where(TOKEN.c.workspace_id == workspace_id, TOKEN.c.session_id == token["session_id"])
+    for row in tx.rows(chain.order_by(TOKEN.c.id)):
+        _end_lent(tx, workspace_id, row["id"], tx.now)
     tx.execute(
         update(TOKEN)
         .where(
             TOKEN.c.workspace_id == workspace_id,
-            TOKEN.c.id == token_id,
+            TOKEN.c.session_id == token["session_id"],
             or_(TOKEN.c.revoked_at == 0, TOKEN.c.revoked_at > tx.now),
         )
         .values(revoked_at=tx.now)

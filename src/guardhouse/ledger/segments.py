@@ -66,17 +66,22 @@ def add(connection: Connection, count: int = 1, size: int = SIZE) -> list[Segmen
         if connection.execute(text(late), {"first": first, "end": end}).scalar_one():
             raise Refusal("segment_in_use", f"entries from {first} on lie in `entry_later` already")
         number = f"{first:016d}" if size != SIZE else f"{first // size:04d}"
-        for table in ("entry", "payload"):
-            name = f"{table}_{number}"
-            connection.execute(text(f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ({first}) TO ({end})"))
-            connection.execute(
-                text(
-                    f"CREATE TRIGGER {name}_no_direct BEFORE INSERT OR TRUNCATE ON {name} "
-                    f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_refuse()"
-                )
-            )
+        _create(connection, number, first, end)
         added.append(Segment(f"entry_{number}", first, end))
     return added
+
+
+def _create(connection: Connection, number: str, first: int, end: int) -> None:
+    """The two partitions of a segment, closed to everybody who would write past their tables."""
+    for table in ("entry", "payload"):
+        name = f"{table}_{number}"
+        connection.execute(text(f"CREATE TABLE {name} PARTITION OF {table} FOR VALUES FROM ({first}) TO ({end})"))
+        connection.execute(
+            text(
+                f"CREATE TRIGGER {name}_no_direct BEFORE INSERT OR TRUNCATE ON {name} "
+                f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_refuse()"
+            )
+        )
 
 
 def seal(connection: Connection, segment: Segment, location: str) -> int:
@@ -157,4 +162,15 @@ def detach(connection: Connection, segment: Segment) -> tuple[str, str]:
         raise Refusal("segment_not_sealed", f"{unsealed} workspaces in `{segment.name}` have no stub")
     connection.execute(text(f"ALTER TABLE entry DETACH PARTITION {segment.name}"))
     connection.execute(text(f"ALTER TABLE payload DETACH PARTITION {payload}"))
+    # A workspace founded later begins at sequence 0 again: its entries need a place that can be sealed in its turn.
+    _create(connection, _unused(connection, segment.name).removeprefix("entry_"), segment.first, segment.end)
     return segment.name, payload
+
+
+def _unused(connection: Connection, name: str) -> str:
+    """The name of the next generation of a segment, whose own is taken by the one that was detached."""
+    stem, _, generation = name.partition("_g")
+    number = int(generation or 1) + 1
+    while connection.execute(text("SELECT to_regclass(:name)"), {"name": f"{stem}_g{number}"}).scalar() is not None:
+        number += 1
+    return f"{stem}_g{number}"

@@ -250,7 +250,7 @@ class RevokeTokenAnswer(Answer):
     people_only=True,
 )
 def revoke_token(ctx: Context, ask: RevokeTokenAsk) -> RevokeTokenAnswer:
-    """End a token at once, also one in the ten minutes after its rotation. Revoking it again changes nothing."""
+    """End a token at once, with every token it was rotated from or into. Revoking it again changes nothing."""
     row = tokens.revoke(ctx.tx, ctx.workspace_id, ask.token_id)
     ctx.objects.append(f"token:{ask.token_id}")
     return RevokeTokenAnswer(token_id=ask.token_id, principal_id=row["principal_id"])

@@ -83,9 +83,26 @@ def migrate(url: str, revision: str = "head") -> str:
             return _upgrade(engine, revision)
     engine = create_engine(address.set(drivername="postgresql+psycopg"), hide_parameters=True)
     try:
-        return _upgrade(engine, revision)
+        reached = _upgrade(engine, revision)
+        serving = _serving(engine)
     finally:
         engine.dispose()
+    for role in serving:
+        grant_service(url, role)
+    return reached
+
+
+def _serving(engine: Engine) -> list[str]:
+    """The roles that were given what serving needs: a table that a migration made is nobody's until they get it too."""
+    with engine.connect() as connection:
+        found = connection.execute(
+            text(
+                "SELECT DISTINCT r.rolname FROM pg_class c, aclexplode(c.relacl) a JOIN pg_roles r ON r.oid = a.grantee "
+                "WHERE c.oid = to_regclass('entry') AND a.privilege_type = 'INSERT' AND a.grantee <> c.relowner "
+                "ORDER BY r.rolname"
+            )
+        )
+        return [str(name) for name in found.scalars()]
 
 
 def _upgrade(engine: Engine, revision: str) -> str:
@@ -164,8 +181,8 @@ def ledger_protection(connection: Connection) -> str:
 def grant_service(url: str, role: str) -> None:
     """Give a PostgreSQL role what serving needs and no more: on the ledger SELECT, INSERT and what triggers bound.
 
-    Segments get no rights of their own: they are reached through the table they belong to. Run it again
-    after every migration, since a new table begins without rights.
+    Segments get no rights of their own: they are reached through the table they belong to. `migrate` does it
+    again for every role that has them, since a new table begins without rights.
     """
     engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), hide_parameters=True)
     try:
