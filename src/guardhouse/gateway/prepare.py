@@ -272,7 +272,10 @@ def _question(prepared: Prepared) -> None:
         return
     name = prepared.call.operation
     forms = [normal_form(text) for text in prepared.texts]
-    asked = ["" if name in guardrails.EXAMINES else name, [form for form, _ in forms], prepared.links]
+    if name in guardrails.EXAMINES:
+        # A server's tool is another place: what one runs elsewhere, no leave for here allows.
+        name = prepared.call.resource.id if prepared.call.resource.id.startswith("mcp:") else ""
+    asked = [name, [form for form, _ in forms], prepared.links]
     prepared.question = canonical.keyed_digest(prepared.located.key, "question", _encode(asked))
     prepared.open_ended = any(open_ended for _, open_ended in forms)
 
