@@ -77,7 +77,6 @@ CODES: Mapping[str, str] = {
     "stale_fence": "the fence is not the current one: somebody held it since",
     "delegation_too_deep": "a chain of delegation has only so many delegators",
     "agent_retired": "a person retired the agent; it does not come back",
-    "forbidden_scope": "below trust 3 an agent sees its own entries only",
     "handle_taken": "another agent has or had this handle",
     "name_taken": "there is a person of this name already",
     "slug_taken": "there is a workspace of this name already",
