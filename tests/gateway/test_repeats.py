@@ -57,6 +57,7 @@ def test_a_key_is_forgotten_after_a_day(home: World) -> None:
     agent = home.agent("sender")
     first = home.call(agent, "acquire_lock", {"key": "res:a", "ttl_seconds": 60}, idempotency_key="k")
     home.later(24 * 3600 + 1)
+    home.done(agent, "heartbeat")
     later = home.call(agent, "acquire_lock", {"key": "res:a", "ttl_seconds": 60}, idempotency_key="k")
     assert later.performed
     assert not later.repeated
