@@ -15,13 +15,18 @@ reason on standard error where not even that could be written, which every clien
 
 from __future__ import annotations
 
-import contextlib
-import json
+import _socket
 import os
-import socket
 import sys
 import time
-from typing import Any
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+# This runs before every tool of an agent, so it loads next to nothing: `json`, `socket`, `typing`, `contextlib` and
+# `hashlib` each cost more than the question itself. What stands in for the first and the last of them falls back on
+# them where an interpreter lacks it.
 
 MOST = 4 * 1024 * 1024
 MOST_CONTEXT = 64 * 1024
@@ -37,6 +42,106 @@ class Fault(Exception):
     def __init__(self, cause: str, repair: str = "guardhouse doctor") -> None:
         super().__init__(cause)
         self.repair = repair
+
+
+class Unheard(Fault):
+    """The question was sent and no answer came: asking again would ask twice."""
+
+
+def _parsed(data: bytes | str) -> Any:
+    """A JSON value; ValueError for what is none."""
+    text = (data.decode() if isinstance(data, bytes) else data).strip(" \t\r\n")
+    try:
+        from _json import make_scanner
+
+        scan = make_scanner(_Plain)  # type: ignore[arg-type]  # it reads these attributes of whatever it is given
+    except (ImportError, AttributeError, TypeError):
+        import json
+
+        return json.loads(text)
+    try:
+        value, end = scan(text, 0)
+    except StopIteration:
+        raise ValueError("no JSON") from None
+    if end != len(text):
+        raise ValueError("more than one value")
+    return value
+
+
+class _Plain:
+    """How the scanner makes values: as `json.loads` does."""
+
+    strict = True
+    object_hook = object_pairs_hook = array_hook = None
+    parse_float = float
+    parse_int = int
+    parse_constant = float
+    memo: dict[str, str] = {}  # noqa: RUF012  # the scanner's own, of one run
+
+
+def _quoted(text: str) -> str:
+    """A JSON string in ASCII."""
+    try:
+        from _json import encode_basestring_ascii
+    except ImportError:
+        import json
+
+        return json.dumps(text)
+    return encode_basestring_ascii(text)
+
+
+def _proof(secret: bytes, text: bytes) -> str:
+    """HMAC-SHA-256 (RFC 2104) in hexadecimal."""
+    for name in ("_sha256", "_sha2", "hashlib"):
+        try:
+            sha256 = __import__(name).sha256
+        except (ImportError, AttributeError):
+            continue
+        if len(secret) > 64:
+            secret = sha256(secret).digest()
+        key = secret.ljust(64, b"\0")
+        inner = sha256(bytes(one ^ 0x36 for one in key) + text).digest()
+        return str(sha256(bytes(one ^ 0x5C for one in key) + inner).hexdigest())
+    raise Fault("this Python has no SHA-256")
+
+
+class _Line:
+    """A connection that is read by lines and lengths."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self._socket = _socket.socket(_socket.AF_INET6 if ":" in host else _socket.AF_INET, _socket.SOCK_STREAM)
+        self._held = b""
+        try:
+            self._socket.settimeout(CONNECT_SECONDS)
+            self._socket.connect((host, port))
+            self._socket.settimeout(ANSWER_SECONDS)
+        except BaseException:
+            self.close()
+            raise
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def readline(self, most: int) -> bytes:
+        while (at := self._held.find(b"\n")) < 0:
+            if len(self._held) > most or not self._more():
+                raise ValueError("no line")
+        line, self._held = self._held[: at + 1], self._held[at + 1 :]
+        return line
+
+    def read(self, size: int) -> bytes:
+        while len(self._held) < size and self._more():
+            pass
+        data, self._held = self._held[:size], self._held[size:]
+        return data
+
+    def _more(self) -> bool:
+        got = self._socket.recv(65_536)
+        self._held += got
+        return bool(got)
+
+    def close(self) -> None:
+        self._socket.close()
 
 
 def main(arguments: list[str]) -> int:
@@ -97,7 +202,7 @@ def _config(arguments: list[str]) -> dict[str, Any]:
         raise Fault("the hook was called without `--config FILE`", "guardhouse install CLIENT")
     try:
         with open(arguments[2], "rb") as file:
-            made = json.loads(file.read(MOST_CONTEXT))
+            made = _parsed(file.read(MOST_CONTEXT))
     except (OSError, ValueError):
         raise Fault("the hook's configuration cannot be read", "guardhouse install CLIENT") from None
     if not isinstance(made, dict):
@@ -125,7 +230,7 @@ def _asked(client: str, config: dict[str, Any], payload: bytes) -> bytes:
     try:
         return _over_home(home, client, token, payload)
     except Fault as fault:
-        if config.get("start") is None:
+        if isinstance(fault, Unheard) or config.get("start") is None:
             raise
         first = fault
     held = _start(home, config)
@@ -135,6 +240,8 @@ def _asked(client: str, config: dict[str, Any], payload: bytes) -> bytes:
     while True:
         try:
             return _over_home(home, client, token, payload)
+        except Unheard:
+            raise
         except Fault:
             if time.monotonic() > deadline:
                 raise
@@ -147,27 +254,35 @@ def _over_home(home: str, client: str, token: str, payload: bytes) -> bytes:
     host, port = _plain(str(endpoint["address"]))
     if host is None:
         return _over_url(f"{endpoint['address']}/v1/hooks/{client}", token, payload)
-    import hashlib
-    import hmac
-
     challenge = os.urandom(16).hex()
     parts = "\n".join(("guardhouse endpoint", str(endpoint["instance"]), str(endpoint["address"]), challenge))
-    wanted = hmac.new(bytes.fromhex(str(endpoint["secret"])), parts.encode(), hashlib.sha256).hexdigest()
+    wanted = _proof(bytes.fromhex(str(endpoint["secret"])), parts.encode())
+    line: _Line | None = None
+    asked = False
     try:
-        with socket.create_connection((host, port), CONNECT_SECONDS) as line:
-            line.settimeout(ANSWER_SECONDS)
-            file = line.makefile("rb")
-            line.sendall(f"GET /healthz?challenge={challenge} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
-            _, body = _answer(file)
-            if not hmac.compare_digest(str(json.loads(body).get("proof", "")).encode(), wanted.encode()):
-                raise Fault("another program answers where the gateway was")
-            line.sendall(_request(f"{host}:{port}", f"/v1/hooks/{client}", token, payload))
-            status, body = _answer(file)
+        line = _Line(host, port)
+        line.send(f"GET /healthz?challenge={challenge} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
+        _, body = _answer(line)
+        if not _same(str(_parsed(body).get("proof", "")), wanted):
+            raise Fault("another program answers where the gateway was")
+        asked = True
+        line.send(_request(f"{host}:{port}", f"/v1/hooks/{client}", token, payload))
+        status, body = _answer(line)
     except (OSError, ValueError, AttributeError) as error:
-        raise Fault(f"the gateway does not answer ({type(error).__name__})") from None
+        raise (Unheard if asked else Fault)(f"the gateway does not answer ({type(error).__name__})") from None
+    finally:
+        if line is not None:
+            line.close()
     if status != 200:
-        raise Fault(f"the gateway answered with status {status}")
+        raise Unheard(f"the gateway answered with status {status}")
     return body
+
+
+def _same(given: str, wanted: str) -> bool:
+    """Whether two texts are equal, told in a time that does not say how far they are."""
+    from _operator import _compare_digest  # what `hmac.compare_digest` is
+
+    return bool(_compare_digest(given.encode("utf-8", "replace"), wanted.encode()))
 
 
 def _endpoint(home: str) -> dict[str, Any]:
@@ -181,7 +296,7 @@ def _endpoint(home: str) -> dict[str, Any]:
         if state.st_uid != os.getuid() or state.st_mode & 0o077:
             raise Fault("endpoint.json is not this user's own")
         try:
-            made = json.loads(file.read(4096))
+            made = _parsed(file.read(4096))
             bytes.fromhex(made["secret"])
         except (ValueError, KeyError, TypeError):
             raise Fault("endpoint.json cannot be read") from None
@@ -205,7 +320,7 @@ def _request(host: str, path: str, token: str, payload: bytes) -> bytes:
     return head.encode("ascii") + payload
 
 
-def _answer(file: Any) -> tuple[int, bytes]:
+def _answer(file: _Line) -> tuple[int, bytes]:
     """One HTTP answer with a declared length."""
     line = file.readline(65_536).split(None, 2)
     if len(line) < 2 or not line[0].startswith(b"HTTP/1."):
@@ -269,20 +384,24 @@ def _start(home: str, config: dict[str, Any]) -> Any:
 def _with_context(payload: bytes) -> bytes:
     """The payload with what the gateway may not know of this machine: the working tree's root and its own tightening."""
     try:
-        made = json.loads(payload)
+        made = _parsed(payload)
         at = made["cwd"] if "cwd" in made else made.get("directory") or made["workspace_roots"][0]
         root = _root(at)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         return payload
     if not root:
         return payload
-    context = {"workspace_root": root}
-    with contextlib.suppress(OSError, ValueError), open(os.path.join(root, ".guardhouse.yaml"), "rb") as file:
+    context = f'"workspace_root":{_quoted(root)}'
+    try:
+        with open(os.path.join(root, ".guardhouse.yaml"), "rb") as file:
+            text = file.read(MOST_CONTEXT + 1)
         # What is too long to read is sent as what cannot be understood: it must not pass for an absent file.
-        text = file.read(MOST_CONTEXT + 1)
-        context["tighten"] = text.decode("utf-8", "replace") if len(text) <= MOST_CONTEXT else "too long: ["
-    made["guardhouse_context"] = context
-    return json.dumps(made).encode()
+        own = text.decode("utf-8", "replace") if len(text) <= MOST_CONTEXT else "too long: ["
+        context += f',"tighten":{_quoted(own)}'
+    except (OSError, ValueError):
+        pass
+    # Added at the object's end, so that what the client sent stays as it was, and a name of its own gives way.
+    return payload.rstrip(b" \t\r\n")[:-1] + f',"guardhouse_context":{{{context}}}}}'.encode()
 
 
 def _root(at: str) -> str:
@@ -299,7 +418,9 @@ def _root(at: str) -> str:
 
 def _unanswered(client: str, config: dict[str, Any], payload: bytes, cause: str, repair: str) -> bytes:
     """A native denial that names the cause and the person's repair; silence where the posture is open."""
+    import contextlib
     import importlib.util
+    import json
 
     place = os.path.join(os.path.dirname(os.path.abspath(__file__)), "clients.py")
     spec = importlib.util.spec_from_file_location("guardhouse_hook_clients", place)
