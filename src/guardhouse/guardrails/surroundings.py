@@ -114,7 +114,8 @@ def reach(text: str, cwd: str, around: Surroundings) -> Reach:
     if any(f"/{place}/" in f"/{path}/" for place in _DEFAULT_STATE):
         return "state"
     found: Reach = ""
-    for kind, places in (("state", around.state), ("program", around.program)):
+    usual = tuple(f"{around.user_home}/{place}" for place in _DEFAULT_STATE) if around.user_home else ()
+    for kind, places in (("state", (*around.state, *usual)), ("program", around.program)):
         for place in places:
             how = _covers(path, place.casefold())
             if how == "in":

@@ -88,6 +88,9 @@ def read(client: str, payload: Any) -> Reading:
     body["client"] = client
     if use.roots:
         body["workspace_root"] = use.roots[0][:4096]
+    tighten = _text(payload.get("guardhouse_context"), "tighten")
+    if tighten:
+        body["tighten"] = tighten
     for name, value in (("cwd", use.cwd), ("client_session", use.session), ("client_agent", use.agent)):
         if value:
             body[name] = value

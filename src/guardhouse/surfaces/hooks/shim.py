@@ -180,14 +180,18 @@ def _note(config: dict[str, Any], started: float) -> None:
     path = config.get("times_file")
     if not isinstance(path, str) or not path:
         return
-    with contextlib.suppress(OSError):
+    try:
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
-        try:
-            if os.fstat(handle).st_size > MOST_CONTEXT:
-                os.ftruncate(handle, 0)
-            os.write(handle, b"%d %.1f\n" % (time.time(), (time.perf_counter() - started) * 1000))
-        finally:
-            os.close(handle)
+    except OSError:
+        return
+    try:
+        if os.fstat(handle).st_size > MOST_CONTEXT:
+            os.ftruncate(handle, 0)
+        os.write(handle, b"%d %.1f\n" % (time.time(), (time.perf_counter() - started) * 1000))
+    except OSError:
+        return
+    finally:
+        os.close(handle)
 
 
 def _payload() -> bytes:
