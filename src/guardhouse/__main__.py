@@ -50,6 +50,11 @@ class _Composition:
 
         return actions()
 
+    def now(self) -> int:
+        from guardhouse.app import wall_clock
+
+        return wall_clock()
+
     def load_bundle(self, directory: Path | None) -> Bundle:
         from guardhouse.app import actions
         from guardhouse.bundle import load

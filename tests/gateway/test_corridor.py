@@ -237,4 +237,9 @@ def test_readiness_waits_for_no_writer(home: World) -> None:
     if not isinstance(home.store, SqliteStore):
         pytest.skip("PostgreSQL's readers never meet its writers")
     with home.store.writing(""):
-        assert home.store.durability() == {"journal_mode": "wal", "synchronous": "2", "fullfsync": "1"}
+        assert home.store.durability() == {
+            "journal_mode": "wal",
+            "synchronous": "2",
+            "fullfsync": "1",
+            "checkpoint_fullfsync": "1",
+        }

@@ -87,7 +87,7 @@ DRAWN = {
 1 | git reset --hard HEAD~1
   | ^^^^^^^^^^^^^^^^^^^^^^^
   = instead: git stash push --include-untracked, then git reset --keep HEAD~1
-  = allowed by: trust 3 or more, or a person's approval
+  = allowed by: trust 3 or more, or a person's grant
 """,
     "sudo sh -c 'kubectl drain n1'": """needs approval[deployment.kubernetes.drain]: Takes a node out of service and moves or ends what runs on it.
  --> t:1:13
@@ -96,7 +96,7 @@ DRAWN = {
   |             ^^^^^^^^^^^^^^^^
   = run by: sudo > sh -c
   = instead: kubectl get pods -A --field-selector spec.nodeName=n1
-  = allowed by: trust 4 or more, or a person's approval
+  = allowed by: trust 4 or more, or a person's grant
 """,
     "git restore a.py": """warning[git.discard.file]: Takes back what was not committed in one file.
  --> t:1:1
@@ -112,7 +112,7 @@ DRAWN = {
   |      ^^^^
   = run by: eval
   = instead: write the command out
-  = allowed by: trust 3 or more, or a person's approval
+  = allowed by: trust 3 or more, or a person's grant
 """,
     "ls -la": "nothing found\n",
 }

@@ -60,6 +60,7 @@ _CHANGING = re.compile(
 
 
 def _same(text: str) -> str:
+    text = re.sub(r" *refused \d+ times in this session\n", "", text)
     return _CHANGING.sub("…", re.sub(r" It was refused \d+ times in this session\.", "", text))
 
 

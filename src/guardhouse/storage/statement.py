@@ -64,6 +64,13 @@ def _spoken(tx: Transaction, sql: str, values: Sequence[Any] | Mapping[str, Any]
         return [column[0] for column in cursor.description], list(cursor.fetchall())
     except tx.connection.dialect.loaded_dbapi.Error as error:
         gone = tx.connection.dialect.is_disconnect(error, tx.connection.connection, cursor)
-        raise DBAPIError(sql, None, error, hide_parameters=True, connection_invalidated=gone) from error
+        raise DBAPIError.instance(
+            sql,
+            None,
+            error,
+            tx.connection.dialect.loaded_dbapi.Error,
+            hide_parameters=True,
+            connection_invalidated=gone,
+        ) from error
     finally:
         cursor.close()

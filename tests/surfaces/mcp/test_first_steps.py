@@ -66,7 +66,7 @@ def test_the_command_line_and_an_idle_server_do_without_the_sdk() -> None:
     """It takes a second and 17 MB to load: nobody pays for it who does not use it."""
     asked = "import sys; {}; print([name for name in ('mcp', 'mcp_types', 'httpx2') if name in sys.modules])"
     for load in (
-        "import guardhouse.surfaces.cli.main as main; main._register()",
+        "import guardhouse.surfaces.cli.main as main; main.command_line()",
         "import guardhouse.app",
         "import guardhouse.surfaces.mcp.forwarding, guardhouse.surfaces.cli.mcp",
     ):

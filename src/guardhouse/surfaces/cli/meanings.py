@@ -141,6 +141,12 @@ RESERVED = frozenset(
 """Codes that the table holds for other tools' clients and for later versions; nothing in this one answers them."""
 
 FIELDS: Mapping[str, str] = {
+    "grant_id": "the grant's id, for `revoke_grant`",
+    "grants": "the grants, newest first",
+    "granted_by": "the person who gave it",
+    "granted_at": "when it was given",
+    "revoked_at": "when it was taken back; empty while it stands",
+    "revoked_by": "the person who took it back; empty while it stands",
     "activations": "activations, newest first",
     "active": "whether it is in force now",
     "activity": "one word for what the session does, such as `working`",

@@ -32,12 +32,13 @@ def report(
 
     Example: guardhouse report --since 24h
     """
-    moment = datetime.now(UTC) - timedelta(seconds=spans.seconds(since))
+    now = datetime.fromtimestamp(composition_of(context).now() / 1_000_000, UTC)
+    moment = now - timedelta(seconds=spans.seconds(since))
     begun = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
     with open_door(composition_of(context)) as door:
         known = naming.names(door)
         entries = _entries(door, begun, json)
-        rows = rows_of(entries, known, (datetime.now(UTC) + timedelta(days=30)).date().isoformat())
+        rows = rows_of(entries, known, (now + timedelta(days=30)).date().isoformat())
     if json:
         render.print_json({"since": begun, "stopped": sum(row["count"] for row in rows), "rows": rows})
         return

@@ -179,21 +179,22 @@ def version(name: str) -> str:
 
 def calls(name: str, place: Path) -> dict[str, Any]:
     """The client's last call and how long its last hundred took, in milliseconds from the shim's start to its answer."""
+    path = placing.times_file(place, name)
     try:
-        lines = placing.times_file(place, name).read_text(encoding="ascii", errors="replace").splitlines()
+        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
+        at = path.stat().st_mtime
     except OSError:
         return {"last_call": "", "calls": 0}
-    taken: list[tuple[float, float]] = []
+    taken: list[float] = []
     for line in lines[-LAST:]:
         try:
-            at, milliseconds = (float(part) for part in line.split())
+            taken.append(float(line))
         except ValueError:
             continue
-        taken.append((at, milliseconds))
     if not taken:
         return {"last_call": "", "calls": 0}
-    sorted_ = sorted(milliseconds for _, milliseconds in taken)
-    last = datetime.fromtimestamp(max(at for at, _ in taken), UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    sorted_ = sorted(taken)
+    last = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     return {
         "last_call": last,
         "calls": len(sorted_),
