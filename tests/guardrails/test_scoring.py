@@ -111,4 +111,4 @@ def test_people_see_a_table_and_no_secret(tmp_path: Path, capsys: pytest.Capture
     assert "microseconds: p50" in out
     assert "rows.jsonl:2: core strong git: expected block, got allow: ls" in out
     assert secret not in out
-    assert "[redacted:" in out
+    assert "[redacted:secrets.header]" in out

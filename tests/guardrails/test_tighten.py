@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 
 from guardhouse.guardrails.overrides import Override, apply
 from guardhouse.guardrails.text import Rule
-from guardhouse.guardrails.tighten import LEVELS, MOST_BYTES, UNREAD, explain, read_tighten, tightened
+from guardhouse.guardrails.tighten import FILE_NAME, LEVELS, MOST_BYTES, UNREAD, explain, read_tighten, tightened
 from guardhouse.model.facts import Finding
+from guardhouse.surfaces.cli import tightening
 
 ASKS = Finding("git.push.delete", "git", "git", "approval_required", 3, "t", 0, 4)
 WARNS = Finding("git.stash.drop", "git", "git", "warn", 3, "t", 0, 4)
@@ -19,6 +20,10 @@ RULES = {one.rule: Rule(one.rule, one.pack, one.category, one.severity, one.min_
 def after(text: str, *findings: Finding) -> list[str]:
     """The severities in force under a file, with no override of the site."""
     return [one.severity for one in apply(tightened(findings, text, RULES), (), now=0)]
+
+
+def test_the_command_reads_the_file_that_the_engine_means() -> None:
+    assert (tightening.FILE_NAME, tightening.MOST_BYTES) == (FILE_NAME, MOST_BYTES)
 
 
 def test_without_a_file_nothing_changes() -> None:
