@@ -89,14 +89,16 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(env: dict[str, str], *arguments: str, wrap: tuple[str, ...] = ()) -> Iterator[Server]:
-    """Start `guardhouse serve` on a free port and wait until it answers."""
+def serving(
+    env: dict[str, str], *arguments: str, wrap: tuple[str, ...] = (), module: str = "guardhouse"
+) -> Iterator[Server]:
+    """Start `guardhouse serve` on a free port and wait until it answers; `module` may be another main of the same."""
     endpoint = Path(env["GUARDHOUSE_HOME"]) / "endpoint.json"
     endpoint.unlink(missing_ok=True)
     log = Path(env["GUARDHOUSE_HOME"]) / "serve.log"
     with log.open("ab") as sink:
         process = subprocess.Popen(
-            [*wrap, sys.executable, "-m", "guardhouse", "serve", "--port", "0", *arguments],
+            [*wrap, sys.executable, "-m", module, "serve", "--port", "0", *arguments],
             env=env,
             stdout=sink,
             stderr=sink,

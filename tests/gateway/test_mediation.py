@@ -36,7 +36,7 @@ def test_a_stranger_leaves_no_entry(home: World) -> None:
     assert home.count() == before
 
 
-def test_entries_equal_calls_after_ten_thousand_mixed_concurrent_calls(home: World) -> None:
+def test_entries_equal_calls_after_mixed_concurrent_calls(home: World) -> None:
     gateway = _crashing_gateway(home)
     try:
         agents = [home.agent(f"agent-{trust}-{number}", trust=trust) for trust in range(5) for number in range(2)]
@@ -58,7 +58,7 @@ def test_entries_equal_calls_after_ten_thousand_mixed_concurrent_calls(home: Wor
             ("lock_file", b'{"key": "README.md"}', {}),
         ]
         chooser = random.Random(20260921)
-        plan = [(chooser.choice(agents), *chooser.choice(kinds)) for _ in range(10_000)]
+        plan = [(chooser.choice(agents), *chooser.choice(kinds)) for _ in range(2_000)]
 
         def carry(item: tuple[Any, str, bytes, dict[str, Any]]) -> tuple[str, str]:
             who, operation, body, options = item
