@@ -23,13 +23,13 @@ from guardhouse.settings import Settings
 from guardhouse.surfaces import problem
 from guardhouse.surfaces.cli import docs as generator
 from guardhouse.surfaces.cli import meanings
+from tests.pages import blocks_of, compare, masked, run_page
 from tests.server import environment, serving
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
 PAGES = [*sorted(DOCS.rglob("*.md")), ROOT / "README.md"]
 QUICKSTART = DOCS / "quickstart.md"
-RENEW = os.environ.get("GUARDHOUSE_RENEW_GOLDEN") == "1"
 
 
 def _text(name: str) -> str:
@@ -122,44 +122,6 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 
 # --- snippets that are run ------------------------------------------------------------------------------------------
 
-_MASKS = (
-    (r"\b(gdh_[a-z]+)_[\w-]+", r"\1_…"),
-    (r"\b(agt|apr|ctl|dec|lck|mod|mode|per|req|ses|tok|wsp)_[0-9a-z]{12,}", r"\1_…"),
-    (r"\b20\d\d-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d+)?Z?", "2026-…Z"),
-    (r"\b[0-9a-f]{64}\b", "…"),
-    (r"127\.0\.0\.1:\d+", "127.0.0.1:8420"),
-    (r"\(process \d+\)", "(process 4711)"),
-    (r"((?:checkpoints|outside checkpoint) +)\d+$", r"\1…"),  # how many there are hangs on how fast the machine is
-    (r"[ \t]+$", ""),
-)
-
-
-def _masked(text: str) -> str:
-    for pattern, shown in _MASKS:
-        text = re.sub(pattern, shown, text, flags=re.MULTILINE)
-    return text.strip("\n")
-
-
-def _blocks(text: str) -> list[tuple[str, str, int, int]]:
-    """Every fenced block: its info line, its content, and where its content begins and ends in the page."""
-    return [
-        (found[1], found[2], found.start(2), found.end(2))
-        for found in re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
-    ]
-
-
-def _compare(page: Path, made: dict[int, str]) -> None:
-    """Hold each printed text against the block (by its number) that shows it; or write it there, when renewing."""
-    text = page.read_text(encoding="utf-8")
-    blocks = _blocks(text)
-    if RENEW:
-        for number in sorted(made, reverse=True):
-            text = text[: blocks[number][2]] + made[number] + "\n" + text[blocks[number][3] :]
-        page.write_text(text, encoding="utf-8")
-        return
-    for number, printed in made.items():
-        assert blocks[number][1].strip("\n") == printed
-
 
 @pytest.fixture
 def shell(tmp_path: Path) -> dict[str, str]:
@@ -172,25 +134,8 @@ def shell(tmp_path: Path) -> dict[str, str]:
 def test_the_quickstarts_commands_print_what_it_says(shell: dict[str, str], tmp_path: Path) -> None:
     (tmp_path / "home").mkdir(mode=0o700)
     subprocess.run(["guardhouse", "init"], env=shell, check=True, capture_output=True, timeout=60)
-    blocks = _blocks(QUICKSTART.read_text(encoding="utf-8"))
-    numbers = [number for number, (info, *_) in enumerate(blocks) if info == "bash run"]
-    assert numbers
-    script = "".join(f"echo '<<{number}>>'\n{blocks[number][1]}" for number in numbers)
     with serving(shell):
-        done = subprocess.run(
-            ["bash", "-c", script],
-            env=shell,
-            cwd=tmp_path,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=180,
-        )
-    parts = re.split(r"^<<(\d+)>>\n", done.stdout, flags=re.MULTILINE)[1:]
-    printed = {int(number) + 1: _masked(text) for number, text in zip(parts[::2], parts[1::2], strict=True)}
-    assert printed.keys() == {number + 1 for number in numbers}
-    assert all(blocks[number][0] == "text" for number in printed)
-    _compare(QUICKSTART, printed)
+        run_page(QUICKSTART, shell, tmp_path)
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the line to paste needs curl")
@@ -216,6 +161,6 @@ def test_the_first_run_prints_a_line_that_works(shell: dict[str, str], tmp_path:
             run.wait(30)
     answer = json.loads(answered)
     assert answer["safe"] is False
-    shown = _masked(said.replace(shell["GUARDHOUSE_HOME"], ".guardhouse"))
-    infos = {info: number for number, (info, *_) in enumerate(_blocks(QUICKSTART.read_text(encoding="utf-8")))}
-    _compare(QUICKSTART, {infos["text run.sh"]: shown, infos["json curl"]: _masked(json.dumps(answer, indent=1))})
+    shown = masked(said.replace(shell["GUARDHOUSE_HOME"], ".guardhouse"))
+    infos = {info: number for number, (info, *_) in enumerate(blocks_of(QUICKSTART.read_text(encoding="utf-8")))}
+    compare(QUICKSTART, {infos["text run.sh"]: shown, infos["json curl"]: masked(json.dumps(answer, indent=1))})

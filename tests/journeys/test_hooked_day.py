@@ -1,16 +1,23 @@
-"""A day with a hooked agent: installed in observe, worked, reported, enforced, asked, broken, repaired, taken out."""
+"""A day with a hooked agent: installed in observe, worked, reported, enforced, asked, broken, repaired, taken out.
+
+The day that goes well stands in `docs/agents.md` and is run from there; what may go wrong in it is run here.
+"""
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.pages import run_page
 from tests.server import environment, guardhouse, serving
 
+PAGE = Path(__file__).parents[2] / "docs" / "agents.md"
 FORCED = "git push --force origin main"
 
 
@@ -46,6 +53,23 @@ def _uses(user: Path, env: dict[str, str], command: str) -> dict[str, Any]:
     assert done.returncode == 0, done
     told: dict[str, Any] = json.loads(done.stdout)
     return dict(told.get("hookSpecificOutput", told))
+
+
+def test_the_day_on_the_page_is_as_the_page_says(person: tuple[Path, dict[str, str]]) -> None:
+    user, env = person
+    file = user / ".claude" / "settings.json"
+    before = file.read_bytes()
+    env |= {"LOGNAME": "you", "COLUMNS": "120", "NO_COLOR": "1"}
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}/usr/bin{os.pathsep}/bin"
+    with serving(env):
+        run_page(
+            PAGE,
+            env,
+            user / "work",
+            {env["GUARDHOUSE_HOME"]: "~/.local/share/guardhouse", str(user): "~"},
+        )
+    assert file.read_bytes() == before
+    assert not (Path(env["GUARDHOUSE_HOME"]) / "hooks").exists()
 
 
 def test_a_day_with_a_hooked_agent(person: tuple[Path, dict[str, str]]) -> None:

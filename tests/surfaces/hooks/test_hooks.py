@@ -178,6 +178,7 @@ def test_in_observe_a_hook_says_nothing_and_the_entry_says_what_would_have_been(
         for client in CLIENTS:
             told = hooked.told(client, PAYLOADS[client]("shell", GIVEN["shell.deny"]))
             assert refused(client, told) == "", told
+            assert hooked.told(client, PAYLOADS[client]("shell", GIVEN["shell.warn"])) in ({}, {"decision": "allow"})
         own = hooked.told(
             "codex", PAYLOADS["codex"]("shell", {"command": "cat " + "~/.local/share/guardhouse/signing.key"})
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
@@ -50,7 +51,8 @@ def report(
         render.say(f"{row['count']} x {row['rule']}: {row['agent']}{where}, would {row['would']}", "bold")
         render.say(f"  sample: {render.plain(row['sample'])}")
         render.say(f"  decision: {row['decision_id']}")
-        render.say(f"  exempt: {row['exempt']}")
+        # Not through Rich: a line that is to be pasted must not be wrapped.
+        sys.stdout.write(f"  exempt: {row['exempt']}\n")
 
 
 def _entries(door: Any, since: str, json: bool) -> Iterable[Mapping[str, Any]]:

@@ -178,6 +178,8 @@ def _native(client: str, event: str, outcome: Outcome, *, readable: bool) -> dic
         if result.get("enforced") is False or (outcome.decision is not None and not outcome.decision.enforced):
             return None
         verdict = str(result.get("verdict", "block"))
+        if verdict == "warn" and outcome.decision is not None and outcome.decision.mode == "observe":
+            return None
         if verdict == "warn":
             noted = _noted(result, outcome.decision_id)
             return clients.answer(client, event, verdict, noted) if noted else None
