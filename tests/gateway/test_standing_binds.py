@@ -123,6 +123,38 @@ def test_an_hourly_quota_is_exact_over_two_processes(home: World) -> None:
     assert outcomes.count("quota_exhausted") == 25
 
 
+def test_sub_agents_take_their_calls_from_their_agents_hour(home: World) -> None:
+    """However many sub-agents an agent has, its hour is one; exact over two processes, and each has its own limit too."""
+    parent = home.agent("parent", profile="limited")
+    subs = [home.agent(f"sub{number}", profile="limited", delegated_by=parent.id) for number in range(3)]
+    deep = home.agent("deep", profile="unlimited", delegated_by=subs[0].id)
+    callers = [parent, *subs, deep]
+    with second_process(home) as other, ThreadPoolExecutor(16) as pool:
+        outcomes = list(
+            pool.map(lambda n: (home if n % 2 else other).call(callers[n % 5], "check_locks").code, range(65))
+        )
+    assert outcomes.count("performed") == 40
+    assert outcomes.count("quota_exhausted") == 25
+    # What a delegate may do no more, it is told beforehand; and it is the hour of the agent above that is named.
+    refused = home.call(deep, "check_locks")
+    assert (refused.code, "the agent that this one acts for" in refused.message) == ("quota_exhausted", True)
+    assert (
+        home.done(home.operator, "check_policy", {"operation": "check_locks", "agent_id": deep.id})["code"]
+        == "quota_exhausted"
+    )
+    assert home.call(home.agent("stranger", profile="limited"), "check_locks").performed
+
+
+def test_an_agent_keeps_what_its_sub_agents_own_limit_leaves(home: World) -> None:
+    parent = home.agent("above", profile="codex")
+    small = home.agent("small", profile="limited", delegated_by=parent.id)
+    codes = [home.call(small, "check_locks").code for _ in range(41)]
+    assert codes == ["performed"] * 40 + ["quota_exhausted"]
+    hourly = next(one for one in home.done(parent, "get_my_profile")["limits"] if one["name"] == "calls_per_hour")
+    assert (hourly["used"], hourly["left"]) == (41, 3559)  # its own question with it
+    assert home.call(parent, "check_locks").performed
+
+
 def test_prepare_is_pure_enough_to_be_called_twice(home: World) -> None:
     agent = home.agent("twice")
     raw = home.raw(agent, "acquire_lock", {"key": "src//./app.py"})

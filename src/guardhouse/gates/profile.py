@@ -9,7 +9,7 @@ from types import MappingProxyType
 from guardhouse.gates.reading import Problems, read_yaml
 from guardhouse.model.call import Call, Category
 from guardhouse.model.decision import Step, allow, deny
-from guardhouse.model.facts import Facts
+from guardhouse.model.facts import Facts, Principal
 from guardhouse.model.instants import HOUR, SECOND
 
 NAME = "profile"
@@ -75,14 +75,36 @@ def limited(rules: Rules, profile: str) -> frozenset[str]:
     return frozenset(found.limits) if found is not None else frozenset()
 
 
+CALLS_PER_HOUR = "calls_per_hour"
+
+
+def hour_of(delegator: str) -> str:
+    """The name under which a delegate's facts hold what the hour of one of its delegators has used."""
+    return f"{CALLS_PER_HOUR}:{delegator}"
+
+
+def hours(who: Principal, rules: Rules) -> list[tuple[str, int]]:
+    """Every hourly limit that binds an agent's call, as (the name of what is used of it, the limit), its own first.
+
+    A delegate's call is a call of each of its delegators too, so that no agent has more hours for having sub-agents.
+    """
+    named = [(CALLS_PER_HOUR, who.profile)]
+    named += [(hour_of(one), kept) for one, kept in zip(who.delegation, who.delegation_profiles, strict=False)]
+    found = ((name, rules.profiles.get(kept or "default")) for name, kept in named)
+    return [(name, kept.limits[CALLS_PER_HOUR]) for name, kept in found if kept and CALLS_PER_HOUR in kept.limits]
+
+
 def hour_is_spent(facts: Facts, rules: Rules) -> Step | None:
     """The deny of an agent that has no call of this hour left; None while it has, or has no such limit."""
-    found = rules.profiles.get(facts.principal.profile or "default") if facts.principal.kind == "agent" else None
-    hourly = found.limits.get("calls_per_hour") if found is not None else None
-    if hourly is None or facts.used("calls_per_hour") < hourly:
+    if facts.principal.kind != "agent":
         return None
-    resets = (HOUR - facts.now % HOUR + SECOND - 1) // SECOND
-    return deny(NAME, "quota_exhausted", f"`calls_per_hour` of {hourly} is used; retry after {resets} seconds")
+    for name, hourly in hours(facts.principal, rules):
+        if facts.used(name) >= hourly:
+            whose = "" if name == CALLS_PER_HOUR else " of the agent that this one acts for"
+            resets = (HOUR - facts.now % HOUR + SECOND - 1) // SECOND
+            told = f"`calls_per_hour` of {hourly}{whose} is used; retry after {resets} seconds"
+            return deny(NAME, "quota_exhausted", told)
+    return None
 
 
 def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> Step:

@@ -16,6 +16,7 @@ from sqlalchemy import bindparam, select
 
 from guardhouse.bundle import Bundle, versions
 from guardhouse.gates import guardrails, profile
+from guardhouse.gates.profile import CALLS_PER_HOUR
 from guardhouse.gateway.prepare import Prepared
 from guardhouse.gateway.tables import FIRST_OUTCOME
 from guardhouse.governance import approvals, grants, quotas, standing
@@ -29,7 +30,6 @@ from guardhouse.storage.store import Transaction
 
 _STANDING = frozenset(STANDING_TABLES)
 
-CALLS_PER_HOUR = "calls_per_hour"
 
 _FIRST_OUTCOMES = select(FIRST_OUTCOME).where(
     FIRST_OUTCOME.c.workspace_id == bindparam("workspace"),
@@ -134,7 +134,9 @@ class View:
             for call in calls
             if (principal := self.standing.principals[call.token_hash]) is not None and principal.kind == "agent"
         }
-        self._used = quotas.read(tx, self.workspace_id, tuple(known), now) if known else {}
+        counted = {one for who in known.values() for one in (who.id, *who.delegation)}
+        self._used: dict[str, dict[str, int]] = {one: {} for one in counted}
+        self._used |= quotas.read(tx, self.workspace_id, counted, now)
         self._spent: set[str] = set()
         keys = [call.call.idempotency for call in calls if call.call.idempotency]
         self._first: dict[tuple[str, str], First] = {}
@@ -149,7 +151,9 @@ class View:
         principal = self.standing.principals.get(prepared.token_hash)
         if principal is None:
             return None
-        used = dict(self._used.get(principal.id, {}))
+        used = dict(self._hour_of(principal.id)) if principal.kind == "agent" else {}
+        for above in principal.delegation:
+            used[profile.hour_of(above)] = self._hour_of(above).get(CALLS_PER_HOUR, 0)
         operation = prepared.operation
         if operation is not None and prepared.ask is not None and operation.measures and principal.kind == "agent":
             limits = profile.limited(self.standing.bundle.rules[profile.NAME], principal.profile)
@@ -208,11 +212,21 @@ class View:
         return grants.find(self.tx, self.workspace_id, facts.principal.id, facts.question, facts.law)
 
     def count(self, principal: Principal) -> None:
-        """Count one decided call of an agent against its hourly limit."""
+        """Count one decided call of an agent against its hourly limit, and against those of whom it acts for."""
         if principal.kind == "agent":
-            used = self._used.setdefault(principal.id, {})
-            used[CALLS_PER_HOUR] = used.get(CALLS_PER_HOUR, 0) + 1
-            self._spent.add(principal.id)
+            for one in (principal.id, *principal.delegation):
+                used = self._hour_of(one)
+                used[CALLS_PER_HOUR] = used.get(CALLS_PER_HOUR, 0) + 1
+                self._spent.add(one)
+
+    def _hour_of(self, agent_id: str) -> dict[str, int]:
+        """What an agent has used; read now where this very train made it a delegator."""
+        known = self._used.get(agent_id)
+        if known is None:
+            known = self._used[agent_id] = quotas.read(self.tx, self.workspace_id, (agent_id,), self.now).get(
+                agent_id, {}
+            )
+        return known
 
     def spent(self) -> dict[str, dict[str, int]]:
         """The counters that this train changed, to be written once."""

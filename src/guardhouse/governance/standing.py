@@ -139,6 +139,7 @@ def _principals_statement() -> Any:
             AGENT.c.id.label("id"),
             AGENT.c.delegated_by.label("above"),
             AGENT.c.trust,
+            AGENT.c.profile,
             AGENT.c.retired_at,
             literal_column("0", Integer).label("depth"),
         )
@@ -151,6 +152,7 @@ def _principals_statement() -> Any:
             AGENT.c.id,
             AGENT.c.delegated_by,
             AGENT.c.trust,
+            AGENT.c.profile,
             AGENT.c.retired_at,
             seed.c.depth + 1,
         )
@@ -189,6 +191,7 @@ def _principals_statement() -> Any:
             chain.c.id.label("link_id"),
             chain.c.above.label("link_above"),
             chain.c.trust.label("link_trust"),
+            chain.c.profile.label("link_profile"),
             chain.c.retired_at.label("link_retired_at"),
             chain.c.depth.label("link_depth"),
             barred.label("link_barred"),
@@ -243,6 +246,7 @@ _LINK = select(
     AGENT.c.id.label("link_id"),
     AGENT.c.delegated_by.label("link_above"),
     AGENT.c.trust.label("link_trust"),
+    AGENT.c.profile.label("link_profile"),
     AGENT.c.retired_at.label("link_retired_at"),
     exists()
     .where(
@@ -279,6 +283,7 @@ def read_agent(connection: Connection, workspace_id: str, agent_id: str) -> Prin
         profile=first["profile"],
         owner=first["owner"],
         delegation=delegation,
+        delegation_profiles=tuple(one["link_profile"] for one in links[1 : len(delegation) + 1]),
         disabled=bool(first["link_retired_at"]),
     )
 
@@ -311,6 +316,7 @@ def _principal(links: Sequence[Mapping[str, Any]]) -> Principal | None:
         profile=first["profile"],
         owner=first["owner"],
         delegation=delegation,
+        delegation_profiles=tuple(one["link_profile"] for one in links[1 : len(delegation) + 1]),
         disabled=bool(first["retired_at"]),
         **common,
     )

@@ -38,7 +38,7 @@ class Principal:
     """Who the token stands for, at the standing-version under which it was read.
 
     `trust` is the agent's own level 0-4, `effective_trust` the minimum along the delegation chain
-    (`delegation`: agent ids, nearest delegator first). People have roles (`operator`, `security`,
+    (`delegation`: agent ids, nearest delegator first, and `delegation_profiles` theirs in that order). People have roles (`operator`, `security`,
     `auditor`) and no trust. An instant of 0 means none.
     """
 
@@ -51,6 +51,7 @@ class Principal:
     profile: str = ""
     owner: str = ""
     delegation: tuple[str, ...] = ()
+    delegation_profiles: tuple[str, ...] = ()
     grants: tuple[str, ...] = ()
     disabled: bool = False
     token_id: str = ""
@@ -62,11 +63,14 @@ class Principal:
     repository: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        return _plain(asdict(self))
+        value = _plain(asdict(self))
+        if not self.delegation_profiles:
+            del value["delegation_profiles"]
+        return value
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Principal:
-        return cls(**_tupled(value, "roles", "delegation", "grants"))
+        return cls(**_tupled(value, "roles", "delegation", "delegation_profiles", "grants"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -21,7 +22,7 @@ from guardhouse.operations.fields import AGENT_PREFIX, AgentId, Repository, inst
 from guardhouse.services import keys, locks
 from guardhouse.storage.store import Transaction
 
-_HOURLY = "calls_per_hour"
+_HOURLY = profile.CALLS_PER_HOUR
 _KEYED = ("File", "Lock")
 
 
@@ -79,18 +80,20 @@ def _suppose(
     bundle: Bundle,
     *,
     but: str = "",
-    calls: int | None = None,
+    hours: Mapping[str, int] | None = None,
 ) -> Supposed:
     """Read what a principal has used. `but`: a lock key that does not count, since taking it again adds nothing.
 
-    `calls`: what is known to be used of the hourly calls; read when None.
+    `hours`: what is known to be used of the hourly limits that bind it; read when None.
     """
     counted: dict[str, int] = {}
     if principal.kind == "agent":
-        if calls is None:
-            counted = dict(quotas.read(tx, workspace.id, (principal.id,), tx.now).get(principal.id, {}))
+        if hours is None:
+            used = quotas.read(tx, workspace.id, (principal.id, *principal.delegation), tx.now)
+            counted = dict(used.get(principal.id, {}))
+            counted |= {profile.hour_of(one): used.get(one, {}).get(_HOURLY, 0) for one in principal.delegation}
         else:
-            counted[_HOURLY] = calls
+            counted |= hours
         counted["held_locks"] = locks.count(tx, workspace.id, principal.id, tx.now, but=but)
         if principal.session_id:
             counted["files_per_task"] = locks.count(
@@ -213,8 +216,9 @@ def check_policy(ctx: Context, ask: CheckPolicyAsk) -> CheckPolicyAnswer:
     principal = _subject(ctx, ask.agent_id)
     resource = _foretold(ask, Home(ctx.workspace_id, principal.id, principal.repository or "default"))
     # The caller's own count is the train's, which is ahead of the table.
-    calls = ctx.facts.used(_HOURLY) if principal is ctx.caller else None
-    supposed = _suppose(ctx.tx, ctx.facts.workspace, principal, ctx.bundle, but=resource.id, calls=calls)
+    names = (_HOURLY, *(profile.hour_of(one) for one in principal.delegation))
+    hours = {name: ctx.facts.used(name) for name in names} if principal is ctx.caller else None
+    supposed = _suppose(ctx.tx, ctx.facts.workspace, principal, ctx.bundle, but=resource.id, hours=hours)
     decision = supposed.decide(
         declared, resource, call_id=ctx.call.id, surface=ctx.call.surface, address=ctx.call.address
     )
@@ -297,12 +301,14 @@ class GetMyProfileAnswer(Answer):
 
 def _limits(supposed: Supposed, kept: profile.Profile | None) -> tuple[LimitItem, ...]:
     used = dict(supposed.used)
+    binding = profile.hours(supposed.principal, supposed.bundle.rules[profile.NAME])
+    left = {_HOURLY: min((limit - used.get(name, 0) for name, limit in binding), default=0)}
     return tuple(
         LimitItem(
             name=name,
             limit=kept.limits[name],
             used=used.get(name, 0),
-            left=max(0, kept.limits[name] - used.get(name, 0)),
+            left=max(0, left.get(name, kept.limits[name] - used.get(name, 0))),
             resets_at=instant(quotas.window_ends(supposed.now)) if name == _HOURLY else "",
         )
         for name in profile.LIMITS
