@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import cedarpy
 
 from guardhouse.errors import LawFault, LawProblem
+from guardhouse.gates.policy import cedar_places
 from guardhouse.gates.policy.ruling import Answer, Entity, Ruling
 from guardhouse.gates.reading import DEPTH, LONGEST_ID, text_of
 from guardhouse.model.canonical import encode
 
 SCHEMA_FILE = "schema.cedarschema"
-_ID = re.compile(r'@id\(\s*"((?:[^"\\]|\\.)*)"\s*\)')
 _ANNOTATIONS = frozenset({"id", "effect", "advice", "why"})
 _LONGEST_TEXT = 1_000_000
 _LONGEST_RUN = 200
-_TOKEN = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"?|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|\s+|.', re.DOTALL)
 
 
 def scan(file: str, text: str) -> None:
@@ -29,7 +27,7 @@ def scan(file: str, text: str) -> None:
     # `<` nests in a schema (`Set<Set<…>>`) and compares in a policy.
     opening, closing = ("([{<", ")]}>") if file == SCHEMA_FILE else ("([{", ")]}")
     depth = run = 0
-    for found in _TOKEN.finditer(text):
+    for found in cedar_places.TOKEN.finditer(text):
         piece = found.group()
         if piece in opening:
             depth += 1
@@ -205,7 +203,7 @@ def compile_policies(
     except LawFault as fault:
         problems.extend(fault.problems)
     except ValueError as error:
-        problems.append(LawProblem(SCHEMA_FILE, 0, _first_line(error)))
+        problems.append(LawProblem(SCHEMA_FILE, 0, cedar_places.first_line(error)))
     for file in sorted(files):
         if not (file.startswith("cedar/") and file.endswith(".cedar")):
             continue
@@ -217,41 +215,18 @@ def compile_policies(
             problems.extend(fault.problems)
             continue
         except ValueError as error:
-            problems.append(_syntax(file, text, error))
+            problems.append(cedar_places.syntax(file, text, error))
             continue
         problems.extend(_take(file, text, read, static, notes))
         if typed and schema is not None:
-            names = {key: item.get("annotations", {}).get("id", "") for key, item in read["staticPolicies"].items()}
-            for wrong in cedarpy.validate_policies(text, schema_text).errors:
-                name = names.get(wrong.policy_id, "") or ""
-                problems.append(LawProblem(file, _line(text, name), wrong.error))
+            problems.extend(cedar_places.misfits(file, text, schema_text))
     if problems:
         raise LawFault(problems)
     try:
         _set(static)
     except ValueError as error:
-        raise LawFault([LawProblem("cedar", 0, _first_line(error))]) from error
+        raise LawFault([LawProblem("cedar", 0, cedar_places.first_line(error))]) from error
     return Cedar(static, schema, notes, groups)
-
-
-def _syntax(file: str, text: str, error: ValueError) -> LawProblem:
-    """Where a file stops being Cedar: cedarpy tells no position, so its policies are parsed one by one."""
-    start, line = 0, 1
-    for found in _TOKEN.finditer(text):
-        if found.group() != ";" and found.end() != len(text):
-            continue
-        policy = text[start : found.end()]
-        words = (word for word in _TOKEN.finditer(policy) if not word.group().isspace() and word.group()[:2] != "//")
-        begin = next(words, None)
-        if begin is not None:
-            at = line + policy[: begin.start()].count("\n")
-            try:
-                cedarpy.policies_to_json_str(policy)
-            except ValueError as first:
-                return LawProblem(file, at, _first_line(first), "mend the policy that begins here")
-        line += policy.count("\n")
-        start = found.end()
-    return LawProblem(file, 0, _first_line(error), "mend the syntax")
 
 
 def _take(
@@ -261,10 +236,11 @@ def _take(
     problems: list[LawProblem] = []
     if read.get("templates"):
         problems.append(LawProblem(file, 0, "templates are not taken", "write the principal or resource out"))
-    for item in read["staticPolicies"].values():
+    lines = cedar_places.lines(text)
+    for number, item in read["staticPolicies"].items():
         said = {key: value or "" for key, value in item.get("annotations", {}).items()}
         name = said.get("id", "")
-        line = _line(text, name)
+        line = lines.get(number, 0)
         if not name:
             problems.append(LawProblem(file, line, "a policy has no `@id`", 'write `@id("…")` above it'))
         elif len(name) > LONGEST_ID or not name.isprintable():
@@ -283,11 +259,3 @@ def _take(
 
 def _set(static: Mapping[str, Any]) -> Any:
     return cedarpy.PolicySet.from_json_str(json.dumps({"staticPolicies": static, "templates": {}, "templateLinks": []}))
-
-
-def _line(text: str, name: str) -> int:
-    return next((text.count("\n", 0, found.start()) + 1 for found in _ID.finditer(text) if found.group(1) == name), 0)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or ["not valid"])[0][:300]

@@ -1,0 +1,95 @@
+"""Where a policy stands in a Cedar text, and what to do about what Cedar says of it: cedarpy tells neither. Pure."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator
+
+import cedarpy
+
+from guardhouse.errors import LawProblem
+
+TOKEN = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"?|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|\s+|.', re.DOTALL)
+_NUMBERED = re.compile(r"^for policy `policy(\d+)`, (.*)$", re.DOTALL)
+_QUOTED = re.compile(r"`([^`]*)`")
+_DECLARED = re.compile(
+    r"\b(?:action|entity|type)\s+([A-Za-z_][\w\s,]*?)(?=\s+(?:in|appliesTo|=)|[;{=])|(\w+)\s*\??\s*:"
+)
+_FOLLOWS = "unable to find an applicable action"
+"""What Cedar says besides when a scope names something unknown; told alone only."""
+
+
+def policies(text: str) -> Iterator[tuple[int, str]]:
+    """Each policy's text and the 1-based line of its first word, in the order of Cedar's own numbering."""
+    start, line = 0, 1
+    for found in TOKEN.finditer(text):
+        if found.group() != ";" and found.end() != len(text):
+            continue
+        policy = text[start : found.end()]
+        words = (word for word in TOKEN.finditer(policy) if not word.group().isspace() and word.group()[:2] != "//")
+        begin = next(words, None)
+        if begin is not None:
+            yield line + policy[: begin.start()].count("\n"), policy
+        line += policy.count("\n")
+        start = found.end()
+
+
+def lines(text: str) -> dict[str, int]:
+    """The first line of each policy of a text that parses, by Cedar's own numbering (`policy0`, `policy1`, …)."""
+    return {f"policy{number}": line for number, (line, _) in enumerate(policies(text))}
+
+
+def first_line(error: Exception) -> str:
+    """What an error says, cut to one line of at most 300 characters."""
+    return (str(error).splitlines() or ["not valid"])[0][:300]
+
+
+def syntax(file: str, text: str, error: ValueError) -> LawProblem:
+    """Where a file stops being Cedar: its policies are parsed one by one, and the first that fails is named."""
+    for line, policy in policies(text):
+        try:
+            cedarpy.policies_to_json_str(policy)
+        except ValueError as first:
+            return LawProblem(file, line, first_line(first), "mend the policy that begins here")
+    return LawProblem(file, 0, first_line(error), "mend the syntax")
+
+
+def misfits(file: str, text: str, schema: str) -> list[LawProblem]:
+    """What in a text that parses does not fit the schema, each with its policy's line and what to do."""
+    at = lines(text)
+    said: dict[str, list[str]] = {}
+    for wrong in cedarpy.validate_policies(text, schema).errors:
+        numbered = _NUMBERED.match(wrong.error)
+        said.setdefault(wrong.policy_id or "", []).append(numbered.group(2) if numbered else wrong.error)
+    problems: list[LawProblem] = []
+    for policy, messages in said.items():
+        causes = [message for message in messages if not message.startswith(_FOLLOWS)] or messages
+        problems.extend(
+            LawProblem(file, at.get(policy, 0), message, remedy(message, schema)) for message in sorted(set(causes))
+        )
+    return problems
+
+
+def remedy(message: str, schema: str) -> str:
+    """What to write instead of the name that Cedar does not know; where to look it up when nothing is near."""
+    wrong = next(iter(_QUOTED.findall(message)), "")
+    path, _, name = wrong.rpartition("::")
+    name = name.strip('"')
+    known = declared(schema)
+    if path and name in known:
+        namespace = path.removesuffix("Action").rstrip(":")
+        return f"this schema has no namespace: leave `{namespace}::` out" if namespace else ""
+    near = difflib.get_close_matches(name, sorted(known), 1, 0.6)
+    if name and near and near[0] != name:
+        return f"did you mean `{near[0]}`?"
+    return "schema.cedarschema lists what there is" if name else ""
+
+
+def declared(schema: str) -> frozenset[str]:
+    """The names a schema declares: actions, entity types, common types, attributes."""
+    text = re.sub(r"//[^\n]*", "", schema)
+    names: set[str] = set()
+    for found in _DECLARED.finditer(text):
+        names.update(one.strip() for one in (found.group(1) or found.group(2)).split(","))
+    return frozenset(names)
