@@ -39,6 +39,7 @@ ON_LOCKS = "forbid(principal is Agent, action == {action}, resource) when {{ pri
         ('Action::"zzz"', "trust_level", "unrecognized action", "schema.cedarschema lists what there is"),
         ('House::Action::"acquire_lock"', "trust_level", "unrecognized action", "leave `House::` out"),
         ('Action::"acquire_lock"', "trust_levl", "attribute `trust_levl`", "did you mean `trust_level`?"),
+        ('Action::"acquire_lock"', "trust", "attribute `trust`", "did you mean `trust_level`?"),
     ],
 )
 @pytest.mark.parametrize("named", [True, False])

@@ -13,9 +13,13 @@ from guardhouse.errors import LawProblem
 TOKEN = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"?|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|\s+|.', re.DOTALL)
 _NUMBERED = re.compile(r"^for policy `policy(\d+)`, (.*)$", re.DOTALL)
 _QUOTED = re.compile(r"`([^`]*)`")
-_DECLARED = re.compile(
-    r"\b(?:action|entity|type)\s+([A-Za-z_][\w\s,]*?)(?=\s+(?:in|appliesTo|=)|[;{=])|(\w+)\s*\??\s*:"
-)
+_NAMES = r"([A-Za-z_][\w\s,]*?)(?=\s+(?:in|appliesTo|=)|[;{=])"
+_DECLARED = {
+    "action": re.compile(rf"\baction\s+{_NAMES}"),
+    "entity": re.compile(rf"\bentity\s+{_NAMES}"),
+    "attribute": re.compile(r"\b(\w+)\s*\??\s*:(?!:)"),
+}
+"""What a schema declares, by the word with which Cedar complains that something is not declared."""
 _FOLLOWS = "unable to find an applicable action"
 """What Cedar says besides when a scope names something unknown; told alone only."""
 
@@ -76,20 +80,19 @@ def remedy(message: str, schema: str) -> str:
     wrong = next(iter(_QUOTED.findall(message)), "")
     path, _, name = wrong.rpartition("::")
     name = name.strip('"')
-    known = declared(schema)
+    kind = next((kind for kind in _DECLARED if kind in message.partition("`")[0]), "")
+    if not name or not kind:
+        return ""
+    known = declared(kind, schema)
     if path and name in known:
         namespace = path.removesuffix("Action").rstrip(":")
         return f"this schema has no namespace: leave `{namespace}::` out" if namespace else ""
-    near = difflib.get_close_matches(name, sorted(known), 1, 0.6)
-    if name and near and near[0] != name:
-        return f"did you mean `{near[0]}`?"
-    return "schema.cedarschema lists what there is" if name else ""
+    begun = [one for one in sorted(known) if len(name) > 2 and one.startswith(name)]
+    near = begun or difflib.get_close_matches(name, sorted(known), 1, 0.6)
+    return f"did you mean `{near[0]}`?" if near else "schema.cedarschema lists what there is"
 
 
-def declared(schema: str) -> frozenset[str]:
-    """The names a schema declares: actions, entity types, common types, attributes."""
+def declared(kind: str, schema: str) -> frozenset[str]:
+    """The names a schema declares: its actions, entity types or attributes."""
     text = re.sub(r"//[^\n]*", "", schema)
-    names: set[str] = set()
-    for found in _DECLARED.finditer(text):
-        names.update(one.strip() for one in (found.group(1) or found.group(2)).split(","))
-    return frozenset(names)
+    return frozenset(one.strip() for found in _DECLARED[kind].finditer(text) for one in found.group(1).split(","))
