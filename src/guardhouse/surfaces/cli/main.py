@@ -18,15 +18,21 @@ from guardhouse.surfaces.cli.composition import Composition
 _EPILOG = """
 [bold]First steps[/bold]
 
-guardhouse init                                          a workspace, and your operator token
+guardhouse init                          a workspace, and your operator token
 
-guardhouse serve                                         the gateway on http://127.0.0.1:8420
+guardhouse serve                         the gateway, at http://127.0.0.1:8420
 
-guardhouse agents add builder --trust 2                  an agent, and its token
+guardhouse agents add builder --trust 2  an agent, and its token
 
-guardhouse check "git push --force"                      what a guardrail says (exit 0, 10 ask, 20 block)
+guardhouse check "git push --force"      what a guardrail says
 
-Exit statuses: 0 performed, 1 fault found, 64 usage, 69 unavailable, 70 internal, 75 pending, 77 refused.
+guardhouse install claude-code           a guard before an agent's tools
+
+[bold]Exit statuses[/bold]
+
+0 performed, 1 fault found, 64 usage, 69 unavailable, 70 internal,
+
+75 pending, 77 refused; `check`: 0 allow or warn, 10 ask, 20 block.
 """
 
 COMMANDS = (
