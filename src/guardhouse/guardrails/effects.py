@@ -41,13 +41,7 @@ class Effects(Reader):
 
     def _touches(self, program: Program, given: Arguments, rest: list[Word]) -> frozenset[str]:
         kinds: set[str] = set()
-        for operator, way, flags in (
-            ("<read>", program.reads, program.read_flags),
-            ("<write>", program.writes, program.write_flags),
-            ("<delete>", program.deletes, ()),
-            ("<move>", program.moves, ()),
-            ("<send>", "", program.send_flags),
-        ):
+        for operator, way, flags in program.touches:
             touched = chosen(given.positionals, way)
             if flags:
                 for word in given.value(flags):

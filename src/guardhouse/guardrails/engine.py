@@ -14,12 +14,12 @@ from guardhouse.guardrails import sql, tools
 from guardhouse.guardrails.indexing import Candidate, Index
 from guardhouse.guardrails.match import Parsed, fits
 from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, LoadedRule, read_packs
-from guardhouse.guardrails.programs import UNSPECIFIED
+from guardhouse.guardrails.programs import UNSPECIFIED, arguments
 from guardhouse.guardrails.reading import MOST_SHELL
 from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.surroundings import SAMPLE
 from guardhouse.guardrails.text import Examined, Explained, Rule
-from guardhouse.guardrails.units import NOTHING, Spent, Unit
+from guardhouse.guardrails.units import Spent, Unit
 from guardhouse.guardrails.watch import touched, watch
 from guardhouse.guardrails.words import UNKNOWN, clean
 from guardhouse.model.facts import Finding
@@ -36,10 +36,9 @@ _KEPT_CLEAN = 4_096
 _RANK = {name: rank for rank, name in enumerate(SEVERITIES)}
 _HIDDEN = re.compile("[\x00-\x08\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
-_ODD = re.compile(r"[^\x20-\x7e]")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Hit:
     """A finding with what only the moment of finding knows."""
 
@@ -173,7 +172,7 @@ class Engine:
         if kind == "auto" and text.tool:
             kind = tools.kind(text.tool)
             text = replace(text, kind=kind)
-        if _SURROGATES.search(text.text):
+        if not text.text.isascii() and _SURROGATES.search(text.text):
             text = replace(text, text=_SURROGATES.sub("\ufffd", text.text))
         size = len(text.text)
         for made in self._texts[kind].hits(text.text):
@@ -225,8 +224,7 @@ class Engine:
             return
         runner = Runner(self._programs, clean(source), text.cwd)
         runner.workspace = text.workspace_root
-        for name, value in text.around.variables:
-            runner.state.variables[name] = (value, NOTHING)
+        runner.state.variables.update(text.around.variables)
         try:
             if text.tool and tools.is_powershell(text.tool):
                 runner.lines(runner.source, "powershell", 0, len(source))
@@ -255,19 +253,20 @@ class Engine:
 
     def _argv(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit]) -> None:
         for unit in units:
-            if _ODD.search(unit.program):
+            if not (unit.program.isascii() and unit.program.isprintable()):
                 self._event(found, text, "hidden", unit.start, unit.end, unit.via)
             bucket = self._index.bucket(unit.program)
             if bucket is None:
                 continue
-            parsed = Parsed(unit, self._programs.get(unit.program, UNSPECIFIED), text.workspace_root)
+            program = self._programs.get(unit.program, UNSPECIFIED)
+            parsed = Parsed(unit, program, text.workspace_root, bucket.flags, bucket.patterns)
             if parsed.helps:
                 continue
             for form, candidates in bucket.entries(parsed):
-                classes = fits(form, parsed, bucket.flags)
+                classes = fits(form, parsed)
                 if classes is not None:
                     for one in candidates:
-                        self._hit(found, text, one, parsed, bucket.flags, classes)
+                        self._hit(found, text, one, parsed, classes)
         if self._units.rules:
             self._unit_patterns(found, text, units)
 
@@ -289,15 +288,15 @@ class Engine:
         text: Examined,
         one: Candidate,
         parsed: Parsed,
-        flags: frozenset[str],
         classes: frozenset[str],
     ) -> None:
         """A form of a rule fits: note it, unless an exception fits as well, as strict as its escalations say."""
-        if any(fits(form, parsed, flags) is not None for form in one.unless):
-            return
+        for form in one.unless:
+            if fits(form, parsed) is not None:
+                return
         unit, severity = parsed.unit, one.made.rule.severity
         for form, to in one.escalate:
-            if _RANK[to] > _RANK[severity] and fits(form, parsed, flags) is not None:
+            if _RANK[to] > _RANK[severity] and fits(form, parsed) is not None:
                 severity = to
         if not unit.trial:
             self._add(found, one.made, text, unit.start, unit.end, unit.via, unit, severity, classes)
@@ -380,8 +379,8 @@ def _filled(template: str, hit: Hit | None, programs: Mapping[str, Any]) -> str:
     args = ""
     program = ""
     if hit is not None and hit.unit is not None:
-        parsed = Parsed(hit.unit, programs.get(hit.unit.program, UNSPECIFIED), "")
-        words = [word.text.replace(UNKNOWN, "…") for word in parsed.given.positionals]
+        given = arguments(hit.unit.args, programs.get(hit.unit.program, UNSPECIFIED))
+        words = [word.text.replace(UNKNOWN, "…") for word in given.positionals]
         args = " ".join(word.text.replace(UNKNOWN, "…") for word in hit.unit.args)
         program = hit.unit.program
 

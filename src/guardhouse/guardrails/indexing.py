@@ -6,7 +6,7 @@ import fnmatch
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from guardhouse.guardrails.match import Form, Parsed
+from guardhouse.guardrails.match import Form, Parsed, Patterns
 from guardhouse.guardrails.packs import LoadedRule
 
 _KEPT = 4096
@@ -33,13 +33,14 @@ class Bucket:
     always: Entries
     behind: Mapping[str, Entries]
     flags: frozenset[str]
+    patterns: Patterns
 
     def entries(self, parsed: Parsed) -> Entries:
         """The forms that may fit this command."""
         if not self.behind:
             return self.always
         # The same two readings of what is a positional that matching has.
-        heads = {positionals[0].text for positionals in (parsed.given.positionals, parsed.loose) if positionals}
+        heads = {parsed.head, parsed.loose[0].text if parsed.loose else None} - {None}
         made = self.always
         for head in sorted(heads):
             made += self.behind.get(head, ())
@@ -80,16 +81,19 @@ class Index:
             return None
         always: dict[Form, list[Candidate]] = {}
         behind: dict[str, dict[Form, list[Candidate]]] = {}
+        asked: list[Form] = []
         for made in dict.fromkeys(rules):
             one = Candidate(
                 made,
                 tuple(form for form in made.unless if names(form, program)),
                 tuple((form, to) for form, to in made.escalate if names(form, program)),
             )
+            asked += [*one.unless, *(form for form, _ in one.escalate)]
             for form in made.forms:
                 if not names(form, program):
                     continue
-                heads = form.subs[0] if form.subs else ()
+                asked.append(form)
+                heads = form.heads
                 if not heads or any(_is_glob(head) for head in heads):
                     always.setdefault(form, []).append(one)
                 else:
@@ -99,6 +103,7 @@ class Index:
             _entries(always),
             {head: _entries(forms) for head, forms in behind.items()},
             self._flags.get(program, frozenset()),
+            Patterns(source for form in asked for source in form.patterns),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -25,11 +25,11 @@ _LEAST_PREFIX = 5
 """A long option may be cut short (`--har`), but not to less than two dashes and three letters."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """One token of a form after its subcommands. `kind` is flag, value, path, target, arg, text, count, kinds."""
+    """One token of a form after its subcommands: what must hold, for these names, and what they are compared with."""
 
-    kind: str
+    holds: Callable[[Condition, Parsed, tuple[Word, ...], set[str]], bool]
     names: tuple[str, ...] = ()
     wanted: Any = None
     negated: bool = False
@@ -37,13 +37,45 @@ class Condition:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Form:
-    """`PROGRAM|… SUB|… CONDITION …`: all must hold. The grammar stands in docs/guardrails.md."""
+    """`PROGRAM|… SUB|… CONDITION …`: all must hold, the cheap ones first. The grammar stands in docs/guardrails.md."""
 
     source: str
     programs: tuple[str, ...]
-    subs: tuple[tuple[str, ...], ...]
+    subs: tuple[Like, ...]
+    heads: tuple[str, ...]
     conditions: tuple[Condition, ...]
     flags: frozenset[str] = field(default_factory=frozenset)
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """The RE2 patterns that it looks for in the arguments."""
+        return tuple(one.wanted for one in self.conditions if one.holds is _text)
+
+
+class Like:
+    """Texts that are one of these globs. `plain`: only a star makes one a glob."""
+
+    __slots__ = ("_pattern", "exact")
+
+    def __init__(self, globs: tuple[str, ...], *, plain: bool = False) -> None:
+        marks = "*" if plain else "*?["
+        self.exact = frozenset(one for one in globs if not any(mark in one for mark in marks))
+        others = [fnmatch.translate(one) for one in globs if one not in self.exact]
+        self._pattern = re.compile("|".join(others)).match if others else None
+
+    def __call__(self, text: str) -> bool:
+        return text in self.exact or (self._pattern is not None and self._pattern(text) is not None)
+
+    def any(self, texts: Iterable[str]) -> bool:
+        """Whether one of the texts is like this."""
+        if not self.exact.isdisjoint(texts):
+            return True
+        pattern = self._pattern
+        if pattern is not None:
+            for text in texts:
+                if pattern(text) is not None:
+                    return True
+        return False
 
 
 @cache
@@ -66,9 +98,9 @@ def parse_form(source: str) -> Form:
                 raise ValueError(f"`{token}` mixes options and words; write them as two forms")
             flags.update(listed)
             conditions.append(
-                Condition("value", listed, tuple(value.split("|")), negated)
+                Condition(_value, listed, Like(tuple(value.split("|"))), negated)
                 if equals
-                else Condition("flag", listed, None, negated)
+                else Condition(_flag, listed, frozenset(listed), negated)
             )
         elif body[0] == "@":
             every = body.startswith("@@")
@@ -76,59 +108,93 @@ def parse_form(source: str) -> Form:
             unknown = [name for name in classes if name.lstrip("^") not in paths.CLASSES]
             if unknown:
                 raise ValueError(f"no path class `{unknown[0]}`")
-            conditions.append(Condition("paths" if every else "path", classes, None, negated))
+            conditions.append(Condition(_paths if every else _path, classes, None, negated))
         elif body[0] == "=":
-            conditions.append(Condition("arg", tuple(body[1:].split("|")), None, negated))
+            conditions.append(Condition(_arg, (), Like(tuple(body[1:].split("|"))), negated))
         elif body[0] == "~":
             try:
-                conditions.append(Condition("text", (), re2.compile(body[1:], options=QUIET), negated))
+                re2.compile(body[1:], options=QUIET)
             except re2.error as error:
                 raise ValueError(f"not an RE2 pattern: `{body[1:]}`") from error
+            conditions.append(Condition(_text, (), body[1:], negated))
         elif body[0] == "#":
             if not re.fullmatch(r"#[<>=]?\d", body):
                 raise ValueError(f"`{body}` is not a count such as `#0` or `#>1`")
-            conditions.append(Condition("count", (body[1:].rstrip("0123456789") or "=",), int(body[-1]), negated))
+            conditions.append(Condition(_count, (body[1:].rstrip("0123456789") or "=",), int(body[-1]), negated))
         elif body[0] == "%":
-            conditions.append(Condition("kinds", tuple(body[1:].split("|")), None, negated))
+            conditions.append(Condition(_kinds, (), frozenset(body[1:].split("|")), negated))
         elif any(name.startswith("-") and name != "-" for name in body.split("|")):
             raise ValueError(f"`{token}` mixes options and words; write them as two forms")
         elif negated:
-            conditions.append(Condition("word", tuple(body.split("|")), None, True))
+            conditions.append(Condition(_word, (), Like(tuple(body.split("|")), plain=True), negated=True))
         elif conditions:
-            conditions.append(Condition("word", tuple(body.split("|"))))
+            conditions.append(Condition(_word, (), Like(tuple(body.split("|")), plain=True)))
         else:
             subs.append(tuple(body.split("|")))
-    return Form(source, tuple(tokens[0].split("|")), tuple(subs), tuple(conditions), frozenset(flags))
+    return Form(
+        source,
+        tuple(tokens[0].split("|")),
+        tuple(Like(names, plain=True) for names in subs),
+        subs[0] if subs else (),
+        tuple(sorted(conditions, key=lambda one: _CHEAP_FIRST.index(one.holds))),
+        frozenset(flags),
+    )
+
+
+class Patterns:
+    """RE2 patterns looked for together; made ready when first asked."""
+
+    __slots__ = ("_set", "_sources")
+
+    def __init__(self, sources: Iterable[str]) -> None:
+        self._sources = tuple(dict.fromkeys(sources))
+        self._set: Any = None
+
+    def found(self, text: str) -> frozenset[str]:
+        """Those that match somewhere in the text."""
+        if not self._sources:
+            return frozenset()
+        if self._set is None:
+            made = re2.Set.SearchSet(QUIET)
+            for source in self._sources:
+                made.Add(source)
+            made.Compile()
+            self._set = made
+        return frozenset(self._sources[number] for number in self._set.Match(text) or ())
 
 
 class Parsed:
-    """A unit with its arguments told apart once for all forms that ask."""
+    """A unit with its arguments told apart once for all forms that ask.
 
-    __slots__ = ("_given", "_loose", "_paths", "_text", "_union", "program", "unit", "workspace")
+    `known` are the options that rules name for this program, `patterns` all that its rules look for in the arguments.
+    """
 
-    def __init__(self, unit: Unit, program: Program, workspace: str) -> None:
-        self.unit, self.program, self.workspace = unit, program, workspace
-        self._given: Arguments | None = None
+    __slots__ = ("_loose", "_paths", "_shown", "_text", "_union", "behind", "given", "head", "known", "options", "patterns", "program", "short", "unit", "words", "workspace")  # fmt: skip
+
+    def __init__(self, unit: Unit, program: Program, workspace: str, known: frozenset[str], patterns: Patterns) -> None:
+        self.unit, self.program, self.workspace, self.known, self.patterns = unit, program, workspace, known, patterns
+        self.given = unit.given or arguments(unit.args, program)
+        positionals = self.given.positionals
+        self.head, self.behind = (positionals[0].text, positionals[1:]) if positionals else (None, positionals)
+        self.words = [word.text for word in unit.args]
+        self.options = {option for option, _ in self.given.options}
+        # A long option may be cut short (`--har`), but not to what is another option of the same program.
+        self.short = [one for one in self.options if one[:2] == "--" and len(one) >= _LEAST_PREFIX and one not in known]
         self._loose: tuple[Word, ...] | None = None
         self._text: str | None = None
+        self._shown: frozenset[str] | None = None
         self._paths: dict[str, frozenset[str]] = {}
         self._union: frozenset[str] | None = None
-
-    @property
-    def given(self) -> Arguments:
-        if self._given is None:
-            self._given = arguments(self.unit.args, self.program)
-        return self._given
 
     @property
     def helps(self) -> bool:
         """Whether it only prints its help. What hands its arguments on does not: they are another's."""
         return (
-            not self.program.run
-            and any(word.text == "--help" for word in self.unit.args)
+            "--help" in self.options
+            and "--help" in self.words
+            and not self.program.run
             and self.unit.program not in _HELPLESS
             and not self.unit.program.startswith("<")
-            and any(option == "--help" for option, _ in self.given.options)
         )
 
     @property
@@ -149,14 +215,21 @@ class Parsed:
     @property
     def text(self) -> str:
         if self._text is None:
-            self._text = " ".join(word.text for word in self.unit.args).replace(UNKNOWN, "$")
+            self._text = " ".join(self.words).replace(UNKNOWN, "$")
         return self._text
+
+    @property
+    def shown(self) -> frozenset[str]:
+        """Those of the program's patterns that match the arguments."""
+        if self._shown is None:
+            self._shown = self.patterns.found(self.text)
+        return self._shown
 
     @property
     def union(self) -> frozenset[str]:
         """The classes of all arguments together: says quickly what none of very many paths is."""
         if self._union is None:
-            self._union = frozenset().union(*(self.classes(word.text) for word in self.unit.args))
+            self._union = frozenset().union(*(map(self.classes, self.words)))
         return self._union
 
     def classes(self, text: str) -> frozenset[str]:
@@ -166,108 +239,116 @@ class Parsed:
         return found
 
 
-def fits(form: Form, parsed: Parsed, known: frozenset[str]) -> frozenset[str] | None:
+def fits(form: Form, parsed: Parsed) -> frozenset[str] | None:
     """The path classes that made it fit (often none), or None when it does not fit."""
-    rest = _after(form, parsed)
-    if rest is None:
-        return None
+    rest: tuple[Word, ...] | None = parsed.given.positionals
+    subs = form.subs
+    if subs:
+        # Nearly always one subcommand, plainly written.
+        rest = parsed.behind if len(subs) == 1 and parsed.head in subs[0].exact else _after(form, parsed)
+        if rest is None:
+            return None
     found: set[str] = set()
     for condition in form.conditions:
-        hit = _holds(condition, parsed, rest, known, found)
-        if hit is condition.negated:
+        if condition.holds(condition, parsed, rest, found) is condition.negated:
             return None
     return frozenset(found)
 
 
 def _after(form: Form, parsed: Parsed) -> tuple[Word, ...] | None:
     """The positionals behind the subcommands, or None where those are others."""
-    if not form.subs:
-        return parsed.given.positionals
     for positionals in (parsed.given.positionals, parsed.loose):
         if len(positionals) < len(form.subs):
             continue
-        for names, word in zip(form.subs, positionals, strict=False):
-            if not _like(names, plain=True)(word.text):
+        for like, word in zip(form.subs, positionals, strict=False):
+            if not like(word.text):
                 break
         else:
             return positionals[len(form.subs) :]
     return None
 
 
-@cache
-def _like(globs: tuple[str, ...], *, plain: bool = False) -> Callable[[str], Any]:
-    """Whether a text is like one of these globs; `plain`: only a star makes one a glob."""
-    exact = frozenset(one for one in globs if not any(mark in one for mark in ("*" if plain else "*?[")))
-    others = [fnmatch.translate(one) for one in globs if one not in exact]
-    if not others:
-        return exact.__contains__
-    pattern = re.compile("|".join(others)).match
-    return (lambda text: text in exact or pattern(text) is not None) if exact else pattern
+# -- what a condition may say -----------------------------------------------------------------------------------------
 
 
-def _holds(
-    condition: Condition, parsed: Parsed, rest: tuple[Word, ...], known: frozenset[str], found: set[str]
-) -> bool:
-    kind = condition.kind
-    if kind == "flag":
-        return any(_flag(name, option, known) for option, _ in parsed.given.options for name in condition.names)
-    if kind == "value":
-        for option, value in parsed.given.options:
-            named = value is not None and any(_flag(name, option, known) for name in condition.names)
-            if named and value is not None and _like(condition.wanted)(value.text):
-                return True
-        words = parsed.unit.args
-        for at, word in enumerate(words[:-1]):
-            if word.text in condition.names and _like(condition.wanted)(words[at + 1].text):
-                return True
-        return any(
-            word.text.startswith(name) and _like(condition.wanted)(word.text[len(name) :].removeprefix("="))
-            for word in words
-            if word.text[:1] in "-+"
-            for name in condition.names
-            if len(word.text) > len(name)
-        )
-    if kind == "path":
-        if len(rest) > _MANY and not any(name[0] == "^" or name in parsed.union for name in condition.names):
-            return False
-        fitting = False
-        for word in rest:
-            have = parsed.classes(word.text)
-            if any(name[1:] not in have if name.startswith("^") else name in have for name in condition.names):
-                fitting = True
-                if condition.negated:
-                    break
-                # Of every path that fits: whoever excepts a place must not except what stands beside it.
-                found.update(have)
-        return fitting
-    if kind == "paths":
-        if not rest:
-            return False
-        for word in rest:
-            have = parsed.classes(word.text)
-            if not any(name[1:] not in have if name.startswith("^") else name in have for name in condition.names):
-                return False
+def _flag(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+    if not condition.wanted.isdisjoint(parsed.options):
         return True
-    if kind == "arg":
-        like = _like(condition.names)
-        return any(like(word.text) for word in parsed.unit.args)
-    if kind == "word":
-        like = _like(condition.names, plain=True)
-        return any(like(word.text) for word in rest)
-    if kind == "text":
-        return bool(condition.wanted.search(parsed.text))
-    if kind == "count":
-        sign, number = condition.names[0], len(rest)
-        wanted: int = condition.wanted
-        return number > wanted if sign == ">" else number < wanted if sign == "<" else number == wanted
-    kinds = set(condition.names)
-    feed = parsed.unit.feed
-    return any(kinds & word.kinds for word in parsed.unit.args) or (feed is not None and bool(kinds & feed.kinds))
+    return bool(parsed.short) and _shortened(condition, parsed.short)
 
 
-def _flag(name: str, option: str, known: frozenset[str]) -> bool:
-    if name == option:
-        return True
-    if not option.startswith("--") or len(option) < _LEAST_PREFIX or not name.startswith("--"):
+def _shortened(condition: Condition, options: Iterable[str]) -> bool:
+    return any(name.startswith(option) for option in options for name in condition.names)
+
+
+def _value(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+    names, like = condition.names, condition.wanted
+    for option, value in parsed.given.options:
+        if value is not None and like(value.text):
+            if option in names or (option in parsed.short and _shortened(condition, (option,))):
+                return True
+    words = parsed.words
+    for at, text in enumerate(words):
+        if text[:1] != "-":
+            continue
+        if text in names and at + 1 < len(words) and like(words[at + 1]):
+            return True
+        for name in names:
+            if len(text) > len(name) and text.startswith(name) and like(text[len(name) :].removeprefix("=")):
+                return True
+    return False
+
+
+def _path(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+    if len(rest) > _MANY and not any(name[0] == "^" or name in parsed.union for name in condition.names):
         return False
-    return name.startswith(option) and option not in known
+    fitting = False
+    for word in rest:
+        have = parsed.classes(word.text)
+        if _of_class(condition, have):
+            fitting = True
+            if condition.negated:
+                break
+            # Of every path that fits: whoever excepts a place must not except what stands beside it.
+            found.update(have)
+    return fitting
+
+
+def _paths(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+    return bool(rest) and all(_of_class(condition, parsed.classes(word.text)) for word in rest)
+
+
+def _of_class(condition: Condition, have: frozenset[str]) -> bool:
+    for name in condition.names:
+        if name in have or (name[0] == "^" and name[1:] not in have):
+            return True
+    return False
+
+
+def _arg(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+    return bool(condition.wanted.any(parsed.words))
+
+
+def _word(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+    return bool(rest) and bool(condition.wanted.any([word.text for word in rest]))
+
+
+def _text(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+    return condition.wanted in parsed.shown
+
+
+def _count(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+    sign, number = condition.names[0], len(rest)
+    wanted: int = condition.wanted
+    return number > wanted if sign == ">" else number < wanted if sign == "<" else number == wanted
+
+
+def _kinds(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+    kinds: frozenset[str] = condition.wanted
+    feed = parsed.unit.feed
+    if feed is not None and not kinds.isdisjoint(feed.kinds):
+        return True
+    return any(not kinds.isdisjoint(word.kinds) for word in parsed.unit.args)
+
+
+_CHEAP_FIRST = (_flag, _count, _word, _arg, _kinds, _text, _value, _path, _paths)

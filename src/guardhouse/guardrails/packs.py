@@ -13,7 +13,7 @@ from guardhouse.errors import LawFault, LawProblem
 from guardhouse.guardrails import watch
 from guardhouse.guardrails.match import QUIET, Form, parse_form
 from guardhouse.guardrails.overrides import Override, read_overrides
-from guardhouse.guardrails.programs import Program, read_program
+from guardhouse.guardrails.programs import Program, joined, read_program
 from guardhouse.guardrails.text import Rule
 from guardhouse.model import canonical
 
@@ -191,6 +191,7 @@ def read_packs(files: Mapping[str, bytes]) -> Loaded:
             seen[made.rule.id] = f"{path}:{line}"
             _examples(reader, line, made, item, loaded.examples)
             loaded.rules.append(made)
+    joined(loaded.programs)
     known = {made.rule.id: made.rule for made in loaded.rules}
     for path, value, lines in overrides:
         ours, problems = read_overrides(path, value, lines, known)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from guardhouse.guardrails.words import Word
@@ -43,6 +43,10 @@ class Program:
     queries: str = ""
     moves: str = ""
     bundled: bool = False
+    touches: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
+    """What it does to paths: the effect, which positionals, which options. Gathered from the keys above."""
+    below: frozenset[str] = frozenset()
+    """Its subcommands that have rows of their own, where it is `deeper`. Gathered from the other rows."""
 
 
 UNSPECIFIED = Program()
@@ -58,7 +62,7 @@ def read_program(value: Any) -> Program:
         raise ValueError("a program is a mapping")  # noqa: TRY004  one error for all that is wrong with a row
     made: dict[str, Any] = {}
     for key, item in value.items():
-        if key not in Program.__slots__:
+        if key not in Program.__slots__ or key in ("touches", "below"):
             raise ValueError(f"unknown key `{key}`")
         if key in _SETS or key in _LISTS:
             words = item if isinstance(item, list) else str(item).split()
@@ -69,21 +73,30 @@ def read_program(value: Any) -> Program:
         raise ValueError("`run` is one of " + ", ".join(filter(None, RUNS)))
     if any(made.get(key, "") not in PATHS for key in ("reads", "writes", "deletes", "queries", "moves")):
         raise ValueError("paths are one of " + ", ".join(filter(None, PATHS)))
-    return Program(**made)
+    program = Program(**made)
+    effects = (
+        ("<read>", program.reads, program.read_flags),
+        ("<write>", program.writes, program.write_flags),
+        ("<delete>", program.deletes, ()),
+        ("<move>", program.moves, ()),
+        ("<send>", "", program.send_flags),
+    )
+    return replace(program, touches=tuple(one for one in effects if one[1] or one[2]))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Arguments:
-    """Arguments told apart: what stands alone, and options with their values, in order of writing."""
+    """Arguments told apart: what stands alone, and options with their values, in order of writing. Never changed, as words."""
 
     positionals: tuple[Word, ...]
     options: tuple[tuple[str, Word | None], ...]
     ended: bool = False
 
-    def value(self, names: Iterable[str]) -> list[Word]:
+    def value(self, names: Collection[str]) -> list[Word]:
         """The values given to any of these options."""
-        wanted = set(names)
-        return [word for name, word in self.options if name in wanted and word is not None]
+        if not names or not self.options:
+            return []
+        return [word for name, word in self.options if name in names and word is not None]
 
 
 def arguments(args: list[Word], program: Program, *, stop: bool = False) -> Arguments:
@@ -143,3 +156,11 @@ def arguments(args: list[Word], program: Program, *, stop: bool = False) -> Argu
 
 
 Programs = Mapping[str, Program]
+
+
+def joined(programs: dict[str, Program]) -> None:
+    """Tell every row that has rows for its subcommands which these are."""
+    for name, program in programs.items():
+        if program.deeper:
+            below = frozenset(one[len(name) + 1 :] for one in programs if one.startswith(f"{name}-"))
+            programs[name] = replace(program, below=below)

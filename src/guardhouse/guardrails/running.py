@@ -57,14 +57,17 @@ class Runner(Opener):
         rest = args[1:]
         if name == "git" and rest and rest[0].text == "--":
             rest = rest[1:]
-        self.unit(name, without_clauses(rest) if program.run == "find" else rest, start, end, feed)
-        if program.deeper:
+        unit = self.unit(name, without_clauses(rest) if program.run == "find" else rest, start, end, feed)
+        if program.deeper and any(word.text in program.below for word in rest):
             deeper = self._deeper(name, program, rest)
             if deeper is not None:
                 name, program, rest = deeper
         if program.run:
             return self._wrapped(name, program, rest, feed, start, end)
-        return self._plain(name, program, rest, feed, start, end)
+        given = arguments(rest, program)
+        if rest is unit.args:
+            unit.given = given
+        return self._plain(name, program, rest, given, feed, start, end)
 
     def _deeper(self, name: str, program: Program, rest: list[Word]) -> tuple[str, Program, list[Word]] | None:
         """The row of a subcommand (`docker-compose` for `docker compose`), where the table has one."""
@@ -97,14 +100,27 @@ class Runner(Opener):
                 return self.command([Word(tail, args[0].start, args[0].end), *args[1:]], feed, start, end)
         return SOMETHING
 
-    def _plain(self, name: str, program: Program, rest: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
+    def _plain(
+        self,
+        name: str,
+        program: Program,
+        rest: list[Word],
+        given: Arguments,
+        feed: Flow | None,
+        start: int,
+        end: int,
+    ) -> Flow:
         """A program that runs nothing of what it is given."""
-        given = arguments(rest, program)
-        helps = any(word.text in ("--help", "--version") for word in rest)
+        helps = any(option in ("--help", "--version") for option, _ in given.options) and any(
+            word.text in ("--help", "--version") for word in rest
+        )
         if program.code or program.settings or program.configures:
             self.hooks(name, program, given)
-        kinds = set().union(*(word.kinds for word in rest)) if rest else set()
-        if not helps:
+        kinds: set[str] = set()
+        for word in rest:
+            if word.kinds:
+                kinds |= word.kinds
+        if program.touches and not helps:
             kinds |= self._touches(program, given, rest)
         if name in ("echo", "printf"):
             if name == "printf" and given.positionals and rest[0].text == "-v" and len(rest) > 2:

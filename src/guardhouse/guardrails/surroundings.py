@@ -5,8 +5,8 @@ from __future__ import annotations
 import fnmatch
 import posixpath
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
@@ -31,17 +31,18 @@ class Surroundings:
     program: tuple[str, ...] = ()
     pid: int = 0
     port: int = 8420
+    variables: Mapping[str, tuple[str, frozenset[str]]] = field(init=False, repr=False, compare=False)
+    """What our own variables stand for in a command: places in the state, whatever their true values."""
 
-    @property
-    def variables(self) -> tuple[tuple[str, str], ...]:
-        """What our own variables stand for in a command: places in the state, whatever their true values."""
+    def __post_init__(self) -> None:
         home = self.state[0] if self.state else "~/.local/share/guardhouse"
-        return (
-            ("GUARDHOUSE_HOME", home),
-            ("GUARDHOUSE_DATABASE_URL", f"sqlite:///{home}/guardhouse.db"),
-            ("GUARDHOUSE_MIGRATION_URL", f"sqlite:///{home}/guardhouse.db"),
-            ("GUARDHOUSE_SIGNING_KEY_FILE", f"{home}/signing.key"),
-        )
+        known = {
+            "GUARDHOUSE_HOME": home,
+            "GUARDHOUSE_DATABASE_URL": f"sqlite:///{home}/guardhouse.db",
+            "GUARDHOUSE_MIGRATION_URL": f"sqlite:///{home}/guardhouse.db",
+            "GUARDHOUSE_SIGNING_KEY_FILE": f"{home}/signing.key",
+        }
+        object.__setattr__(self, "variables", {name: (value, frozenset()) for name, value in known.items()})
 
 
 NOWHERE = Surroundings()

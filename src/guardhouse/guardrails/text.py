@@ -42,6 +42,9 @@ class Examined:
     links: tuple[tuple[str, str], ...] = ()
     around: Surroundings = NOWHERE
 
+    def __hash__(self) -> int:
+        return hash((self.text, self.field))
+
 
 @dataclass(frozen=True, slots=True)
 class Explained:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from tree_sitter import Node
 
+from guardhouse.guardrails.programs import Arguments
 from guardhouse.guardrails.words import Word
 
 MOST_DEPTH = 8
@@ -14,9 +15,9 @@ MOST_DEPTH = 8
 NOTHING: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Flow:
-    """What comes out of a command: its text where that is known, and what kind of thing it carries."""
+    """What comes out of a command: its text where that is known, and what kind of thing it carries. Never changed, as words."""
 
     text: str | None = None
     kinds: frozenset[str] = NOTHING
@@ -38,6 +39,8 @@ class Unit:
     cwd: str = ""
     feed: Flow | None = None
     trial: bool = False
+    given: Arguments | None = None
+    """Its arguments told apart, where the reader did so already."""
 
 
 @dataclass(frozen=True, slots=True)

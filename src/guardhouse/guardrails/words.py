@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 UNKNOWN = "\x00"
 """Stands in a word's text for a part that only running would tell."""
@@ -19,14 +19,20 @@ _ESCAPED = re.compile(r"\\(\n|.)", re.S)
 _ESCAPED_IN_QUOTES = re.compile(r'\\(\n|["\\$`])')
 
 
-@dataclass(frozen=True, slots=True)
+_NOTHING: frozenset[str] = frozenset()
+
+
+@dataclass(slots=True)
 class Word:
-    """One word of a command: its text (with `UNKNOWN` in it where it is not known), what flowed into it, and where."""
+    """One word of a command: its text (with `UNKNOWN` in it where it is not known), what flowed into it, and where.
+
+    Never changed once made. It is not frozen, since to make a frozen one costs three times as much, and words are many.
+    """
 
     text: str
     start: int = 0
     end: int = 0
-    kinds: frozenset[str] = field(default_factory=frozenset)
+    kinds: frozenset[str] = _NOTHING
 
     @property
     def dynamic(self) -> bool:
