@@ -291,12 +291,11 @@ class Engine:
         classes: frozenset[str],
     ) -> None:
         """A form of a rule fits: note it, unless an exception fits as well, as strict as its escalations say."""
-        for form in one.unless:
-            if fits(form, parsed) is not None:
-                return
+        if one.unless and any(map(parsed.excepts, one.unless)):
+            return
         unit, severity = parsed.unit, one.made.rule.severity
         for form, to in one.escalate:
-            if _RANK[to] > _RANK[severity] and fits(form, parsed) is not None:
+            if _RANK[to] > _RANK[severity] and parsed.excepts(form):
                 severity = to
         if not unit.trial:
             self._add(found, one.made, text, unit.start, unit.end, unit.via, unit, severity, classes)

@@ -34,11 +34,12 @@ class Expander(Reading):
 
     def word(self, node: Node, *, assignment: bool = False) -> list[Word]:
         """The words that one node becomes."""
-        kinds: list[frozenset[str]] = []
         start, end = self.span(node)
-        if node.type == "string" and not assignment and (listed := self._listed(self.raw(node))) is not None:
+        kind = node.type
+        if kind == "string" and not assignment and (listed := self._listed(self.raw(node))) is not None:
             return [Word(text, start, end, taint) for text, taint in listed]
-        if node.type == "word":
+        kinds: list[frozenset[str]] = []
+        if kind == "word":
             raw = self.raw(node)
             if node.start_byte and self._text[node.start_byte - 1] == _DOLLAR:
                 # The grammar leaves the dollar of a variable behind another one in the word before.
@@ -54,7 +55,7 @@ class Expander(Reading):
 
     def _listed(self, raw: str) -> list[tuple[str, frozenset[str]]] | None:
         """The words of `"${name[@]}"` and `"$@"`, which stay apart inside quotes."""
-        match = _EVERY.fullmatch(raw)
+        match = _EVERY.fullmatch(raw) if raw.startswith('"$') else None
         if match is None:
             return None
         made = []

@@ -40,7 +40,7 @@ class Bucket:
         if not self.behind:
             return self.always
         # The same two readings of what is a positional that matching has.
-        heads = {parsed.head, parsed.loose[0].text if parsed.loose else None} - {None}
+        heads = {positionals[0].text for positionals in (parsed.given.positionals, parsed.loose) if positionals}
         made = self.always
         for head in sorted(heads):
             made += self.behind.get(head, ())

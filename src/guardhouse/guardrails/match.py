@@ -12,7 +12,7 @@ from typing import Any
 import re2
 
 from guardhouse.guardrails import paths
-from guardhouse.guardrails.programs import Arguments, Program, arguments
+from guardhouse.guardrails.programs import Program, arguments
 from guardhouse.guardrails.units import Unit
 from guardhouse.guardrails.words import UNKNOWN, Word
 
@@ -169,17 +169,19 @@ class Parsed:
     `known` are the options that rules name for this program, `patterns` all that its rules look for in the arguments.
     """
 
-    __slots__ = ("_loose", "_paths", "_shown", "_text", "_union", "behind", "given", "head", "known", "options", "patterns", "program", "short", "unit", "words", "workspace")  # fmt: skip
+    __slots__ = ("_excepts", "_loose", "_paths", "_shown", "_text", "_union", "behind", "given", "head", "known", "options", "patterns", "program", "short", "unit", "words", "workspace")  # fmt: skip
 
     def __init__(self, unit: Unit, program: Program, workspace: str, known: frozenset[str], patterns: Patterns) -> None:
         self.unit, self.program, self.workspace, self.known, self.patterns = unit, program, workspace, known, patterns
         self.given = unit.given or arguments(unit.args, program)
         positionals = self.given.positionals
-        self.head, self.behind = (positionals[0].text, positionals[1:]) if positionals else (None, positionals)
+        self.head = positionals[0].text if positionals else None
+        self.behind = positionals[1:]
         self.words = [word.text for word in unit.args]
         self.options = {option for option, _ in self.given.options}
         # A long option may be cut short (`--har`), but not to what is another option of the same program.
         self.short = [one for one in self.options if one[:2] == "--" and len(one) >= _LEAST_PREFIX and one not in known]
+        self._excepts: dict[Form, bool] = {}
         self._loose: tuple[Word, ...] | None = None
         self._text: str | None = None
         self._shown: frozenset[str] | None = None
@@ -232,6 +234,13 @@ class Parsed:
             self._union = frozenset().union(*(map(self.classes, self.words)))
         return self._union
 
+    def excepts(self, form: Form) -> bool:
+        """Whether a form of an exception or escalation fits; rules share them, so that each is tried once."""
+        known = self._excepts.get(form)
+        if known is None:
+            known = self._excepts[form] = fits(form, self) is not None
+        return known
+
     def classes(self, text: str) -> frozenset[str]:
         found = self._paths.get(text)
         if found is None:
@@ -241,13 +250,16 @@ class Parsed:
 
 def fits(form: Form, parsed: Parsed) -> frozenset[str] | None:
     """The path classes that made it fit (often none), or None when it does not fit."""
-    rest: tuple[Word, ...] | None = parsed.given.positionals
+    rest = parsed.given.positionals
     subs = form.subs
     if subs:
-        # Nearly always one subcommand, plainly written.
-        rest = parsed.behind if len(subs) == 1 and parsed.head in subs[0].exact else _after(form, parsed)
-        if rest is None:
-            return None
+        if len(subs) == 1 and parsed.head in subs[0].exact:  # nearly always: one subcommand, plainly written
+            rest = parsed.behind
+        else:
+            after = _after(form, parsed)
+            if after is None:
+                return None
+            rest = after
     found: set[str] = set()
     for condition in form.conditions:
         if condition.holds(condition, parsed, rest, found) is condition.negated:
@@ -271,7 +283,7 @@ def _after(form: Form, parsed: Parsed) -> tuple[Word, ...] | None:
 # -- what a condition may say -----------------------------------------------------------------------------------------
 
 
-def _flag(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+def _flag(condition: Condition, parsed: Parsed, _rest: tuple[Word, ...], _found: set[str]) -> bool:
     if not condition.wanted.isdisjoint(parsed.options):
         return True
     return bool(parsed.short) and _shortened(condition, parsed.short)
@@ -281,12 +293,12 @@ def _shortened(condition: Condition, options: Iterable[str]) -> bool:
     return any(name.startswith(option) for option in options for name in condition.names)
 
 
-def _value(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+def _value(condition: Condition, parsed: Parsed, _rest: tuple[Word, ...], _found: set[str]) -> bool:
     names, like = condition.names, condition.wanted
     for option, value in parsed.given.options:
-        if value is not None and like(value.text):
-            if option in names or (option in parsed.short and _shortened(condition, (option,))):
-                return True
+        named = option in names or (option in parsed.short and _shortened(condition, (option,)))
+        if named and value is not None and like(value.text):
+            return True
     words = parsed.words
     for at, text in enumerate(words):
         if text[:1] != "-":
@@ -314,36 +326,33 @@ def _path(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: s
     return fitting
 
 
-def _paths(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+def _paths(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], _found: set[str]) -> bool:
     return bool(rest) and all(_of_class(condition, parsed.classes(word.text)) for word in rest)
 
 
 def _of_class(condition: Condition, have: frozenset[str]) -> bool:
-    for name in condition.names:
-        if name in have or (name[0] == "^" and name[1:] not in have):
-            return True
-    return False
+    return any(name in have or (name[0] == "^" and name[1:] not in have) for name in condition.names)
 
 
-def _arg(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+def _arg(condition: Condition, parsed: Parsed, _rest: tuple[Word, ...], _found: set[str]) -> bool:
     return bool(condition.wanted.any(parsed.words))
 
 
-def _word(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+def _word(condition: Condition, _parsed: Parsed, rest: tuple[Word, ...], _found: set[str]) -> bool:
     return bool(rest) and bool(condition.wanted.any([word.text for word in rest]))
 
 
-def _text(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+def _text(condition: Condition, parsed: Parsed, _rest: tuple[Word, ...], _found: set[str]) -> bool:
     return condition.wanted in parsed.shown
 
 
-def _count(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+def _count(condition: Condition, _parsed: Parsed, rest: tuple[Word, ...], _found: set[str]) -> bool:
     sign, number = condition.names[0], len(rest)
     wanted: int = condition.wanted
     return number > wanted if sign == ">" else number < wanted if sign == "<" else number == wanted
 
 
-def _kinds(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: set[str]) -> bool:
+def _kinds(condition: Condition, parsed: Parsed, _rest: tuple[Word, ...], _found: set[str]) -> bool:
     kinds: frozenset[str] = condition.wanted
     feed = parsed.unit.feed
     if feed is not None and not kinds.isdisjoint(feed.kinds):
@@ -351,4 +360,4 @@ def _kinds(condition: Condition, parsed: Parsed, rest: tuple[Word, ...], found: 
     return any(not kinds.isdisjoint(word.kinds) for word in parsed.unit.args)
 
 
-_CHEAP_FIRST = (_flag, _count, _word, _arg, _kinds, _text, _value, _path, _paths)
+_CHEAP_FIRST = (_flag, _count, _word, _arg, _kinds, _value, _path, _paths, _text)

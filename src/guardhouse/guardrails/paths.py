@@ -44,6 +44,7 @@ _SYSTEM = re.compile(
     r"snap|nix|cores|Windows|mnt|media|Volumes|data|home|Users)(?:/.*)?",
     re.S,
 )
+_ROOT = re.compile(r"/(?:\*|\?+|\[.*\])+/?.*")
 _BENIGN_SYSTEM = re.compile(r"/(?:dev/(?:null|stdout|stderr|stdin|tty|fd/\d+|zero|u?random|full)|proc/self/fd/\d+)")
 _HOME = re.compile(
     r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+|/home|/Users)(?:/(?:\*|\.\*|\.\??\*)?)?|/home/\*.*|/Users/\*.*"
@@ -144,52 +145,66 @@ def classes(text: str, cwd: str = "", workspace: str = "") -> frozenset[str]:
             return classes("/" + text[7:].lstrip("/"), cwd, workspace)
         return frozenset({"url"})
     path = resolve(text.removeprefix("./") if text not in ("./",) else ".", cwd)
-    if (
-        _WINDOWS.fullmatch(path)
-        or path in ("/", "/*", "/.*", "/?*", "//")
-        or re.fullmatch(r"/(?:\*|\?+|\[.*\])+/?.*", path)
-    ):
-        found.add("root")
-    if _HOME.fullmatch(path) or (path in (".", "*") and _HOME.fullmatch(cwd or "x")):
-        found.add("home")
-    benign = _BENIGN_SYSTEM.fullmatch(path) is not None
-    if path == "/dev/null":
-        found.add("null")
-    if _PERSONAL.fullmatch(path):
-        found.add("personal")
-    if _DISK.fullmatch(path):
-        found.add("disk")
-    if path.startswith("/dev/") and not benign:
-        found.add("device")
-    if _MEMORY.fullmatch(path):
-        found.add("memory")
-    named = _named(path)
-    found |= named
-    temp = _TEMP.fullmatch(path) is not None or path in ("/tmp", "/var/tmp")
     inside = bool(workspace) and (path == workspace or path.startswith(workspace.rstrip("/") + "/"))
-    in_home = _IN_HOME.fullmatch(path) is not None
-    if path in ("/etc/passwd", "/etc/group", "/etc/passwd-", "/etc/group-"):
-        found.add("users")
-    if path in _SCRATCH:
-        found.add("scratch")
-    if temp and not (path.startswith("/tmp/..")):
-        found.add("temp")
-    elif _SYSTEM.fullmatch(path) and not benign and not inside and not in_home and "home" not in found:
-        found.add("system")
-    if not path.startswith(("/", "~", UNKNOWN)) or inside:
+    found |= _named(path)
+    rooted = path.startswith(("/", "~"))
+    if rooted:
+        found |= _rooted(path, inside=inside)
+    else:
+        if _WINDOWS.fullmatch(path):
+            found.add("root")
+        if path in (".", "*") and _HOME.fullmatch(cwd or "x"):
+            found.add("home")
+    if inside or not (rooted or path.startswith(UNKNOWN)):
         if path.startswith(".."):
             found.add("outside")
         else:
             found.add("workspace")
             if path in (".", "*", "./*", ".*", "", "**", "**/*") or (inside and path == workspace):
                 found.add("here")
-    elif not temp and not benign:
+    elif not rooted:
         found.add("outside")
-    if _BUILD.fullmatch(path) and "system" not in found and "home" not in found and "root" not in found:
+    if found.isdisjoint(("system", "home", "root")) and _BUILD.fullmatch(path):
         found.add("build")
     if _REMOTE.fullmatch(text) and not _WINDOWS.match(text):
         found.add("remote")
     return frozenset(found)
+
+
+def _rooted(path: str, *, inside: bool) -> set[str]:
+    """What a path is that begins at the root or at a home; `inside`: the workspace is around it."""
+    found = set()
+    if path in ("/", "/*", "/.*", "/?*", "//") or _ROOT.fullmatch(path):
+        found.add("root")
+    if _HOME.fullmatch(path):
+        found.add("home")
+    if _PERSONAL.fullmatch(path):
+        found.add("personal")
+    if path in ("/etc/passwd", "/etc/group", "/etc/passwd-", "/etc/group-"):
+        found.add("users")
+    if path in _SCRATCH:
+        found.add("scratch")
+    benign = False
+    if path.startswith("/dev/"):
+        benign = _BENIGN_SYSTEM.fullmatch(path) is not None
+        if path == "/dev/null":
+            found.add("null")
+        if _DISK.fullmatch(path):
+            found.add("disk")
+        if not benign:
+            found.add("device")
+    elif path.startswith("/proc/"):
+        benign = _BENIGN_SYSTEM.fullmatch(path) is not None
+    if _MEMORY.fullmatch(path):
+        found.add("memory")
+    temp = _TEMP.fullmatch(path) is not None or path in ("/tmp", "/var/tmp")
+    if temp and not path.startswith("/tmp/.."):
+        found.add("temp")
+    elif not benign and not inside and "home" not in found and _SYSTEM.fullmatch(path) and not _IN_HOME.fullmatch(path):
+        found.add("system")
+    if not temp and not benign and not inside:
+        found.add("outside")
+    return found
 
 
 def _named(path: str) -> set[str]:

@@ -15,6 +15,8 @@ from guardhouse.guardrails.words import Word
 MOST_SHELL = 8 * 1024
 MOST_NODES = 4000
 MOST_UNITS = 400
+MOST_LETTERS = 16 * MOST_SHELL
+"""Characters in the words of all commands together: variables can make a short text say very much."""
 MOST_PROGRESS = 120
 """Parser progress callbacks for one text; 8 KiB of ordinary text need about sixty."""
 MOST_DANGLING = 20
@@ -23,6 +25,8 @@ _DANGLING = re.compile(rb"(?:\|\||&&|\|&?|;|^)\s*(?:\|\||&&|\|&?)")
 CODE_COST = 40
 """What reading one piece of interpreter code or SQL counts against the nodes of a text."""
 _SHORT = 512
+_TINY = 128
+"""Bytes that are parsed without callbacks: at worst this takes a millisecond, and most texts are no longer."""
 MOST_OPENED = 300
 """Opening brackets in one text: the grammar's recovery from unclosed ones is quadratic and barely calls back."""
 _LANGUAGE = Language(tree_sitter_bash.language())
@@ -39,6 +43,7 @@ class Reading:
         self.state = State(cwd=cwd)
         self.nodes = MOST_NODES
         self.bytes = 4 * MOST_SHELL
+        self.letters = MOST_LETTERS
         self.codes: list[tuple[str, int, int, tuple[str, ...]]] = []
         self.sqls: list[tuple[str, int, int, tuple[str, ...]]] = []
         self._text = b""
@@ -54,7 +59,8 @@ class Reading:
             return self._fixed
         start, end = node.start_byte, node.end_byte
         if self._ascii:
-            return self._base + start, self._base + end
+            base = self._base
+            return base + start, base + end
         return self._base + len(self._text[:start].decode("utf-8", "replace")), self._base + len(
             self._text[:end].decode("utf-8", "replace")
         )
@@ -124,6 +130,10 @@ class Reading:
         """Note a command that would run."""
         if len(self.units) >= MOST_UNITS:
             raise Spent
+        for word in args:
+            self.letters -= len(word.text)
+        if self.letters < 0:
+            raise Spent
         made = Unit(program, args, start, end, self.via, self.state.cwd, feed, self.trial)
         self.units.append(made)
         return made
@@ -159,6 +169,8 @@ def _parse(data: bytes) -> Any:
         return None
     if len(data) > _SHORT and (_DANGLING.match(data.lstrip()) or len(_DANGLING.findall(data)) > MOST_DANGLING):
         return None
+    if len(data) <= _TINY:
+        return Parser(_LANGUAGE).parse(data)
     parser = Parser(_LANGUAGE)
     left = [MOST_PROGRESS]
 

@@ -17,6 +17,9 @@ Reach = Literal["", "state", "program", "hooks", "above"]
 """What a path reaches: Guardhouse's state, its installed code, a client's hook configuration, a folder above state or code."""
 
 
+_DEFAULT_STATE = (".local/share/guardhouse", "library/application support/guardhouse")
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """The deployment as the guard of itself must know it. All paths absolute, with `/`, links followed.
@@ -33,8 +36,14 @@ class Surroundings:
     port: int = 8420
     variables: Mapping[str, tuple[str, frozenset[str]]] = field(init=False, repr=False, compare=False)
     """What our own variables stand for in a command: places in the state, whatever their true values."""
+    places: tuple[tuple[Literal["state", "program"], str], ...] = field(init=False, repr=False, compare=False)
+    """State and program with the usual places of state, case folded."""
 
     def __post_init__(self) -> None:
+        usual = tuple(f"{self.user_home}/{place}" for place in _DEFAULT_STATE) if self.user_home else ()
+        places = [("state", place.casefold()) for place in (*self.state, *usual)]
+        places += [("program", place.casefold()) for place in self.program]
+        object.__setattr__(self, "places", tuple(places))
         home = self.state[0] if self.state else "~/.local/share/guardhouse"
         known = {
             "GUARDHOUSE_HOME": home,
@@ -56,7 +65,6 @@ SAMPLE = Surroundings(
 
 _ROOTED = re.compile(r"^/proc/(?:self|thread-self|\d+)/root(?=/)")
 """A second name for the whole tree."""
-_DEFAULT_STATE = (".local/share/guardhouse", "library/application support/guardhouse")
 _OWN_NAMES = frozenset({"operator.token", "guardhouse.db", "guardhouse.db-wal", "guardhouse.db-shm"})
 """Names that nothing else has: guarded also where the folder is not known."""
 _STATE_NAMES = _OWN_NAMES | {"signing.key", "endpoint.json", "suppressed.json"}
@@ -115,14 +123,13 @@ def reach(text: str, cwd: str, around: Surroundings) -> Reach:
     if any(f"/{place}/" in f"/{path}/" for place in _DEFAULT_STATE):
         return "state"
     found: Reach = ""
-    usual = tuple(f"{around.user_home}/{place}" for place in _DEFAULT_STATE) if around.user_home else ()
-    for kind, places in (("state", (*around.state, *usual)), ("program", around.program)):
-        for place in places:
-            how = _covers(path, place.casefold())
-            if how == "in":
-                return kind  # type: ignore[return-value]
-            if how == "above":
-                found = "above"
+    plain = not any(mark in path for mark in "*?[\x00{")
+    for kind, place in around.places:
+        how = _covers(path, place, plain=plain)
+        if how == "in":
+            return kind
+        if how == "above":
+            found = "above"
     if _HOOKS.fullmatch(path) or (UNKNOWN in path and _HOOKS.fullmatch(path.replace(UNKNOWN, "x"))):
         return "hooks"
     if name in _HOOK_FOLDERS or (any(mark in path for mark in "*?[") and _globbed_hooks(path)):
@@ -138,9 +145,9 @@ def _globbed_hooks(path: str) -> bool:
     )
 
 
-def _covers(path: str, place: str) -> str:
-    """Whether `path` (perhaps a pattern) lies in `place`, or `place` beneath it."""
-    if not any(mark in path for mark in "*?[\x00{"):
+def _covers(path: str, place: str, *, plain: bool) -> str:
+    """Whether `path` (a pattern where it is not `plain`) lies in `place`, or `place` beneath it."""
+    if plain:
         if path == place or path.startswith(place + "/"):
             return "in"
         return "above" if path == "/" or place.startswith(path + "/") else ""
