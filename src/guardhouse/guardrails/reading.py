@@ -17,8 +17,8 @@ MOST_NODES = 4000
 MOST_UNITS = 400
 MOST_LETTERS = 16 * MOST_SHELL
 """Characters in the words of all commands together: variables can make a short text say very much."""
-MOST_PROGRESS = 120
-"""Parser progress callbacks for one text; 8 KiB of ordinary text need about sixty."""
+MOST_PROGRESS = 100
+"""Parser progress callbacks for one text; 8 KiB of ordinary text need fifty to eighty."""
 MOST_DANGLING = 20
 """Operators with no command between them: the grammar's recovery from them is quadratic, too, and calls back late."""
 _DANGLING = re.compile(rb"(?:\|\||&&|\|&?|;|^)\s*(?:\|\||&&|\|&?)")
