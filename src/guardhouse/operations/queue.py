@@ -188,6 +188,7 @@ def get_work(ctx: Context, ask: GetWorkAsk) -> GetWorkAnswer:
     Refusal: `heartbeat_required` after a long silence.
     """
     require_present(ctx)
+    lapsed: list[dict[str, Any]] = []
     row = queue.claim_next(
         ctx.tx,
         ctx.workspace_id,
@@ -196,8 +197,10 @@ def get_work(ctx: Context, ask: GetWorkAsk) -> GetWorkAnswer:
         types=ask.types,
         repository=ask.repository,
         lease_seconds=ask.lease_seconds or 0,
-        withheld_features=_paused_features(ctx),
+        withheld_features=lambda: _paused_features(ctx),
+        settled=lapsed,
     )
+    ctx.objects += [f"lapsed:{one['id']}" for one in lapsed]
     if row is None:
         return GetWorkAnswer(task=None, retry_after_seconds=_ASK_AGAIN_SECONDS)
     ctx.objects.append(f"task:{row['id']}")
@@ -383,7 +386,6 @@ def complete_work(ctx: Context, ask: CompleteWorkAsk) -> EndedAnswer:
     Refusals: `stale_fence` and `lease_expired` (stop, it may be another's), `not_holder`,
     `already_ended`, `open_children`, `held` (its feature is paused).
     """
-    _feature_free(ctx, queue.get(ctx.tx, ctx.workspace_id, ask.task_id)["feature"])
     return _ended(
         ctx,
         queue.complete(
@@ -401,6 +403,7 @@ def complete_work(ctx: Context, ask: CompleteWorkAsk) -> EndedAnswer:
             error_code=ask.error_code,
             retry=ask.retry,
             sequence=ctx.sequence,
+            permitted=lambda row: _feature_free(ctx, row["feature"]),
         ),
     )
 

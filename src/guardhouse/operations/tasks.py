@@ -132,7 +132,7 @@ def needs_of(rows: Sequence[dict[str, Any]]) -> tuple[NeedItem, ...]:
 
 def whole(ctx: Context, row: dict[str, Any]) -> TaskAnswer:
     """A task with what it needs, its children and its record."""
-    children = queue.children_of(ctx.tx, ctx.workspace_id, row["id"], _CHILDREN_SHOWN + 1)
+    needs, children = queue.linked(ctx.tx, ctx.workspace_id, row["id"], _CHILDREN_SHOWN + 1)
     return TaskAnswer(
         **item_of(row),
         detail=row["detail"],
@@ -140,7 +140,7 @@ def whole(ctx: Context, row: dict[str, Any]) -> TaskAnswer:
         input=decode(row["input_json"]),
         lease_seconds=row["lease_seconds"],
         blocked_reason=row["blocked_reason"],
-        needs=needs_of(queue.needs_of(ctx.tx, ctx.workspace_id, row["id"])),
+        needs=needs_of(needs),
         children=needs_of(children[:_CHILDREN_SHOWN]),
         more_children=len(children) > _CHILDREN_SHOWN,
         summary=row["summary"],

@@ -22,6 +22,7 @@ class Statement:
     def __init__(self, **built: Executable) -> None:
         self._built = built
         self._ready: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
+        self._names: dict[str, list[str]] = {}
 
     def _compiled(self, tx: Transaction) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
         name = tx.dialect
@@ -42,7 +43,10 @@ class Statement:
         """Run it; every row as a dictionary."""
         sql, order, constants = self._compiled(tx)
         known = constants | values
-        names, found = _spoken(tx, sql, tuple(known[name] for name in order) if order is not None else known)
+        values_given = tuple(known[name] for name in order) if order is not None else known
+        names, found = _spoken(tx, sql, values_given, self._names.get(tx.dialect))
+        if not tx.batching:
+            self._names[tx.dialect] = names
         return [dict(zip(names, row, strict=True)) for row in found]
 
 
@@ -51,7 +55,11 @@ def speak(tx: Transaction, sql: str, values: Sequence[Any] | Mapping[str, Any] =
     return _spoken(tx, sql, values)[1]
 
 
-def _spoken(tx: Transaction, sql: str, values: Sequence[Any] | Mapping[str, Any]) -> tuple[list[str], list[Any]]:
+def _spoken(
+    tx: Transaction, sql: str, values: Sequence[Any] | Mapping[str, Any], names: list[str] | None = None
+) -> tuple[list[str], list[Any]]:
+    """The columns' names, none where it gives no rows, and the rows. `names` where they are known already: psycopg
+    makes a description anew each time it is asked, an object for each column."""
     cursor = tx.connection.connection.cursor()
     try:
         for (
@@ -59,9 +67,11 @@ def _spoken(tx: Transaction, sql: str, values: Sequence[Any] | Mapping[str, Any]
         ) in tx.connection.dispatch.before_cursor_execute:  # who traces the engine's statements hears these too
             listener(tx.connection, cursor, sql, values, None, False)
         cursor.execute(sql, values)
-        if tx.batching or cursor.description is None:
+        if tx.batching:
             return [], []
-        return [column[0] for column in cursor.description], list(cursor.fetchall())
+        if names is None:
+            names = [column[0] for column in cursor.description or ()]
+        return names, list(cursor.fetchall()) if names else []
     except tx.connection.dialect.loaded_dbapi.Error as error:
         gone = tx.connection.dialect.is_disconnect(error, tx.connection.connection, cursor)
         raise DBAPIError.instance(

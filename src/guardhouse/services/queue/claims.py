@@ -5,9 +5,10 @@ A claim binds a session, not only an agent: two instances of one agent never do 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
+from functools import lru_cache
 
-from sqlalchemy import ColumnElement, bindparam, select
+from sqlalchemy import ColumnElement, bindparam, select, text, union_all
 
 from guardhouse.errors import Refusal
 from guardhouse.model.instants import SECOND, Micros
@@ -25,6 +26,7 @@ from guardhouse.services.queue.states import (
     lapsed,
 )
 from guardhouse.services.queue.tables import TASK
+from guardhouse.storage.statement import Statement
 from guardhouse.storage.store import Transaction
 
 _SETTLED_AT_ONCE = 64
@@ -33,23 +35,54 @@ _CLAIMABLE_UNASKED = tuple(kind for kind in TYPES if kind != "epic")
 """What `claim_next` hands out: an epic is claimed only by name, since its work is its children."""
 
 
+_LANE = (TASK.c.priority, TASK.c.created_at, TASK.c.id)
 _DUE = (
     select(TASK)
     .where(TASK.c.workspace_id == bindparam("workspace"), TASK.c.due_at > 0, TASK.c.due_at <= bindparam("now"))
     .order_by(TASK.c.due_at, TASK.c.id)
     .limit(_SETTLED_AT_ONCE)
 )
-_TAKE = TASK.update().where(
-    TASK.c.workspace_id == bindparam("workspace"),
-    TASK.c.id == bindparam("task"),
-    TASK.c.status == TODO,
-    TASK.c.fence == bindparam("before"),
+_ALL_DUE = Statement(any=_DUE)
+_TAKEN = ("status", "holder_id", "holder_session", "claimed_at", "lease_until", "due_at", "fence", "blocked_reason")
+_TAKE = Statement(
+    any=TASK.update()
+    .where(
+        TASK.c.workspace_id == bindparam("workspace"),
+        TASK.c.id == bindparam("task"),
+        TASK.c.status == TODO,
+        TASK.c.fence == bindparam("before"),
+    )
+    .values({name: bindparam(f"new_{name}") for name in _TAKEN})
+    .returning(TASK.c.id)
 )
+
+
+@lru_cache(maxsize=64)
+def _look(types: int, withheld: int, *, repository: bool) -> Statement:
+    """What is due, and the most urgent ready task that fits: one question, since each costs a round trip.
+
+    By how many types are wanted, how many features are withheld, and whether it must be in one repository.
+    """
+    wanted: list[ColumnElement[bool]] = [
+        TASK.c.workspace_id == bindparam("workspace"),
+        TASK.c.status == TODO,
+        TASK.c.waiting_on == 0,
+        TASK.c.assignee_id.in_(("", bindparam("agent"))),
+        TASK.c.type.in_([bindparam(f"type_{number}") for number in range(types)]),
+        (TASK.c.due_at == 0) | (TASK.c.due_at > bindparam("now")),
+    ]
+    if repository:
+        wanted.append(TASK.c.repository == bindparam("repository"))
+    if withheld:
+        wanted.append(TASK.c.feature.not_in([bindparam(f"feature_{number}") for number in range(withheld)]))
+    due, ready = _DUE.subquery(), select(TASK).where(*wanted).order_by(*_LANE).limit(1).subquery()
+    # Not every column by name: psycopg prepares no text beyond 4,096 characters.
+    return Statement(any=union_all(*(select(text("*")).select_from(part) for part in (due, ready))))
 
 
 def settle(tx: Transaction, workspace_id: str) -> list[Row]:
     """Write down what the clock has changed: lapsed leases, passed deadlines. The tasks that changed, as they are now."""
-    due = tx.rows(_DUE, {"workspace": workspace_id, "now": tx.now})
+    due = _ALL_DUE.rows(tx, workspace=workspace_id, now=tx.now)
     return [graph.change(tx, row, changes_due(row, tx.now)) for row in due]
 
 
@@ -71,26 +104,35 @@ def claim_next(
     types: Sequence[str] = (),
     repository: str = "",
     lease_seconds: int = 0,
-    withheld_features: Collection[str] = (),
+    withheld_features: Callable[[], Collection[str]] = tuple,
+    settled: list[Row] | None = None,
 ) -> Row | None:
     """Claim the most urgent ready task that this agent may take, or None.
 
-    `withheld_features`: features whose tasks are not handed out now (somebody holds their pause-lock).
+    `withheld_features` gives the features whose tasks are not handed out now (somebody holds their
+    pause-lock); it is asked only when a task of a feature is next. `settled` is given the tasks that the
+    clock had changed and this call wrote down, as they are now: its entry MUST name them.
     """
-    settle(tx, workspace_id)
-    wanted: list[ColumnElement[bool]] = [
-        TASK.c.workspace_id == workspace_id,
-        TASK.c.status == TODO,
-        TASK.c.waiting_on == 0,
-        TASK.c.assignee_id.in_(("", agent_id)),
-        TASK.c.type.in_(tuple(types) or _CLAIMABLE_UNASKED),
-        (TASK.c.due_at == 0) | (TASK.c.due_at > tx.now),
-    ]
-    if repository:
-        wanted.append(TASK.c.repository == repository)
-    if withheld_features:
-        wanted.append(TASK.c.feature.not_in(tuple(withheld_features)))
-    row = tx.row(select(TASK).where(*wanted).order_by(TASK.c.priority, TASK.c.created_at, TASK.c.id).limit(1))
+    asked = {"workspace": workspace_id, "now": tx.now, "agent": agent_id, "repository": repository}
+
+    def look(withheld: Sequence[str] = ()) -> tuple[list[Row], Row | None]:
+        kinds = tuple(dict.fromkeys(types)) or _CLAIMABLE_UNASKED
+        named = {f"type_{number}": kind for number, kind in enumerate(kinds)}
+        named |= {f"feature_{number}": feature for number, feature in enumerate(withheld)}
+        found = _look(len(kinds), len(withheld), repository=bool(repository)).rows(tx, **asked, **named)
+        due = [row for row in found if row["due_at"] and row["due_at"] <= tx.now]
+        return due, found[-1] if len(found) > len(due) else None
+
+    due, row = look()
+    if due:
+        changed = [graph.change(tx, one, changes_due(one, tx.now)) for one in due]
+        if settled is not None:
+            settled += changed
+        row = look()[1]
+    if row is not None and row["feature"]:
+        withheld = sorted(withheld_features())
+        if row["feature"] in withheld:
+            row = look(withheld)[1]
     return _take(tx, row, agent_id, session_id, lease_seconds) if row is not None else None
 
 
@@ -141,9 +183,8 @@ def _take(tx: Transaction, row: Row, agent_id: str, session_id: str, lease_secon
         "fence": row["fence"] + 1,
         "blocked_reason": "",
     }
-    given = {"workspace": row["workspace_id"], "task": row["id"], "before": row["fence"]}
-    changed = tx.execute(_TAKE, {**taken, **given})
-    if changed.rowcount != 1:
+    new = {f"new_{name}": value for name, value in taken.items()}
+    if _TAKE.row(tx, **new, workspace=row["workspace_id"], task=row["id"], before=row["fence"]) is None:
         raise Refusal("already_claimed", f"task `{row['id']}` was claimed by another just now", retry_after_seconds=1)
     return {**row, **taken}
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from sqlalchemy import or_, select
@@ -57,15 +57,17 @@ def complete(
     error_code: str = "",
     retry: bool = False,
     sequence: int = -1,
+    permitted: Callable[[Row], None] = lambda _row: None,
 ) -> Ending:
     """End a task that this session holds, with its compact record.
 
     Said again by the session that ended it, the first record is the answer. Completing an epic closes
     every open descendant; completing anything else with open children is refused with `open_children`.
-    With `retry`, a failed task goes back to its lane while it has attempts left. Refusals otherwise:
-    `not_found`, `not_holder`, `lease_expired`, `stale_fence`, `already_ended`, `too_many_children`.
+    With `retry`, a failed task goes back to its lane while it has attempts left. `permitted` is shown
+    the task first, and raises when it may not end now. Refusals otherwise: `not_found`, `not_holder`, `lease_expired`, `stale_fence`, `already_ended`, `too_many_children`.
     """
     row = graph.find(tx, workspace_id, task_id)
+    permitted(row)
     status = DONE if success else FAILED
     again = _ended_before(row, agent_id, session_id, status, fence)
     if again is not None:
@@ -85,10 +87,13 @@ def complete(
             return Ending(graph.change(tx, row, spent | back_to_todo(row) | {"error_code": error_code}))
         code = error_code or (ATTEMPTS_EXHAUSTED if retry else "failed")
         return Ending(graph.change(tx, row, spent | ended(FAILED, tx.now, agent_id, session_id, code)))
-    children = _children_to_close(tx, row)
+    has_children, waiting = graph.neighbours(tx, workspace_id, task_id)
+    children = _children_to_close(tx, row) if has_children else []
     row = graph.change(tx, row, record | ended(DONE, tx.now, agent_id, session_id))
     closed = _close(tx, workspace_id, children, DONE, agent_id)
-    return Ending(row, closed, graph.settle_dependants(tx, workspace_id, [task_id, *closed]))
+    if closed:
+        waiting = graph.dependants(tx, workspace_id, [task_id, *closed])
+    return Ending(row, closed, graph.settle_waiting(tx, workspace_id, waiting))
 
 
 def _ended_before(row: Row, agent_id: str, session_id: str, status: str, fence: int | None) -> Ending | None:

@@ -7,12 +7,14 @@ train holds): the check and the insert are then one step, so that opposite edges
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, literal, select
+from sqlalchemy import bindparam, func, literal, select, union_all
 
 from guardhouse.errors import Refusal
 from guardhouse.services.queue.states import DOING, DONE, ENDED, OPEN, TODO, Row, as_of
 from guardhouse.services.queue.tables import TASK, TASK_EDGE
+from guardhouse.storage.statement import Statement
 from guardhouse.storage.store import Transaction
 
 NEED, CHILD = "need", "child"
@@ -24,31 +26,41 @@ MOST_NAMED = 16
 """The most blockers that an answer names; beyond it says how many more there are."""
 
 
-_FIND = select(TASK).where(TASK.c.workspace_id == bindparam("workspace"), TASK.c.id == bindparam("task"))
-_CHANGE = TASK.update().where(TASK.c.workspace_id == bindparam("workspace"), TASK.c.id == bindparam("task"))
-_WAITED_FOR = (
-    select(TASK_EDGE.c.waiter_id)
-    .distinct()
-    .where(
-        TASK_EDGE.c.workspace_id == bindparam("workspace"),
-        TASK_EDGE.c.awaited_id.in_(bindparam("tasks", expanding=True)),
-        TASK_EDGE.c.kind == NEED,
-    )
-)
+# Statements of the claim and completion path, built once: building one costs more than running it.
+_HERE = (TASK.c.workspace_id == bindparam("workspace"), TASK.c.id == bindparam("task"))
+_FIND = Statement(any=select(TASK).where(*_HERE))
+_CHANGES: dict[tuple[str, ...], Statement] = {}
 _A_CHILD = (
-    select(TASK_EDGE.c.awaited_id)
+    select(literal(CHILD).label("kind"), TASK_EDGE.c.awaited_id.label("id"))
     .where(
         TASK_EDGE.c.workspace_id == bindparam("workspace"),
         TASK_EDGE.c.waiter_id == bindparam("task"),
         TASK_EDGE.c.kind == CHILD,
     )
     .limit(1)
+    .subquery()
 )
+_WAITERS = select(literal(NEED).label("kind"), TASK_EDGE.c.waiter_id.label("id")).where(
+    TASK_EDGE.c.workspace_id == bindparam("workspace"),
+    TASK_EDGE.c.awaited_id == bindparam("task"),
+    TASK_EDGE.c.kind == NEED,
+)
+_NEIGHBOURS = Statement(any=union_all(select(_A_CHILD.c.kind, _A_CHILD.c.id), _WAITERS))
+_LINKED = Statement(
+    any=select(TASK_EDGE.c.kind.label("edge"), TASK)
+    .select_from(
+        TASK_EDGE.join(TASK, (TASK.c.workspace_id == TASK_EDGE.c.workspace_id) & (TASK.c.id == TASK_EDGE.c.awaited_id))
+    )
+    .where(TASK_EDGE.c.workspace_id == bindparam("workspace"), TASK_EDGE.c.waiter_id == bindparam("task"))
+    .order_by(TASK_EDGE.c.kind.desc(), TASK.c.created_at, TASK.c.id)
+    .limit(bindparam("most"))
+)
+"""What a task needs, then its children: `need` sorts behind `child`."""
 
 
 def find(tx: Transaction, workspace_id: str, task_id: str) -> Row:
     """The stored row of a task; Refusal `not_found`."""
-    row = tx.row(_FIND, {"workspace": workspace_id, "task": task_id})
+    row = _FIND.row(tx, workspace=workspace_id, task=task_id)
     if row is None:
         raise Refusal("not_found", f"there is no task `{task_id}`")
     return row
@@ -57,7 +69,13 @@ def find(tx: Transaction, workspace_id: str, task_id: str) -> Row:
 def change(tx: Transaction, row: Row, changes: Row) -> Row:
     """Write columns of one task and give the row as it is then."""
     if changes:
-        tx.execute(_CHANGE, {**changes, "workspace": row["workspace_id"], "task": row["id"]})
+        names = tuple(sorted(changes))
+        changing = _CHANGES.get(names)
+        if changing is None:
+            new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
+            changing = _CHANGES[names] = Statement(any=TASK.update().where(*_HERE).values(new))
+        values = {f"new_{name}": value for name, value in changes.items()}
+        changing.row(tx, **values, workspace=row["workspace_id"], task=row["id"])
     return {**row, **changes}
 
 
@@ -153,15 +171,33 @@ def recount(tx: Transaction, workspace_id: str, task_ids: Iterable[str]) -> None
     )
 
 
+def neighbours(tx: Transaction, workspace_id: str, task_id: str) -> tuple[bool, list[str]]:
+    """Whether a task has a child, ended or not; and the tasks that need it."""
+    found = _NEIGHBOURS.rows(tx, workspace=workspace_id, task=task_id)
+    return any(edge["kind"] == CHILD for edge in found), [edge["id"] for edge in found if edge["kind"] == NEED]
+
+
 def dependants(tx: Transaction, workspace_id: str, task_ids: Sequence[str]) -> list[str]:
     """The tasks that need any of these."""
-    rows = tx.execute(_WAITED_FOR, {"workspace": workspace_id, "tasks": list(task_ids)})
+    rows = tx.execute(
+        select(TASK_EDGE.c.waiter_id)
+        .distinct()
+        .where(
+            TASK_EDGE.c.workspace_id == workspace_id,
+            TASK_EDGE.c.awaited_id.in_(task_ids),
+            TASK_EDGE.c.kind == NEED,
+        )
+    )
     return [waiter for (waiter,) in rows]
 
 
 def settle_dependants(tx: Transaction, workspace_id: str, task_ids: Sequence[str]) -> list[str]:
     """Tell those who need these tasks that their states changed; the tasks that are ready now, sorted."""
-    waiting = dependants(tx, workspace_id, task_ids)
+    return settle_waiting(tx, workspace_id, dependants(tx, workspace_id, task_ids))
+
+
+def settle_waiting(tx: Transaction, workspace_id: str, waiting: Sequence[str]) -> list[str]:
+    """Tell these tasks that something they need changed; those that are ready now, sorted."""
     if not waiting:
         return []
     recount(tx, workspace_id, waiting)
@@ -180,7 +216,7 @@ def settle_dependants(tx: Transaction, workspace_id: str, task_ids: Sequence[str
 
 def open_descendants(tx: Transaction, workspace_id: str, task_id: str, limit: int = MOST_CLOSED) -> list[Row]:
     """Children, their children and so on that have not ended, at most `limit + 1` of them, by id."""
-    if tx.execute(_A_CHILD, {"workspace": workspace_id, "task": task_id}).first() is None:
+    if not neighbours(tx, workspace_id, task_id)[0]:
         return []
     reached = select(literal(task_id).label("id")).cte("family", recursive=True)
     reached = reached.union(
@@ -203,28 +239,18 @@ def open_descendants(tx: Transaction, workspace_id: str, task_id: str, limit: in
     )
 
 
-def _linked(tx: Transaction, workspace_id: str, task_id: str, kind: str, limit: int) -> list[Row]:
-    awaited: ColumnElement[bool] = (TASK.c.workspace_id == TASK_EDGE.c.workspace_id) & (
-        TASK.c.id == TASK_EDGE.c.awaited_id
-    )
-    rows = tx.rows(
-        select(TASK)
-        .select_from(TASK_EDGE.join(TASK, awaited))
-        .where(TASK_EDGE.c.workspace_id == workspace_id, TASK_EDGE.c.waiter_id == task_id, TASK_EDGE.c.kind == kind)
-        .order_by(TASK.c.created_at, TASK.c.id)
-        .limit(limit)
-    )
-    return [as_of(row, tx.now) for row in rows]
+def linked(tx: Transaction, workspace_id: str, task_id: str, most_children: int) -> tuple[list[Row], list[Row]]:
+    """What a task needs, and at most so many of its own children, as they stand now, each oldest first."""
+    needs: list[Row] = []
+    children: list[Row] = []
+    for row in _LINKED.rows(tx, workspace=workspace_id, task=task_id, most=MOST_NEEDS + most_children):
+        (needs if row.pop("edge") == NEED else children).append(as_of(row, tx.now))
+    return needs, children[:most_children]
 
 
 def needs_of(tx: Transaction, workspace_id: str, task_id: str) -> list[Row]:
     """Everything that a task needs, as it stands now."""
-    return _linked(tx, workspace_id, task_id, NEED, MOST_NEEDS)
-
-
-def children_of(tx: Transaction, workspace_id: str, task_id: str, limit: int) -> list[Row]:
-    """A task's own children, as they stand now, oldest first, at most `limit`."""
-    return _linked(tx, workspace_id, task_id, CHILD, limit)
+    return linked(tx, workspace_id, task_id, 0)[0]
 
 
 def blockers_of(tx: Transaction, workspace_id: str, task_id: str) -> list[Row]:

@@ -1,0 +1,54 @@
+"""Requests at a steady pace on a few connections, beside something that is measured. Bounded in count and time.
+
+Run as `python -m tests.bench.paced` with one JSON object on standard input: {"host", "port", "connections",
+"seconds", "a_second", "requests": [{"path", "body", "headers"}, …]}. Prints {"answered"}. A connection that
+falls behind sends the next one at once, and never more than one at a time.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import sys
+import threading
+import time
+from typing import Any
+
+
+def _ask(spec: dict[str, Any], offset: int, answered: list[int]) -> None:
+    line = http.client.HTTPConnection(spec["host"], spec["port"], timeout=60)
+    pause = spec["connections"] / spec["a_second"]
+    started = time.perf_counter()
+    for turn in range(int(spec["seconds"] / pause) + 1):
+        due = started + turn * pause + pause * offset / spec["connections"]
+        if due - started >= spec["seconds"] or time.perf_counter() - started >= spec["seconds"]:
+            break
+        time.sleep(max(0.0, due - time.perf_counter()))
+        request = spec["requests"][(turn * spec["connections"] + offset) * 7 % len(spec["requests"])]
+        line.request("POST", request["path"], json.dumps(request["body"]), request["headers"] | _JSON)
+        answer = line.getresponse()
+        answer.read()
+        answered[offset] += answer.status == 200
+    line.close()
+
+
+_JSON = {"Content-Type": "application/json"}
+
+
+def main() -> None:
+    """Send, and tell how many were answered."""
+    spec = json.load(sys.stdin)
+    answered = [0] * spec["connections"]
+    threads = [
+        threading.Thread(target=_ask, args=(spec, offset, answered), daemon=True)
+        for offset in range(spec["connections"])
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(spec["seconds"] + 60)
+    print(json.dumps({"answered": sum(answered)}))
+
+
+if __name__ == "__main__":
+    main()
