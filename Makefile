@@ -64,6 +64,7 @@ bench: $(PROJECT)
 	$(BIN)/python -m tests.bench.bench_guardrails
 	$(BIN)/python -m tests.bench.bench_hooks
 	$(BIN)/python -m tests.bench.bench_mcp
+	$(BIN)/python -m tests.bench.bench_work
 
 docs: $(PROJECT)
 	$(BIN)/python -m guardhouse.surfaces.cli.docs docs

@@ -22,7 +22,7 @@ from guardhouse.storage.store import Transaction
 OUTCOMES = ("success", "failure", "partial", "neutral")
 SAME_WITHIN: Micros = DAY
 """The same content by the same agent within this time is one memory, seen again."""
-MOST_CANDIDATES = 400
+MOST_CANDIDATES = 128
 """How many memories one recall weighs; the rarest words choose them, the newest first."""
 _DECAY_PER_DAY = 0.1
 _WEIGHTS = {"summary": 3, "tags": 3, "lessons": 2, "details": 1, "event_type": 1, "outcome": 1}
@@ -252,10 +252,11 @@ def recall(
     if asked and not terms:
         return Recollection((), more=False, weighed=0, complete=True)
     chosen, complete = _candidates(connection, workspace_id, marks, terms, counts)
-    rows = _rows(connection, workspace_id, chosen, now, below)
-    scored = [Recalled(row, _score(row, terms, counts, now)) for row in rows]
-    scored.sort(key=lambda item: (-item.score, -item.row["last_at"], -item.row["number"]))
-    return Recollection(tuple(scored[:limit]), len(scored) > limit or not complete, len(scored), complete)
+    scored = _scored(connection, workspace_id, chosen, terms, counts, now, below)
+    best = scored[:limit]
+    rows = _rows(connection, workspace_id, [row_id for *_order, row_id in best])
+    found = tuple(Recalled(rows[row_id], -score) for score, *_order, row_id in best)
+    return Recollection(found, len(scored) > limit or not complete, len(scored), complete)
 
 
 def _candidates(
@@ -268,59 +269,79 @@ def _candidates(
     """The memories worth weighing, and whether they are all there are.
 
     The rarest terms choose, as many as together stay within the bound; where even these are common,
-    the memories that hold every term come in as well.
+    the memories that hold every term come first.
     """
-    rare: list[str] = []
-    expected = 0
-    for term in terms:
-        expected += counts[term]
-        if rare and expected > MOST_CANDIDATES:
+    rare = [*terms[:1]]
+    for term in terms[1:]:
+        if sum(counts[one] for one in (*rare, term)) > MOST_CANDIDATES:
             break
         rare.append(term)
-    one_more = MOST_CANDIDATES + 1
-    found = fulltext.matching(connection, MEMORY, workspace_id, every=marks, some=rare, limit=one_more)
+    expected = sum(counts[term] for term in rare) if rare else None
+    found = fulltext.matching(
+        connection, MEMORY, workspace_id, every=marks, some=rare, limit=MOST_CANDIDATES + 1, expected=expected
+    )
     complete = len(found) <= MOST_CANDIDATES and len(rare) == len(terms)
     found = found[:MOST_CANDIDATES]
     if not complete and len(terms) > 1:
-        all_of_them = fulltext.matching(connection, MEMORY, workspace_id, every=[*marks, *terms], limit=MOST_CANDIDATES)
-        found = list(dict.fromkeys([*all_of_them, *found]))
+        all_of_them = fulltext.matching(
+            connection,
+            MEMORY,
+            workspace_id,
+            every=[*marks, *terms],
+            limit=MOST_CANDIDATES,
+            expected=counts[terms[0]],
+        )
+        found = list(dict.fromkeys([*all_of_them, *found]))[:MOST_CANDIDATES]
     return found, complete
 
 
-def _rows(
-    connection: Connection, workspace_id: str, chosen: Sequence[str], now: Micros, below: int | None
-) -> list[Row]:
-    wanted = [
-        MEMORY.c.workspace_id == workspace_id,
-        MEMORY.c.id.in_(chosen),
-        MEMORY.c.forgotten_at == 0,
-        MEMORY.c.created_at <= now,
-    ]
+def _scored(
+    connection: Connection,
+    workspace_id: str,
+    chosen: Sequence[str],
+    terms: Sequence[str],
+    counts: Mapping[str, int],
+    now: Micros,
+    below: int | None,
+) -> list[tuple[int, int, int, str]]:
+    """Each candidate that may be seen as (score, last seen, number, id), the first three negative: the best first."""
+    seen = "it.forgotten_at = 0 AND it.created_at <= :now"
     if below is not None:
-        seen = select(MEMORY_SOURCE.c.memory_id).where(
-            MEMORY_SOURCE.c.workspace_id == workspace_id,
-            MEMORY_SOURCE.c.memory_id.in_(chosen),
-            MEMORY_SOURCE.c.sequence < below,
+        seen += (
+            " AND EXISTS (SELECT 1 FROM memory_source AS source WHERE source.workspace_id = :workspace"
+            " AND source.memory_id = it.id AND source.sequence < :below)"
         )
-        wanted.append(MEMORY.c.id.in_(seen))
-    return [dict(row) for row in connection.execute(select(MEMORY).where(*wanted)).mappings()]
-
-
-def _score(row: Row, terms: Sequence[str], counts: Mapping[str, int], now: Micros) -> int:
-    decay = math.exp(-_DECAY_PER_DAY * max(0, now - row["last_at"]) / DAY)
-    if not terms:
-        return round(decay * 1_000_000)
+    candidates = fulltext.picked(
+        connection,
+        MEMORY,
+        workspace_id,
+        chosen,
+        columns=("id", "number", "last_at", "length", "terms"),
+        only=seen,
+        values={"now": now} | ({} if below is None else {"below": below}),
+    )
     memories = max(1, counts.get(_ALL, 1))
     usual = max(1.0, counts.get(_WORDS, 0) / memories)
-    held_back = _SATURATION * (1 - _LENGTH + _LENGTH * row["length"] / usual)
-    padded = " " + row["terms"].replace(" ", "  ") + " "
-    relevance = 0.0
-    for term in terms:
-        times = padded.count(f" {term} ")
-        if times:
-            rarity = math.log(1 + (memories - counts[term] + 0.5) / (counts[term] + 0.5))
+    rarities = [math.log(1 + (memories - counts[term] + 0.5) / (counts[term] + 0.5)) for term in terms]
+    scored = []
+    sought = [f" {term} " for term in terms]
+    for row_id, number, last_at, length, held in candidates:
+        padded = f" {held.replace(' ', '  ')} "
+        relevance = 0.0 if terms else 1.0
+        held_back = _SATURATION * (1 - _LENGTH + _LENGTH * length / usual)
+        for rarity, term in zip(rarities, sought, strict=True):
+            times = padded.count(term)
             relevance += rarity * times * (_SATURATION + 1) / (times + held_back)
-    return round(relevance * decay * 1_000_000)
+        decay = math.exp(-_DECAY_PER_DAY * max(0, now - last_at) / DAY)
+        scored.append((-round(relevance * decay * 1_000_000), -last_at, -number, row_id))
+    scored.sort()
+    return scored
+
+
+def _rows(connection: Connection, workspace_id: str, ids: Sequence[str]) -> dict[str, Row]:
+    """Whole memories by id."""
+    wanted = select(MEMORY).where(MEMORY.c.workspace_id == workspace_id, MEMORY.c.id.in_(ids))
+    return {row["id"]: dict(row) for row in connection.execute(wanted).mappings()}
 
 
 def forget(tx: Transaction, workspace_id: str, memory_id: str, *, by: str, own_only: bool) -> list[int]:

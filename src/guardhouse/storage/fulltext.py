@@ -12,11 +12,13 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import Connection, Executable, Table, bindparam, func, select, text
+from sqlalchemy import Connection, Table, bindparam, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
+from guardhouse.model import canonical
 from guardhouse.storage.store import Transaction
 
 TSVECTOR = "array_to_tsvector(string_to_array(terms, ' '))"
@@ -27,6 +29,8 @@ _WORD = re.compile(r"[^\W_]+")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 _MARK = re.compile(r"[^a-z0-9_.-]")
 _LONGEST = 60
+FEW = 8_000
+"""Up to how many matches it is cheaper to gather all of them than to walk the rows from the newest."""
 _STOP = frozenset(
     [
         "a",
@@ -165,8 +169,12 @@ def matching(
     every: Collection[str],
     some: Collection[str] = (),
     limit: int,
+    expected: int | None = None,
 ) -> list[str]:
     """Ids of the newest rows that hold every token of `every` and at least one of `some`, newest first.
+
+    `expected`: how many can match at most, where that is known. PostgreSQL knows too little of words, and
+    would walk the whole table in order to find a few; up to `FEW` it is told to gather them from the index.
 
     `table` has `workspace_id`, `id`, `number` (its order of arrival in the workspace) and `terms`, which
     begin with `marks_of(workspace_id, id)`.
@@ -175,21 +183,55 @@ def matching(
         query = " & ".join(f"'{token}'" for token in (mark("ws", workspace_id), *every))
         if some:
             query += " & (" + " | ".join(f"'{token}'" for token in some) + ")"
-        statement: Executable = (
-            select(table.c.id)
-            .where(table.c.workspace_id == workspace_id, text(f"{TSVECTOR} @@ CAST(:query AS tsquery)"))
-            .order_by(table.c.number.desc())
-            .limit(limit)
+        matched = (
+            f"SELECT id, number FROM {table.name} WHERE workspace_id = :workspace "  # noqa: S608  # a table's own name and a number; the values are bound
+            f"AND {TSVECTOR} @@ CAST(:query AS tsquery)"
         )
+        newest_first = f"ORDER BY number DESC LIMIT {int(limit)}"
+        found = f"{matched} {newest_first}"
+        if expected is not None and expected <= FEW:
+            found = f"WITH matched AS MATERIALIZED ({matched}) SELECT id, number FROM matched {newest_first}"  # noqa: S608
+        packed = f"SELECT CAST(json_agg(id ORDER BY number DESC) AS text) FROM ({found}) AS found"  # noqa: S608
     else:
         query = " AND ".join(f'"{token}"' for token in (mark("ws", workspace_id), *every))
         if some:
             query += " AND (" + " OR ".join(f'"{token}"' for token in some) + ")"
         name = f"{table.name}_text"
-        statement = text(
-            f"SELECT id FROM {name} WHERE {name} MATCH :query ORDER BY rowid DESC LIMIT {int(limit)}"  # noqa: S608  # a table's own name and a number; the query is bound
-        )
-    return list(connection.execute(statement, {"query": query}).scalars())
+        found = f"SELECT id FROM {name} WHERE {name} MATCH :query ORDER BY rowid DESC LIMIT {int(limit)}"  # noqa: S608  # a table's own name and a number; the query is bound
+        packed = f"SELECT json_group_array(id) FROM ({found})"  # noqa: S608
+    return [str(row_id) for row_id in _unpacked(connection, packed, {"workspace": workspace_id, "query": query})]
+
+
+def picked(
+    connection: Connection,
+    table: Table,
+    workspace_id: str,
+    chosen: Collection[str],
+    *,
+    columns: Sequence[str],
+    only: str,
+    values: Mapping[str, Any],
+) -> list[list[Any]]:
+    """These columns of each of the `chosen` rows that `only` (a condition on `it`, with bound `values`) lets through, in no order.
+
+    The database hands everything over in one row: a thread that fetches many asks for the interpreter with each of them.
+    """
+    postgres = connection.dialect.name == "postgresql"
+    build, aggregate = ("json_build_array", "json_agg") if postgres else ("json_array", "json_group_array")
+    among = "= ANY(CAST(:chosen AS text[]))" if postgres else "IN (SELECT value FROM json_each(:chosen))"
+    taken = ", ".join(f"it.{column}" for column in columns)
+    packed = (
+        f"SELECT CAST({aggregate}({build}({taken})) AS text) FROM {table.name} AS it "  # noqa: S608  # names of ours; the values are bound
+        f"WHERE it.workspace_id = :workspace AND it.id {among} AND ({only})"
+    )
+    ids = list(chosen) if postgres else canonical.encode(list(chosen)).decode()
+    return _unpacked(connection, packed, {**values, "workspace": workspace_id, "chosen": ids})
+
+
+def _unpacked(connection: Connection, sql: str, values: Mapping[str, Any]) -> list[Any]:
+    """The list that a query gives as one JSON text; nothing is the empty list."""
+    packed = connection.execute(text(sql), values).scalar_one()
+    return list(canonical.decode(packed.encode())) if packed else []
 
 
 def count_terms(tx: Transaction, counts: Table, workspace_id: str, terms: Mapping[str, int]) -> None:
