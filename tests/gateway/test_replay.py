@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from typing import Any
+
+from sqlalchemy import select
+
 from guardhouse.app import actions
 from guardhouse.bundle import versions
-from guardhouse.gateway.replay import replay
-from tests.world import World
+from guardhouse.gateway.replay import decided_again, replay
+from guardhouse.ledger.tables import CONTENT
+from guardhouse.model.canonical import decode
+from tests.world import Member, World, second_process, shipped_bundle
 
 
 def _busy_day(home: World) -> None:
@@ -38,3 +45,142 @@ def test_deciding_again_equals_the_record(home: World) -> None:
         result = replay(connection, home.workspace_id, versions.BundleCache(actions()))
     assert result.entries == home.count() > 50
     assert result.differences == []
+
+
+_SITE = """\
+@id("site.production_needs_a_person")
+@effect("approval")
+@advice("say what you deploy")
+forbid (principal is Agent, action == Action::"acquire_lock", resource is Lock)
+when { resource == Lock::"res:deploy/production" };
+"""
+LANE = {"key": "res:deploy/production", "reason": "release 7"}
+
+
+def _law(text: str) -> dict[str, Any]:
+    files = {path: content.decode() for path, content in shipped_bundle().files.items()}
+    return {"files": files | {"cedar/site.cedar": text}}
+
+
+def _approvals(home: World, builder: Member) -> str:
+    """Asked, asked again, refused, granted, shown, used, spent, presented by another: under a law of the site."""
+    operator, rival = home.operator, home.agent("rival")
+
+    def ask(**more: Any) -> str:
+        held = home.call(builder, "acquire_lock", LANE | more)
+        assert held.code == "approval_pending", held
+        return str(held.error["approval_id"])
+
+    first = ask()
+    assert ask() == first
+    home.call(builder, "get_approval", {"approval_id": first})
+    home.done(operator, "refuse_approval", {"approval_id": first, "reason": "not today"})
+    assert home.call(builder, "acquire_lock", LANE).code == "approval_refused"
+    second = ask(reason="release 8")
+    home.call(builder, "grant_approval", {"approval_id": second})
+    home.done(operator, "grant_approval", {"approval_id": second})
+    eight = LANE | {"reason": "release 8"}
+    assert not home.call(rival, "acquire_lock", eight, approval_id=second).performed
+    assert home.call(builder, "acquire_lock", LANE | {"reason": "x"}, approval_id=second).code == "approval_mismatch"
+    home.done(builder, "acquire_lock", eight, idempotency_key="lane")
+    assert home.call(builder, "acquire_lock", eight, idempotency_key="lane").repeated
+    home.done(builder, "release_lock", {"key": LANE["key"]})
+    assert home.call(builder, "acquire_lock", eight, approval_id=second).code == "approval_spent"
+    third = ask(reason="release 9")
+    home.done(operator, "grant_approval", {"approval_id": third})
+    home.later(3_601)
+    home.done(builder, "heartbeat")
+    assert (
+        home.call(builder, "acquire_lock", LANE | {"reason": "release 9"}, approval_id=third).code == "approval_expired"
+    )
+    publish = {"operation_text": "npm publish"}
+    asked = home.done(builder, "check_guardrails", publish)
+    assert asked["verdict"] == "ask"
+    home.done(operator, "grant_approval", {"approval_id": asked["approval_id"]})
+    home.done(builder, "check_guardrails", publish, approval_id=asked["approval_id"])
+    home.call(builder, "check_guardrails", publish, approval_id=asked["approval_id"])
+    return ask(reason="release 10")
+
+
+def _eventful_day(home: World) -> set[str]:
+    """Everything that a day may bring; the digests of the laws that were in force."""
+    operator, builder = home.operator, home.agent("builder")
+    home.done(builder, "acquire_lock", {"key": "res:a"}, idempotency_key="k")
+    home.call(builder, "acquire_lock", {"key": "res:a"}, idempotency_key="k")
+    home.call(builder, "acquire_lock", {"key": "res:b"}, idempotency_key="k")
+    active = home.done(operator, "activate_policy", _law(_SITE))
+    waiting = _approvals(home, builder)
+    other = home.done(operator, "activate_policy", _law(_SITE.replace("say what", "tell what")))
+    stale = home.call(builder, "acquire_lock", LANE | {"reason": "release 10"}, approval_id=waiting)
+    assert stale.code == "approval_stale", stale
+    back = home.done(operator, "rollback_policy")
+    assert back["digest"] == active["digest"]
+    home.call(operator, "activate_policy", {"files": {"gateway.yaml": "engine: ["}})
+
+    home.done(operator, "set_mode", {"scope": "agent", "id": builder.id, "seconds": 60, "reason": "see"})
+    observed = home.call(builder, "acquire_lock", LANE | {"reason": "observed"})
+    assert home.entry(observed.decision_id)["would"] == "hold"
+    home.call(builder, "check_guardrails", {"operation_text": "git push --force origin main"})
+    home.later(61)
+    home.call(builder, "acquire_lock", LANE | {"reason": "enforced again"})
+
+    eager = home.agent("eager", profile="limited")
+    codes = Counter(home.call(eager, "check_locks").code for _ in range(43))
+    assert codes == {"performed": 40, "quota_exhausted": 3}
+    few = home.agent("few", profile="reviewer", trust=4)
+    home.call(few, "acquire_lock", {"key": "res:few"})
+    home.done(operator, "suspend_agent", {"agent_id": builder.id, "reason": "look"})
+    assert home.call(builder, "check_locks").code in ("suspended", "agent_suspended")
+    home.done(operator, "reinstate_agent", {"agent_id": builder.id})
+    home.done(operator, "set_trust", {"agent_id": builder.id, "trust": 1})
+    home.call(builder, "acquire_lock", {"key": "res:low"})
+    told = home.call(builder, "remember", {"event_type": "discovery", "summary": "a name that must go"})
+    home.done(
+        operator, "erase_payload", {"decision_ids": [told.decision_id, observed.decision_id], "reason": "personal"}
+    )
+    home.call(builder, "acquire_lock", {"key": 3})
+    home.call(builder, "check_locks", {"agent_id": eager.id})
+    home.call(builder, "check_locks", {}, oversized=True)
+    home.call(builder, "check_locks", b"a=b", media_type="other")
+    home.call(builder, "check_locks", {}, surface="mcp", address="192.0.2.7", suppressed=3)
+    return {shipped_bundle().digest, active["digest"], other["digest"]}
+
+
+def test_a_day_with_everything_in_it_is_decided_again_by_each_entrys_own_law(home: World) -> None:
+    """From the database alone, in a process that has no law loaded and after what was erased is gone."""
+    laws = _eventful_day(home)
+    with second_process(home) as other, other.store.reading() as connection:
+        result = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+    entries = home.entries()
+    assert result.entries == len(entries)
+    assert result.differences == []
+    assert {entry["bundle"] for entry in entries} == laws
+    met = {entry["outcome"] for entry in entries}
+    assert met >= {
+        "performed", "approval_pending", "approval_refused", "approval_stale", "approval_spent", "approval_expired",
+        "approval_mismatch", "idempotency_conflict", "quota_exhausted", "invalid_bundle", "validation",
+        "sender_mismatch", "payload_too_large", "unsupported_media_type", "people_only",
+    }, met  # fmt: skip
+    assert any(entry.get("repeats") for entry in entries)
+    assert any(not entry["enforced"] for entry in entries)
+
+
+def test_replay_tells_which_entry_was_decided_under_another_law(home: World) -> None:
+    """What makes the tests above able to fail: the same entries under a law that is not theirs differ, and are named."""
+    builder = home.agent("builder")
+    home.done(home.operator, "activate_policy", _law(_SITE))
+    home.done(builder, "acquire_lock", {"key": "res:a"})
+    held = home.call(builder, "acquire_lock", LANE)
+    differ = []
+    with home.store.reading() as connection:
+
+        def contents(digest: str) -> Any:
+            return decode(
+                bytes(connection.execute(select(CONTENT.c.body).where(CONTENT.c.digest == digest)).scalar_one())
+            )
+
+        for entry in home.entries():
+            again = decided_again(entry, contents, lambda _digest: shipped_bundle())
+            if any(again.get(part) != entry.get(part) for part in ("steps", "effect")):
+                differ.append(entry["id"])
+    assert differ == [held.decision_id]
