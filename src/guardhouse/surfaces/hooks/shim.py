@@ -5,11 +5,12 @@
 Standard library only, and no import of ours: `guardhouse install` copies this file and `clients.py` beside each other
 into the home, so that they answer also where the package is gone. FILE (mode 0600, written by `install`):
 
-    {"client": "codex", "home": "/…", "url": "", "token_file": "/…", "posture": "closed", "start": ["/…/guardhouse", "serve"]}
+    {"client": "codex", "home": "/…", "url": "", "token_file": "/…", "posture": "closed", "start": ["/…/guardhouse", "serve"], "seconds": 20}
 
 `url` empty: the gateway of `home`, which must prove itself before the token is sent. `posture` is what happens where no
 gateway answers: `closed` (the default, also where FILE cannot be read) denies, `open` says nothing. `start` is run
-once, under a lock, when the gateway of `home` does not answer. The exit status is 0, whatever the answer; 2 with the
+once, under a lock, when the gateway of `home` does not answer. `seconds`, at most 20, is after how long from its start
+the shim answers whatever it waits for: before any client gives it up, since most of them then run the tool. The exit status is 0, whatever the answer; 2 with the
 reason on standard error where not even that could be written, which every client reads as a denial.
 """
 
@@ -32,6 +33,7 @@ MOST = 4 * 1024 * 1024
 MOST_CONTEXT = 64 * 1024
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 20.0
+"""All that the shim may take. `install` gives every client a timeout well above it."""
 START_SECONDS = 3.0
 _NAMES = ("claude-code", "codex", "gemini", "cursor", "copilot", "opencode")
 
@@ -61,7 +63,7 @@ def _parsed(data: bytes | str) -> Any:
         return json.loads(text)
     try:
         value, end = scan(text, 0)
-    except StopIteration:
+    except (StopIteration, SystemError):  # the latter where it cannot find `json.decoder`, which is not loaded
         raise ValueError("no JSON") from None
     if end != len(text):
         raise ValueError("more than one value")
@@ -149,17 +151,23 @@ def main(arguments: list[str]) -> int:
     started = time.perf_counter()
     client = arguments[0] if arguments else ""
     config: dict[str, Any] = {}
+    watch = _Watch()
     payload = b""
     if client not in _NAMES:
         sys.stderr.write(f"no client `{client}`; known: {', '.join(_NAMES)}\n")
         return 2
     try:
-        payload = _payload()
+        watch.set(ANSWER_SECONDS)
         config = _config(arguments)
+        watch.set(_seconds(config))
+        payload = _payload()
         answer = _asked(client, config, _with_context(payload))
+        watch.end()
     except Fault as fault:
+        watch.end()
         answer = _unanswered(client, config, payload, str(fault), fault.repair)
     except Exception as error:  # noqa: BLE001  # whatever fails here, the client must read a denial
+        watch.end()
         answer = _unanswered(client, config, payload, f"the hook failed ({type(error).__name__})", "guardhouse doctor")
     try:
         sys.stdout.buffer.write(answer)
@@ -173,6 +181,37 @@ def main(arguments: list[str]) -> int:
         return 2
     _note(config, started)
     return 0
+
+
+class _Watch:
+    """Raises Unheard in whatever waits when the time is up; once, and never after `end`."""
+
+    def __init__(self) -> None:
+        # `signal` itself brings `enum` along, which costs more than the question.
+        import _signal  # type: ignore[import-not-found]  # a module of the interpreter's own, without a stub
+
+        self._signal = _signal
+        self._over = False
+        self._most = 0.0
+
+    def set(self, seconds: float) -> None:
+        self._most = seconds
+        self._signal.signal(self._signal.SIGALRM, self._late)
+        self._signal.setitimer(self._signal.ITIMER_REAL, seconds)
+
+    def end(self) -> None:
+        self._over = True
+        self._signal.setitimer(self._signal.ITIMER_REAL, 0)
+
+    def _late(self, *_: object) -> None:
+        if not self._over:
+            self._over = True
+            raise Unheard(f"the gateway did not answer in {self._most:g} seconds")
+
+
+def _seconds(config: dict[str, Any]) -> float:
+    value = config.get("seconds")
+    return min(float(value), ANSWER_SECONDS) if isinstance(value, int | float) and value > 0 else ANSWER_SECONDS
 
 
 def _note(config: dict[str, Any], started: float) -> None:
@@ -242,11 +281,14 @@ def _asked(client: str, config: dict[str, Any], payload: bytes) -> bytes:
         raise first
     deadline = time.monotonic() + START_SECONDS
     while True:
+        ended = held[1] is not None and held[1].poll() is not None
         try:
             return _over_home(home, client, token, payload)
         except Unheard:
             raise
         except Fault:
+            if ended:
+                raise Fault(f"no gateway runs, and it did not start: {home}/serve.log says why") from None
             if time.monotonic() > deadline:
                 raise
             time.sleep(0.05)
@@ -358,8 +400,8 @@ def _over_url(url: str, token: str, payload: bytes) -> bytes:
         raise Fault(f"the gateway does not answer ({told})") from None
 
 
-def _start(home: str, config: dict[str, Any]) -> Any:
-    """Start the gateway, unless somebody else is starting it. The lock it gives is held until this process ends."""
+def _start(home: str, config: dict[str, Any]) -> tuple[int, Any] | None:
+    """Start the gateway, unless somebody else is starting it: (the lock, held until this process ends; what was started)."""
     argv = config.get("start")
     if not isinstance(argv, list) or not argv or not all(isinstance(one, str) for one in argv):
         return None
@@ -373,16 +415,16 @@ def _start(home: str, config: dict[str, Any]) -> Any:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return lock
+        return lock, None
     environment = dict(os.environ) | {"GUARDHOUSE_HOME": home}
     try:
         with open(os.path.join(home, "serve.log"), "ab") as log:
-            subprocess.Popen(  # noqa: S603  # an absolute path that `install` wrote
+            process = subprocess.Popen(  # noqa: S603  # an absolute path that `install` wrote
                 argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
             )
     except OSError as error:
         raise Fault(f"no gateway runs, and it cannot be started ({type(error).__name__})") from None
-    return lock
+    return lock, process
 
 
 def _with_context(payload: bytes) -> bytes:
