@@ -65,6 +65,11 @@ SAMPLE = Surroundings(
 
 _ROOTED = re.compile(r"^/proc/(?:self|thread-self|\d+)/root(?=/)")
 """A second name for the whole tree."""
+_INSIDE = re.compile(
+    r"^/proc/(\d+)/(?:task/\d+/)?(?:environ|mem|fd|fdinfo|map_files|cwd|root|exe|oom_adj|oom_score_adj|autogroup|comm|clear_refs)(?:/|$)"
+)
+"""Where a process's memory, variables and open files are read, and how it is made the first to go."""
+_STARTED_WITH = re.compile(r"/(?:sitecustomize|usercustomize)\.py$|\.pth$")
 _OWN_NAMES = frozenset({"operator.token", "guardhouse.db", "guardhouse.db-wal", "guardhouse.db-shm"})
 """Names that nothing else has: guarded also where the folder is not known."""
 _STATE_NAMES = _OWN_NAMES | {"signing.key", "endpoint.json", "suppressed.json"}
@@ -77,12 +82,12 @@ _HOOKS = re.compile(
     r"|\.codex/(?:config\.toml|hooks\.json|requirements\.toml|managed_config\.toml|hooks(?:/.*)?)"
     r"|\.gemini/(?:settings\.json|trusted[_-]?hooks\.json|hooks(?:/.*)?)"
     r"|\.cursor/(?:hooks\.json|cli-config\.json|cli\.json|permissions\.json|hooks(?:/.*)?)"
-    r"|\.(?:github|copilot)/hooks(?:/.*)?|\.copilot/config\.json|\.copilot/settings\.json"
+    r"|\.(?:github|copilot)/hooks(?:/.*)?|\.github/copilot/settings(?:\.local)?\.json|\.copilot/config\.json|\.copilot/settings\.json"
     r"|(?:\.config/opencode|\.opencode)/(?:opencode\.jsonc?|plugins?(?:/.*)?)|opencode\.jsonc?"
     r"|claude-?code/managed-settings(?:\.d(?:/.*)?|\.json)"
     r"|etc/(?:codex|gemini-cli|cursor|github-copilot|opencode)(?:/.*)?"
     r"|application support/(?:claudecode|cursor|geminicli|gemini-cli)(?:/.*)?"
-    r"|guardhouse\.service|[^/]*guardhouse[^/]*\.plist"
+    r"|guardhouse\.service(?:\.d(?:/.*)?)?|[^/]*guardhouse[^/]*\.plist"
     r")",
     re.S,
 )
@@ -112,6 +117,9 @@ def reach(text: str, cwd: str, around: Surroundings) -> Reach:
         return ""
     if text.startswith("file://"):
         text = "/" + text[7:].lstrip("/")
+    inside = _INSIDE.match(text) if around.pid else None
+    if inside is not None and int(inside[1]) == around.pid:
+        return "state"
     path = absolute(text, cwd, around)
     name = path.rpartition("/")[2]
     if name in _OWN_NAMES or (UNKNOWN in path[: -len(name) or None] and name in _STATE_NAMES):
@@ -130,6 +138,8 @@ def reach(text: str, cwd: str, around: Surroundings) -> Reach:
             return kind
         if how == "above":
             found = "above"
+        if kind == "program" and _STARTED_WITH.search(path) and path.rpartition("/")[0] == place.rpartition("/")[0]:
+            return "program"
     if _HOOKS.fullmatch(path) or (UNKNOWN in path and _HOOKS.fullmatch(path.replace(UNKNOWN, "x"))):
         return "hooks"
     if name in _HOOK_FOLDERS or (any(mark in path for mark in "*?[") and _globbed_hooks(path)):

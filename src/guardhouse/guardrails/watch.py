@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import re2
 
-from guardhouse.guardrails import governing
+from guardhouse.guardrails import governing, meddling
 from guardhouse.guardrails.match import QUIET
 from guardhouse.guardrails.surroundings import Reach, Surroundings, absolute, parts, reach
 from guardhouse.guardrails.units import Unit, base_name
@@ -49,25 +49,8 @@ _REMOVES = frozenset(
     ["rm", "unlink", "mv", "shred", "truncate", "rmdir", "trash", "trash-put", "grm", "srm", "wipe", "rimraf", "del-cli", "rename", "gmv", "git-rm"]
 )  # fmt: skip
 _COPIES = frozenset(
-    {
-        "cp",
-        "gcp",
-        "rsync",
-        "tar",
-        "gtar",
-        "bsdtar",
-        "zip",
-        "7z",
-        "7za",
-        "scp",
-        "cpio",
-        "rclone",
-        "borg",
-        "restic",
-        "ditto",
-        "pax",
-    }
-)
+    ["cp", "gcp", "rsync", "tar", "gtar", "bsdtar", "zip", "7z", "7za", "scp", "cpio", "rclone", "borg", "restic", "ditto", "pax"]
+)  # fmt: skip
 _CHANGES = frozenset(
     [*_REMOVES, "cp", "gcp", "ln", "gln", "install", "ginstall", "sed", "gsed", "chmod", "chown", "chgrp", "chattr", "setfacl", "tee", "patch", "dd", "rsync", "touch", "ed", "ex", "vi", "vim", "nvim", "nano", "emacs", "perl", "tar", "unzip", "git", "sponge", "mount", "bindfs"]
 )  # fmt: skip
@@ -85,33 +68,17 @@ _UNSETS = frozenset({"unset", "unsetenv", "read", "mapfile", "readarray", "getop
 _CLIENT_HOMES = re.compile(
     r"(?:CLAUDE_CONFIG_DIR|CODEX_HOME|GEMINI_CLI_(?:HOME|SYSTEM_SETTINGS_PATH)|CURSOR_CONFIG_DIR|OPENCODE_CONFIG\w*|COPILOT_HOME|CLAUDE_CODE_(?:SIMPLE|SAFE_MODE))\+?="
 )
-_CLIENTS = frozenset({"claude", "codex", "gemini", "cursor-agent", "cursor", "copilot", "opencode", "agent"})
+_CLIENTS = meddling.CLIENTS
 _SWITCHES = re.compile(
-    r"(?i)disableallhooks|(?:^|[^a-z])(?:codex_)?hooks?\s*[=:]\s*(?:false|off|0|\{\s*\}|\[\s*\])|^--(?:bare|no-hooks?|safe-mode|setting-sources|ignore-user-config)\b|hooksconfig\.enabled|bypass-hook"
+    r"(?i)disableallhooks|(?:^|[^a-z])(?:codex_)?hooks?\s*[=:]\s*(?:false|off|0|\{\s*\}|\[\s*\])|^--(?:bare|no-hooks?|safe-mode|pure|config-dir|setting-sources|ignore-user-config)\b|hooksconfig\.enabled|bypass-hook"
 )
 _CLAUDE_SETTINGS = re.compile(r"(?i)^--settings(?:=|$)")
 _KILLS = frozenset(
     {"kill", "pkill", "killall", "skill", "snice", "killall5", "slay", "fuser", "kill-port", "fkill", "tkill", "renice"}
 )
 _FINDERS = frozenset(
-    {
-        "pgrep",
-        "pidof",
-        "lsof",
-        "fuser",
-        "ss",
-        "netstat",
-        "ps",
-        "systemctl",
-        "grep",
-        "egrep",
-        "awk",
-        "rg",
-        "pstree",
-        "jps",
-        "cat",
-    }
-)
+    ["pgrep", "pidof", "lsof", "fuser", "ss", "netstat", "ps", "systemctl", "grep", "egrep", "awk", "rg", "pstree", "jps", "cat"]
+)  # fmt: skip
 _GATEWAY_LINES = (
     "guardhouse",
     "guardhouse serve",
@@ -119,24 +86,8 @@ _GATEWAY_LINES = (
     "/venv/bin/python /venv/bin/guardhouse serve --port 8420",
 )
 _INSTALLERS = frozenset(
-    {
-        "pip",
-        "pip3",
-        "pipx",
-        "uv",
-        "conda",
-        "mamba",
-        "poetry",
-        "pdm",
-        "apt",
-        "apt-get",
-        "brew",
-        "dnf",
-        "yum",
-        "rye",
-        "hatch",
-    }
-)
+    ["pip", "pip3", "pipx", "uv", "conda", "mamba", "poetry", "pdm", "apt", "apt-get", "brew", "dnf", "yum", "rye", "hatch"]
+)  # fmt: skip
 _REMOVALS = frozenset({"uninstall", "remove", "purge", "autoremove", "rm", "erase"})
 _RUNNERS = frozenset({"uvx", "pipx", "npx", "bunx", "pnpx"})
 _PAIRS = frozenset(
@@ -222,6 +173,7 @@ class _Eye:
         if name in _KILLS:
             yield from self._kills(name, words)
         yield from self._government(name, unit, words)
+        yield from self._meddling(name, words)
         if name in _CLIENTS and any(
             _SWITCHES.search(word) or (name == "claude" and _CLAUDE_SETTINGS.match(word)) for word in words
         ):
@@ -240,13 +192,17 @@ class _Eye:
                 name = text.partition("=")[0]
                 if _VARIABLE.match(name):
                     yield ENVIRONMENT
-                if _CLIENT_HOMES.match(text):
+                if _CLIENT_HOMES.match(text) or meddling.elsewhere(text, self._units):
                     yield SWITCH
                 continue
             if (tcp := _TCP.match(text)) is not None:
                 if int(tcp[1]) == self._around.port:
                     yield GOVERN
                 continue
+            if operator not in ("<read>", "<send>", "<delete>") and meddling.sets_later(text, self._spoken()):
+                yield ENVIRONMENT
+            if text.startswith("/sys/fs/cgroup/") and operator not in ("<read>", "<send>"):
+                yield PROCESSES
             found = self._reach(text, unit.cwd)
             if found == "state":
                 yield STATE
@@ -276,7 +232,7 @@ class _Eye:
         return near
 
     def _paths(self, name: str, unit: Unit, words: Sequence[str]) -> Iterator[str]:
-        if name in _SPEAKS or (name == "git" and _SPEAKING_GIT & {*words[:3]}):
+        if name in _SPEAKS or (name == "git" and _SPEAKING_GIT & {*words[:3]} and "stash" not in words[:2]):
             return
         skipped = self._script_of(name, unit.args)
         for word in unit.args:
@@ -319,12 +275,14 @@ class _Eye:
                 return UNSEEN if copied else HOOKS
             if name in _READS and not (name in ("jq", "yq", "awk", "gawk") and self._changes(name, words)):
                 return ""
-            if name in _COPIES and word.text != words[-1]:
+            if name in _COPIES and word.text != words[-1] and not self._unpacks(name, words, word.text):
                 return ""
             if name in ("git", "sed", "gsed", "perl") and not self._changes(name, words):
                 return ""
             return UNSEEN if name in _CHANGES or name not in _CLIENTS else ""
         if found == "above":
+            if meddling.replaces(name, words, above=True):
+                return PROGRAM
             recursive = any(_RECURSES.match(one) for one in words)
             if name in _REMOVES and (
                 recursive or name in ("mv", "gmv", "rename", "trash", "trash-put", "rimraf", "del-cli")
@@ -343,9 +301,16 @@ class _Eye:
         return ""
 
     @staticmethod
+    def _unpacks(name: str, words: Sequence[str], source: str) -> bool:
+        """Whether a copy of a client's whole folder lands here, or an archive is unpacked into it."""
+        if name in ("tar", "gtar", "bsdtar"):
+            return any(re.match(r"-?[a-zA-Z]*x|--extract|--get", word) for word in words[:2])
+        return "/" in source.strip("./") and words[-1] in (".", "./", "~", "~/", "$PWD")
+
+    @staticmethod
     def _changes(name: str, words: Sequence[str]) -> bool:
         if name == "git":
-            return not (_GIT_READS & {*words[:3]})
+            return "stash" in words[:3] or not (_GIT_READS & {*words[:3]})
         if name == "tar":
             return any(re.match(r"-?[a-zA-Z]*x|--extract|--get", word) for word in words[:2])
         return any(re.match(r"-[a-zA-Z]*i|--in-?place", word) for word in words)
@@ -365,6 +330,30 @@ class _Eye:
                     yield ENVIRONMENT
                 if _CLIENT_HOMES.match(word):
                     yield SWITCH
+
+    def _spoken(self) -> Iterator[str]:
+        return (
+            word.text for unit in self._units if unit.program in _SPEAKS or unit.program == "cat" for word in unit.args
+        )
+
+    def _meddling(self, name: str, words: Sequence[str]) -> Iterator[str]:
+        pid, port = self._around.pid, self._around.port
+        if (
+            meddling.attaches(name, words, pid)
+            or meddling.cuts_off(name, words, port)
+            or meddling.stops_unit(name, words)
+        ):
+            yield PROCESS
+        if meddling.ends_session(name, words):
+            yield PROCESSES
+        if meddling.forwards(name, words, port):
+            yield GOVERN
+        if meddling.preferences(name, words) or (
+            name in _SETS and any(meddling.elsewhere(word, self._units) for word in words)
+        ):
+            yield SWITCH
+        if meddling.replaces(name, words, above=False):
+            yield PROGRAM
 
     def _kills(self, name: str, words: Sequence[str]) -> Iterator[str]:
         pid, port = str(self._around.pid or "none"), str(self._around.port)
@@ -470,9 +459,9 @@ class _Eye:
                 yield STATE
             elif re.search(r"(?:del|pop|putenv|unsetenv|setenv|delete)\b[^\n;]{0,60}guardhouse_|environ?\W[^\n;]{0,20}guardhouse_\w+\W{1,3}\s*=[^=]|env\.guardhouse_\w+\s*=[^=]", folded):  # fmt: skip
                 yield ENVIRONMENT
-            if _SLASH_V1.search(text) and governing.governs_address(text):
+            if (_SLASH_V1.search(text) and governing.governs_address(text)) or meddling.runs_package(text):
                 yield GOVERN
-            if self._around.pid and re.search(rf"kill\w*\s*\(?\D{{0,24}}{self._around.pid}\b", folded):
+            if self._around.pid and re.search(rf"kill\w*\b[^\n;]{{0,32}}?\b{self._around.pid}\b", folded):
                 yield PROCESS
 
 
