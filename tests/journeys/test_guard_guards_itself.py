@@ -60,7 +60,9 @@ def test_no_way_round_the_guard_passes_and_each_leaves_its_entry(house: House) -
     own = [
         text
         for text in texts
-        if "/srv/user" not in text and "/opt/venv/lib" not in text and "/srv/guardhouse" not in text
+        if "/srv/user" not in text
+        and "/srv/guardhouse" not in text
+        and "/opt/venv" not in text.replace("/opt/venv/bin/guardhouse", "")
     ]
     own += [
         f"cat {house.home}/operator.token",

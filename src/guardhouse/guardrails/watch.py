@@ -143,7 +143,9 @@ def touched(path: str, act: str, kept: str, cwd: str, around: Surroundings, link
 def _reached(text: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> Reach:
     found = reach(text, cwd, around)
     if links and found in ("", "above", "hooks"):
-        real = links.get(absolute(text, cwd, around))
+        named = absolute(text, cwd, around)
+        # What the gateway sees there is itself, not the agent.
+        real = None if named.startswith(("/proc/self/", "/proc/thread-self/")) else links.get(named)
         if real is not None:
             return reach(real, "", around) or found
     return found
