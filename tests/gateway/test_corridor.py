@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import sqlite3
 import threading
 from collections.abc import Callable
@@ -212,6 +213,21 @@ def test_closing_carries_what_waits_on_a_loop_that_no_longer_runs(home: World) -
     loop.close()
     with pytest.raises(NotPerformed):
         home.call(agent, "check_locks")
+
+
+@pytest.mark.parametrize("operation", ["check_locks", "check_guardrails", "activate_policy"])
+def test_a_gateway_that_closed_before_its_first_call_carries_nothing(home: World, operation: str) -> None:
+    """Whatever thread a call would be prepared on: it is not performed, and nothing is written."""
+    agent = home.agent("early")
+    before = home.count()
+    home.gateway.close()
+    raw = home.raw(agent, operation, {"operation_text": "git status"} if operation == "check_guardrails" else {})
+    with pytest.raises(NotPerformed, match="shutting down"):
+        home.gateway.handle(raw)
+    for body in (b"{}", b" " * 100_000 + b"{}"):
+        with pytest.raises(NotPerformed, match="shutting down"):
+            asyncio.run(home.gateway.handle_async(dataclasses.replace(raw, body=body)))
+    assert home.count() == before
 
 
 def test_an_idle_thread_ends_and_another_begins_with_the_next_job() -> None:

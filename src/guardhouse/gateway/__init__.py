@@ -17,7 +17,7 @@ from guardhouse.bundle import Bundle, versions
 from guardhouse.catalog import Catalog
 from guardhouse.errors import NotPerformed, Unauthenticated
 from guardhouse.gates import control, identity
-from guardhouse.gateway.corridor import Corridor, Ticket
+from guardhouse.gateway.corridor import CLOSING, Corridor, Ticket
 from guardhouse.gateway.fetch import fetch, unavailable
 from guardhouse.gateway.offer import Onlooker, Stood
 from guardhouse.gateway.prepare import Located, Prepared, prepare
@@ -128,7 +128,13 @@ class Gateway:
             ticket = self._board(prepared, loop)
         answer = await asyncio.shield(ticket.future)
         if operation is not None and operation.fetch is not None:
-            return await loop.run_in_executor(self._fetchers, self._finish, prepared, answer)
+            try:
+                finishing = loop.run_in_executor(self._fetchers, self._finish, prepared, answer)
+            except RuntimeError:  # the pool has ended; the call itself is recorded
+                if isinstance(answer, Exception):
+                    raise answer from None
+                return unavailable(answer)
+            return await finishing
         return self._finish(prepared, answer)
 
     def knows(self, token: str) -> bool:
@@ -157,15 +163,23 @@ class Gateway:
     ) -> tuple[Prepared, Ticket]:
         """Prepare on a thread what could hold up everybody else on the loop, and queue the call."""
         if not gathers:
-            prepared = await loop.run_in_executor(self._preparers, self._prepare, raw)
+            prepared = await self._on_thread(self._preparers, raw, loop)
             return prepared, self._board(prepared, loop)
         if not self._gathering.acquire(blocking=False):
             raise NotPerformed("too many texts are being parsed already; send the call again in a few seconds")
         try:
-            prepared = await loop.run_in_executor(self._gatherers, self._prepare, raw)
+            prepared = await self._on_thread(self._gatherers, raw, loop)
         finally:
             self._gathering.release()
         return prepared, self._board(prepared, loop)
+
+    def _on_thread(
+        self, pool: ThreadPoolExecutor, raw: RawCall, loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Future[Prepared]:
+        try:
+            return loop.run_in_executor(pool, self._prepare, raw)
+        except RuntimeError:  # pools end with the gateway
+            raise NotPerformed(CLOSING) from None
 
     def _board(self, prepared: Prepared, loop: asyncio.AbstractEventLoop) -> Ticket:
         ticket = Ticket(prepared, loop)
@@ -286,6 +300,8 @@ class Gateway:
         with self._guard:
             corridor = self._corridors.get(lock)
             if corridor is None:
+                if self._closed:
+                    raise NotPerformed(CLOSING)
                 train = Train(self.store, self.bundles, self.ids, self._tell)
                 corridor = self._corridors[lock] = Corridor(lock, self.store, train, self._watch)
             return corridor

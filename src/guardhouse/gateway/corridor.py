@@ -25,6 +25,7 @@ from guardhouse.gateway.train import MOST_CALLS, Answered, Carried, Train
 from guardhouse.gateway.worker import Worker
 from guardhouse.storage.store import Opened, Store
 
+CLOSING = "the gateway is shutting down; send the call to another, or again later"
 _log = logging.getLogger("guardhouse.corridor")
 
 
@@ -121,7 +122,7 @@ class Corridor:
         """Queue a call; NotPerformed when the gateway is closing."""
         with self._guard:
             if not self._open:
-                raise NotPerformed("the gateway is shutting down; send the call to another, or again later")
+                raise NotPerformed(CLOSING)
             self._queue.append(ticket)
             if self._driven:
                 if self._step is not None and self._step.loop.is_closed():

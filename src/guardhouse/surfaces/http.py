@@ -282,7 +282,8 @@ class Door:
 
     async def _openapi_page(self, _scope: Scope) -> tuple[int, bytes, bytes]:
         if self._openapi is None:
-            self._openapi = orjson.dumps(document(self.gateway.catalog))
+            # It takes a while to build: on a thread, so that calls are carried meanwhile.
+            self._openapi = await asyncio.to_thread(lambda: orjson.dumps(document(self.gateway.catalog)))
         return 200, b"application/json", self._openapi
 
 
