@@ -100,3 +100,24 @@ def test_a_token_issued_under_a_key_is_told_once(home: World) -> None:
     with home.store.reading() as connection:
         kept = connection.exec_driver_sql("SELECT body FROM first_outcome").scalars().all()
     assert all(first["token"].encode() not in bytes(body) for body in kept)
+
+
+def _kept(home: World) -> list[bytes]:
+    with home.store.reading() as connection:
+        return [bytes(one) for one in connection.exec_driver_sql("SELECT body FROM first_outcome").scalars()]
+
+
+def test_an_erasure_takes_the_kept_answer_too_and_a_repeat_says_so(home: World) -> None:
+    agent = home.agent("leaver")
+    said = {"title": "Call Quibbleworth", "type": "task", "labels": ["Quibbleworth"]}
+    first = home.call(agent, "submit_work", said, idempotency_key="k")
+    assert any(b"Quibbleworth" in body for body in _kept(home))
+    home.done(home.operator, "erase_payload", {"decision_ids": [first.decision_id], "reason": "asked by the customer"})
+    assert not any(b"Quibbleworth" in body for body in _kept(home))
+    before = home.count()
+    again = home.call(agent, "submit_work", said, idempotency_key="k")
+    assert (again.code, again.result) == ("payload_erased", None)
+    assert "performed under this key" in again.message
+    assert home.count() == before + 1
+    told = home.done(agent, "get_outcome", {"idempotency_key": "k"})
+    assert (told["state"], told["outcome_decision_id"]) == ("performed", first.decision_id)

@@ -109,7 +109,7 @@ class StandingCache:
 
 @dataclass(slots=True)
 class First:
-    """The first outcome of an idempotency key, as stored."""
+    """The first outcome of an idempotency key, as stored; `body` is empty once the call's payload was erased."""
 
     decision_id: str
     call_digest: str
@@ -138,13 +138,18 @@ class View:
         self._used: dict[str, dict[str, int]] = {one: {} for one in counted}
         self._used |= quotas.read(tx, self.workspace_id, counted, now)
         self._spent: set[str] = set()
+        self._first = self._read_firsts(calls)
+
+    def _read_firsts(self, calls: Iterable[Prepared]) -> dict[tuple[str, str], First]:
         keys = [call.call.idempotency for call in calls if call.call.idempotency]
-        self._first: dict[tuple[str, str], First] = {}
-        if keys:
-            rows = tx.execute(_FIRST_OUTCOMES, {"workspace": self.workspace_id, "keys": keys, "since": now - DAY})
-            for row in rows.mappings():
-                first = First(row["decision_id"], row["call_digest"], row["body"])
-                self._first[row["session_id"], row["key"]] = first
+        if not keys:
+            return {}
+        since = self.now - DAY
+        rows = self.tx.execute(_FIRST_OUTCOMES, {"workspace": self.workspace_id, "keys": keys, "since": since})
+        return {
+            (row["session_id"], row["key"]): First(row["decision_id"], row["call_digest"], bytes(row["body"]))
+            for row in rows.mappings()
+        }
 
     def facts(self, prepared: Prepared, approval: ApprovalFact | None = None, pending: int = 0) -> Facts | None:
         """The facts of one call, or None when the token no longer leads to anybody."""
@@ -240,6 +245,8 @@ class View:
         """
         touched = self.tx.written & _STANDING
         self.tx.written.clear()
+        if governs:
+            self._first = self._read_firsts(prepared)  # an erasure takes their text
         if not governs and not touched:
             return
         version = self.tx.execute(_VERSION, {"workspace": self.workspace_id}).scalar_one()

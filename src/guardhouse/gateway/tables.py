@@ -9,7 +9,7 @@ from guardhouse.storage.columns import counter, identifier, instant, raw, table_
 
 
 class FirstOutcome(SQLModel, table=True):
-    """The answer to a keyed call, for 24 hours. `key` is an HMAC; secrets are cut from `body`."""
+    """The answer to a keyed call, for 24 hours. `key` is an HMAC; secrets are cut from `body`, empty once erased."""
 
     __tablename__ = "first_outcome"
     workspace_id: str = identifier(key=True)

@@ -37,6 +37,7 @@ from guardhouse.model.ids import Ids
 from guardhouse.storage.store import Store, Transaction
 
 _log = logging.getLogger("guardhouse.train")
+_ERASED = "the call was performed under this key, and what it answered was erased since; `get_outcome` tells when"
 
 MOST_CALLS = 256
 MOST_BYTES = 1_048_576
@@ -306,9 +307,10 @@ class _Carriage:
         if decision.code == "repeated":
             first = self._view.first(prepared, facts.principal)
             assert first is not None
-            return act.Acted(
-                "performed", result=canonical.decode(first.body), objects=[f"decision:{first.decision_id}"]
-            )
+            objects = [f"decision:{first.decision_id}"]
+            if not first.body:
+                return act.Acted("payload_erased", _ERASED, objects=objects)
+            return act.Acted("performed", result=canonical.decode(first.body), objects=objects)
         present = self._heard.note(self._view.tx, self._view.workspace_id, facts.principal)
         return act.attempt(
             self._view, prepared, facts, decision, ids, sequence, alone=alone, present=present, seal=sealed

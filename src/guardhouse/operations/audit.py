@@ -9,6 +9,7 @@ from sqlalchemy import and_, select
 
 from guardhouse.catalog import Answer, Ask, Context, Home, Reader, operation
 from guardhouse.errors import Refusal
+from guardhouse.gateway.repeats import forget_answers
 from guardhouse.ledger import erase, fsck, query
 from guardhouse.ledger.tables import ENTRY, PAYLOAD
 from guardhouse.model.call import Category, Resource
@@ -233,6 +234,7 @@ def erase_payload(ctx: Context, ask: ErasePayloadAsk) -> ErasePayloadAnswer:
         for service in (queue, handoffs, memory, verification):
             service.erase(ctx.tx, ctx.workspace_id, row["sequence"])
     erase.erase(ctx.tx, ctx.workspace_id, [row["sequence"] for row in present], ctx.sequence)
+    forget_answers(ctx.tx, ctx.workspace_id, [row["sequence"] for row in present])
     ctx.objects += [f"erased:{row['id']}" for row in present]
     return ErasePayloadAnswer(
         erased=tuple(row["id"] for row in present),

@@ -52,7 +52,7 @@ CODES: Mapping[str, str] = {
     # grants
     "nothing_to_allow": "the decision is no guardrail's refusal of an agent",
     "open_ended": "what would be done depends on variables or substitutions; grant it once, each time",
-    "payload_erased": "what was asked for is erased, so nobody can see what is meant",
+    "payload_erased": "what was asked or answered is erased, so nobody can see it any more",
     "grant_too_long": "a grant lasts at most 24 hours; write an override for what should hold longer",
     "grant_spent": "the grant was used already, or is over; ask for another",
     "grant_over": "the grant is spent, revoked or expired already",
