@@ -33,9 +33,14 @@ class Script:
     answer: Callable[[RawCall], Outcome] = lambda raw: Outcome("performed", decision_id="dec_1", result={})
     catalog: Catalog = CATALOG
     came: list[RawCall] = field(default_factory=list)
+    again: list[str] = field(default_factory=list)
 
     async def handle_async(self, raw: RawCall) -> Outcome:
         self.came.append(raw)
+        return self.answer(raw)
+
+    async def read_again(self, raw: RawCall, outcome: Outcome) -> Outcome:
+        self.again.append(outcome.decision_id)
         return self.answer(raw)
 
 

@@ -7,14 +7,14 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from guardhouse.bundle import Bundle, versions
-from guardhouse.catalog import Catalog
+from guardhouse.catalog import Catalog, Operation
 from guardhouse.errors import NotPerformed, Unauthenticated
 from guardhouse.gates import control, identity
 from guardhouse.gateway.corridor import CLOSING, Corridor, Ticket
@@ -28,7 +28,7 @@ from guardhouse.ledger import entries
 from guardhouse.model import canonical
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import HOUSE, Call, RawCall, Resource
-from guardhouse.model.decision import Effect
+from guardhouse.model.decision import Effect, Step
 from guardhouse.model.facts import Facts
 from guardhouse.model.ids import Ids
 from guardhouse.model.instants import Clock, Micros
@@ -137,6 +137,25 @@ class Gateway:
             return await finishing
         return self._finish(prepared, answer)
 
+    async def read_again(self, raw: RawCall, outcome: Outcome) -> Outcome:
+        """The answer of a permitted call, fetched once more, for a caller who has waited. Leaves no entry: it has one.
+
+        Whoever may no longer speak (suspended, revoked, stopped meanwhile) is told that instead.
+        """
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._fetchers, self._read_again, raw, outcome)
+
+    def _read_again(self, raw: RawCall, outcome: Outcome) -> Outcome:
+        try:
+            prepared = self._prepare(raw)
+            assert prepared.operation is not None
+            stopped = self._stopped(prepared.token_hash, prepared.located.workspace_id, prepared.operation, raw.surface)
+        except (NotPerformed, SQLAlchemyError):
+            return unavailable(outcome)
+        if stopped is not None:
+            return replace(outcome, code=stopped.code, message=stopped.message, result=None)
+        return self._finish(prepared, outcome)
+
     def knows(self, token: str) -> bool:
         """Whether a token is remembered as somebody's; where it is not, `stood` asks the database."""
         with self._guard:
@@ -237,28 +256,29 @@ class Gateway:
         operation = self.catalog.find(raw.operation)
         if operation is None or operation.gather is None:
             return False
+        return self._stopped(token_hash, located.workspace_id, operation, raw.surface) is None
+
+    def _stopped(self, token_hash: str, workspace_id: str, operation: Operation, surface: str) -> Step | None:
+        """The step of identity or control that refuses this caller now, read beside the corridor; None while none does."""
         with self.store.reading() as connection:
-            principal = standing.read_principals(connection, located.workspace_id, [token_hash]).get(token_hash)
-            workspace, _key = standing.read_workspace(connection, located.workspace_id)
+            principal = standing.read_principals(connection, workspace_id, [token_hash]).get(token_hash)
+            workspace, _key = standing.read_workspace(connection, workspace_id)
         if principal is None:
-            return False
+            raise Unauthenticated("this token is not known")
         facts = Facts(now=self.clock(), principal=principal, workspace=workspace)
         call = Call(
             "",
             operation.name,
             operation.category,
             Resource("", ""),
-            raw.surface,
+            surface,
             "",
             0,
             "",
             governs=operation.people_only,
         )
-        rules = (identity.Rules(), control.Rules())
-        return all(
-            gate.check(call, facts, own, ()).effect is Effect.ALLOW
-            for gate, own in zip((identity, control), rules, strict=True)
-        )
+        steps = (identity.check(call, facts, identity.Rules(), ()), control.check(call, facts, control.Rules(), ()))
+        return next((step for step in steps if step.effect is not Effect.ALLOW), None)
 
     def _locate(self, token_hash: str) -> Located:
         """Where a token leads. A hint, kept in memory; the train reads who it is under the lock."""

@@ -247,18 +247,23 @@ def notice(row: Row) -> tuple[str, Mapping[str, Any]]:
 
 def get(tx: Transaction, workspace_id: str, approval_id: str) -> dict[str, Any]:
     """One question's row; Refusal `not_found`."""
-    found = select(APPROVAL).where(APPROVAL.c.workspace_id == workspace_id, APPROVAL.c.id == approval_id)
-    row = tx.row(found)
+    row = find(tx.connection, workspace_id, approval_id)
     if row is None:
         raise Refusal("not_found", f"there is no approval `{approval_id}`")
     return row
 
 
-def watched(connection: Connection, workspace_id: str, approval_id: str, now: Micros) -> str:
-    """How a question stands, for whoever holds the line and may not write; "" when there is none."""
+def find(connection: Connection, workspace_id: str, approval_id: str) -> dict[str, Any] | None:
+    """One question's row, or None."""
     found = select(APPROVAL).where(APPROVAL.c.workspace_id == workspace_id, APPROVAL.c.id == approval_id)
     row = connection.execute(found).mappings().first()
-    return state_of(dict(row), now) if row is not None else ""
+    return dict(row) if row is not None else None
+
+
+def watched(connection: Connection, workspace_id: str, approval_id: str, now: Micros) -> str:
+    """How a question stands, for whoever holds the line and may not write; "" when there is none."""
+    row = find(connection, workspace_id, approval_id)
+    return state_of(row, now) if row is not None else ""
 
 
 def grant(

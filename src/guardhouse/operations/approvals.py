@@ -6,11 +6,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from guardhouse.catalog import Answer, Ask, Context, operation
+from guardhouse.catalog import Answer, Ask, Context, Reader, operation
 from guardhouse.errors import Refusal
 from guardhouse.governance import approvals
 from guardhouse.model.call import Category
 from guardhouse.model.canonical import decode
+from guardhouse.model.facts import Principal
 from guardhouse.model.instants import SECOND
 from guardhouse.operations.fields import (
     AgentId,
@@ -57,7 +58,7 @@ class ApprovalAnswer(ApprovalItem):
     retry_after_seconds: int = Field(description="when asking again makes sense; 0 when nothing will change by waiting")
 
 
-def _shown(ctx: Context, row: approvals.Row) -> dict[str, Any]:
+def _shown(ctx: Context | Reader, row: approvals.Row) -> dict[str, Any]:
     return {
         "approval_id": row["id"],
         "state": approvals.state_of(row, ctx.now, ctx.bundle.law),
@@ -81,19 +82,23 @@ def _shown(ctx: Context, row: approvals.Row) -> dict[str, Any]:
     }
 
 
-def _answer(ctx: Context, row: approvals.Row) -> ApprovalAnswer:
+def _answer(ctx: Context | Reader, row: approvals.Row) -> ApprovalAnswer:
     shown = _shown(ctx, row)
     left = -(-(row["pending_until"] - ctx.now) // SECOND)
     retry = min(_ASK_AGAIN_SECONDS, left) if shown["state"] == "pending" else 0
     return ApprovalAnswer(**shown, retry_after_seconds=retry)
 
 
-def _visible(ctx: Context, approval_id: str) -> dict[str, Any]:
+def _visible(row: approvals.Row | None, caller: Principal, approval_id: str) -> approvals.Row:
     """The row, for a person or for whoever asked; for others there is none."""
-    row = approvals.get(ctx.tx, ctx.workspace_id, approval_id)
-    if ctx.caller.kind != "person" and row["principal_id"] != ctx.caller.id:
+    if row is None or (caller.kind != "person" and row["principal_id"] != caller.id):
         raise Refusal("not_found", f"there is no approval `{approval_id}`")
     return row
+
+
+def _standing(ctx: Context, approval_id: str) -> ApprovalAnswer:
+    row = approvals.find(ctx.tx.connection, ctx.workspace_id, approval_id)
+    return _answer(ctx, _visible(row, ctx.caller, approval_id))
 
 
 @operation("get_approval", Category.READ, ask=GetApprovalAsk, answer=ApprovalAnswer, resource=workspace_resource)
@@ -103,7 +108,7 @@ def get_approval(ctx: Context, ask: GetApprovalAsk) -> ApprovalAnswer:
     When it is `granted`, send the same call again: the grant is found by itself, or name it outside the
     payload. `expired` means that nobody answered in time; asking again opens a new question.
     """
-    return _answer(ctx, _visible(ctx, ask.approval_id))
+    return _standing(ctx, ask.approval_id)
 
 
 class WaitApprovalAsk(Ask):
@@ -111,10 +116,26 @@ class WaitApprovalAsk(Ask):
     timeout_seconds: Annotated[int, Field(ge=0, le=300, description="how long to hold the line for an answer")] = 60
 
 
-@operation("wait_approval", Category.READ, ask=WaitApprovalAsk, answer=ApprovalAnswer, resource=workspace_resource)
+def _waited(reader: Reader, ask: WaitApprovalAsk) -> ApprovalAnswer:
+    row = approvals.find(reader.connection, reader.workspace_id, ask.approval_id)
+    return _answer(reader, _visible(row, reader.caller, ask.approval_id))
+
+
+@operation(
+    "wait_approval",
+    Category.READ,
+    ask=WaitApprovalAsk,
+    answer=ApprovalAnswer,
+    resource=workspace_resource,
+    fetch=_waited,
+)
 def wait_approval(ctx: Context, ask: WaitApprovalAsk) -> ApprovalAnswer:
-    """Wait until a person has answered a question, at most `timeout_seconds`, and show how it stands then."""
-    return _answer(ctx, _visible(ctx, ask.approval_id))
+    """Wait until a person has answered a question, at most `timeout_seconds`, and show how it stands then.
+
+    The entry is written when the waiting begins; how the question stands at the end is read beside the
+    ledger, and told only to a caller who may still speak then.
+    """
+    return _standing(ctx, ask.approval_id)
 
 
 class ListApprovalsAsk(Ask):

@@ -29,6 +29,10 @@ class Carrier(Protocol):
         """Carry one call. Cancelling it gives up the answer, never the call."""
         ...
 
+    async def read_again(self, raw: RawCall, outcome: Outcome) -> Outcome:
+        """The answer of a call that was carried, as it reads now. Leaves no entry."""
+        ...
+
 
 class Carriage:
     """Hands calls to a gateway for the doors of one process.
@@ -67,7 +71,7 @@ class Carriage:
             # A raised quota or a lifted suspension ends the silence at once; other processes look every second.
             self.silences.lift(outcome.workspace_id)
         if raw.operation == "wait_approval" and self.watch is not None and still_pending(outcome):
-            return await hold_the_line(raw, outcome, self._ask, self.watch, receive)
+            return await hold_the_line(raw, outcome, self.gateway.read_again, self.watch, receive)
         return outcome
 
     def _governs(self, name: str) -> bool:

@@ -1,13 +1,13 @@
-"""Holding the line: `wait_approval` asks the gateway at the start and at the end, and watches in between.
+"""Holding the line: `wait_approval` is carried once, watched while it waits, and its answer read anew at the end.
 
-Each asking leaves an entry; watching leaves none, since it reads one row's state and tells nobody.
+The carrying leaves the call's one entry. Watching leaves none, since it reads one row's state and tells
+nobody; reading anew leaves none, since that entry permits it. Neither holds a train or a writer.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -41,28 +41,27 @@ def seconds_asked(body: bytes) -> float:
 async def hold_the_line(
     raw: RawCall,
     first: Outcome,
-    ask: Callable[[RawCall], Awaitable[Outcome]],
+    read_again: Callable[[RawCall, Outcome], Awaitable[Outcome]],
     watch: Watch,
     receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
 ) -> Outcome:
-    """Wait until the approval is no longer pending or the time is over, then ask once more.
+    """Wait until the approval is no longer pending or the time is over, then read the answer anew.
 
-    Raises `Disconnected` when the caller hangs up. A watch that fails ends the wait early: the second
-    asking tells what can be told.
+    Raises `Disconnected` when the caller hangs up. A watch that fails ends the wait early: reading
+    tells what can be told.
     """
     approval_id = str((first.result or {}).get("approval_id", ""))
     gone = asyncio.ensure_future(_gone(receive))
     try:
         async with asyncio.timeout(seconds_asked(raw.body)):
             await _settled(first.workspace_id, approval_id, watch, gone)
-    except Exception:  # noqa: BLE001, S110  # out of time, or the ground failed: the second asking answers either way
+    except Exception:  # noqa: BLE001, S110  # out of time, or the ground failed: reading answers either way
         pass
     finally:
         gone.cancel()
     if gone.done() and not gone.cancelled():
         raise Disconnected
-    # Without the key: the same key again would repeat the first answer.
-    return await ask(replace(raw, idempotency_key=None, suppressed=0))
+    return await read_again(raw, first)
 
 
 async def _settled(workspace_id: str, approval_id: str, watch: Watch, gone: asyncio.Future[None]) -> None:

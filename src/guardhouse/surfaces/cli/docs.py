@@ -82,7 +82,7 @@ def _operation(declared: Operation, bundle: Bundle) -> list[str]:
     if declared.examines:
         facts.append(("examines", "what it is given is judged and never carried out"))
     if declared.fetch is not None:
-        facts.append(("reads", "after its entry is durable, at the ledger size that the entry names"))
+        facts.append(("reads", "after its entry is durable, and of the ledger no more than stood before that entry"))
     if declared.secret_outputs:
         facts.append(("shown once", ", ".join(f"`{name}`" for name in declared.secret_outputs)))
     refusals = [word for word in re.findall(r"`([a-z_]+)`", declared.description) if word in problem.TABLE]
