@@ -83,8 +83,8 @@ def draft(
 
 
 def found(store: Any, workspace: str = WORKSPACE) -> None:
-    """Begin an empty ledger and keep the law that its entries name."""
-    from guardhouse.bundle.tables import BUNDLE_VERSION
+    """Begin an empty ledger, and keep and activate the law that its entries name."""
+    from guardhouse.bundle.tables import ACTIVATION, BUNDLE_VERSION
 
     with store.writing(workspace) as tx:
         tx.execute(
@@ -95,6 +95,7 @@ def found(store: Any, workspace: str = WORKSPACE) -> None:
         tx.execute(
             insert(BUNDLE_VERSION).values(workspace_id=workspace, digest=law_digest(), body=LAW, stored_at=START)
         )
+        tx.execute(insert(ACTIVATION).values(workspace_id=workspace, number=1, digest=law_digest(), law="", at=START))
 
 
 def append(store: Any, drafts: list[entries.Draft], workspace: str = WORKSPACE) -> entries.Head:

@@ -179,7 +179,8 @@ EDITS = [
     "UPDATE checkpoint SET note = replace(note, 'guardhouse/', 'guardhouse/x') WHERE workspace_id = :w",
     "UPDATE checkpoint SET note = 'nothing' WHERE workspace_id = :w",
     "INSERT INTO activation (workspace_id, number, digest, law, at, by_id, decision_id, note) "
-    "VALUES (:w, 1, 'sha256:none', '', 0, '', '', '')",
+    "VALUES (:w, 2, 'sha256:none', '', 0, '', '', '')",
+    "DELETE FROM activation WHERE workspace_id = :w",
     "INSERT INTO sealed_segment (workspace_id, first_sequence, last_sequence, root, checkpoint, location, detail) "
     "SELECT workspace_id, 0, 255, leaf_hash, '', '', '{}' FROM entry WHERE workspace_id = :w AND sequence = 0",
 ]  # fmt: skip
@@ -296,6 +297,7 @@ def _another_law(ledger: Ledger) -> None:
     law = canonical.encode({"gateway.yaml": "ZW5naW5lOiBub25lCg=="})
     digest = fsck.bundle_digest(law)
     ledger.run("UPDATE bundle_version SET body = :b, digest = :d WHERE workspace_id = :w", b=law, d=digest)
+    ledger.run("UPDATE activation SET digest = :d WHERE workspace_id = :w", d=digest)
     for sequence in range(ENTRIES):
         _edit_body(ledger, sequence, bundle=digest)
     ledger.run("UPDATE entry SET bundle = :d WHERE workspace_id = :w", d=digest)

@@ -9,7 +9,8 @@ What is checked; the numbers come again in the code:
  5. tiles, frontier and head are those of the tree over these leaves, and no row stands outside it;
  6. every checkpoint, in the table and outside, is signed and has the root of this tree at its size;
  7. a sealed segment that is not here is taken by its stub: its root must lead to the signed ones;
- 8. activations run without a gap, and each is what its entry's caller did.
+ 8. activations run without a gap, each is what its entry did, each entry that made one has it, and every entry
+    was decided under the policy version that was in force where it stands.
 
 Entries are read page by page; memory does not grow with their number.
 """
@@ -27,6 +28,7 @@ from sqlalchemy import Connection, text
 from guardhouse.ledger.checkpoint import split_log
 from guardhouse.ledger.exported import verify_export
 from guardhouse.ledger.keys import Verifier
+from guardhouse.ledger.laws import ACTIVATING, Laws
 from guardhouse.ledger.report import Fault, Report
 from guardhouse.ledger.walk import (
     Item,
@@ -42,7 +44,6 @@ __all__ = ["Fault", "Report", "bundle_digest", "verify", "verify_export"]
 
 _PAGE = 250
 _MOST_KEPT = 10_000
-_ACTIVATING = ("activate_policy", "rollback_policy")
 
 
 def verify(
@@ -90,6 +91,7 @@ class _Database:
         self.progress = progress
         self._resolved: set[tuple[str, str]] = set()
         self._erasers: dict[int, tuple[int, set[str]] | None] = {}
+        self._laws = Laws(report)
 
     def _rows(self, query: str, **values: Any) -> Sequence[Any]:
         return self.connection.execute(text(query), {"w": self.workspace} | values).all()
@@ -151,6 +153,7 @@ class _Database:
                 if apart.frontier.root != _stored(stub.root):
                     self.report.fault(first, "the segment that was sealed here has another root than its stub")
                 continue
+            self._laws.pass_over()
             try:
                 walk.pass_over(level, _stored(stub.root))
             except ValueError:
@@ -224,6 +227,7 @@ class _Database:
             report.fault(sequence, "the rules noted for it are not those its bytes name")
         for table, digest in (("content", digests[0]), ("content", digests[1]), ("bundle_version", entry["bundle"])):
             self._resolve(sequence, table, digest)
+        self._laws.take(sequence, entry)
         self._payload(item, entry, erasure)
         for decision in sorted(erased_by(entry)):
             self._was_erased(sequence, decision)
@@ -348,27 +352,41 @@ class _Database:
 
     def _activations(self) -> None:
         """Step 8. The first activation of a workspace is made with it, by an entry of another ledger."""
+        report, laws = self.report, self._laws
         rows = self._rows(
-            "SELECT a.number, a.digest, a.at, a.by_id, a.decision_id, e.operation, e.outcome, e.at AS entry_at, "
-            "e.principal_id, b.digest AS kept FROM activation a "
+            "SELECT a.number, a.digest, a.law, a.at, a.by_id, a.decision_id, e.sequence, e.operation, e.outcome, "
+            "e.at AS entry_at, e.principal_id, b.digest AS kept FROM activation a "
             "LEFT JOIN entry e ON e.workspace_id = a.workspace_id AND e.id = a.decision_id "
             "LEFT JOIN bundle_version b ON b.workspace_id = a.workspace_id AND b.digest = a.digest "
             "WHERE a.workspace_id = :w ORDER BY a.number"
         )
         for expected, row in enumerate(rows, start=1):
             if row.number != expected:
-                self.report.fault(-1, f"activation {row.number} stands where activation {expected} should")
+                report.fault(-1, f"activation {row.number} stands where activation {expected} should")
             if row.kept is None:
-                self.report.fault(-1, f"activation {row.number} is of a policy version that is not kept")
+                report.fault(-1, f"activation {row.number} is of a policy version that is not kept")
+            if laws.judged.get(row.digest, row.law) != row.law:
+                report.fault(-1, f"activation {row.number} names another law than the entries decided under it")
             if row.operation is None:
-                if row.number > 1 and self.report.sealed:
-                    self.report.doubt(f"who made activation {row.number}: its entry is in a sealed segment")
+                if row.number > 1 and report.sealed:
+                    report.doubt(f"who made activation {row.number}: its entry is in a sealed segment")
                 elif row.number > 1:
-                    self.report.fault(-1, f"no entry made activation {row.number}")
-            elif (row.outcome, row.entry_at, row.principal_id) != ("performed", row.at, row.by_id) or (
-                row.operation not in _ACTIVATING
-            ):
-                self.report.fault(-1, f"activation {row.number} is not what its entry did")
+                    report.fault(-1, f"no entry made activation {row.number}")
+                elif laws.first not in (None, row.digest):
+                    report.fault(-1, "activation 1 is not of the policy version that the first entry was decided under")
+                continue
+            _, digest = laws.made.pop(row.decision_id, (0, row.digest if row.sequence >= self.end else ""))
+            if (row.outcome, row.entry_at, row.principal_id, digest) != (
+                "performed",
+                row.at,
+                row.by_id,
+                row.digest,
+            ) or row.operation not in ACTIVATING:
+                report.fault(-1, f"activation {row.number} is not what its entry did")
+        for sequence, _digest_made in laws.made.values():
+            report.fault(sequence, "it activated a policy version, and no activation is noted for it")
+        if laws.first is not None and not rows:
+            report.fault(0, "it was decided under a policy version that was never activated")
 
 
 def walk_leaf(item: Item) -> list[bytes]:
