@@ -4,6 +4,7 @@
 #   make demo [COMMANDS=file]      a small fleet against a gateway of its own, told step by step
 #   make test [ARGS=...]           every test, on SQLite and on a real PostgreSQL
 #   make check                     style, types, imports
+#   make fuzz                      the command engine against long runs of made-up texts
 #   make bench [ARGS=...]          the numbers of docs/operating.md
 #   make docs                      renew what is generated from the source
 #   make clients                   agents' own clients, for the tests that GUARDHOUSE_TEST_CLIENTS=tests/clients adds
@@ -22,10 +23,10 @@ LOCKED := $(VENV)/.locked-$(LOCK)
 PROJECT := $(VENV)/.project-$(LOCK)
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test check bench docs clients install clean
+.PHONY: help run demo test fuzz check bench docs clients install clean
 
 help:
-	@sed -n '3,12s/^# *//p' Makefile
+	@sed -n '3,13s/^# *//p' Makefile
 
 $(LOCKED): requirements.lock
 	@$(PYTHON) -c "import sys; sys.exit(0 if sys.version_info >= (3, 11) else 'Guardhouse needs Python 3.11 or later; $(PYTHON) is ' + sys.version.split()[0] + '. Name another with PYTHON=')"
@@ -49,6 +50,10 @@ demo: $(PROJECT)
 
 test: $(PROJECT)
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+fuzz: $(PROJECT)
+	GUARDHOUSE_FUZZ_TIMES=50 $(BIN)/python -m pytest tests/guardrails/test_fuzzing.py tests/guardrails/test_resolver.py $(ARGS)
+	$(BIN)/python -m tests.bench.fuzz_guardrails --runs 1000000 --seconds 600
 
 check: $(PROJECT)
 	$(BIN)/ruff check

@@ -93,7 +93,7 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     made: list[str] = []
     events: list[str] = []
     folded = _folded(code) if lang == "python" else code
-    for source in {code, folded}:
+    for source in dict.fromkeys((code, folded)):
         for match in _SHELL.finditer(source):
             made.append(_unquote(match["s"]))
         for match in _LISTED.finditer(source):
@@ -183,8 +183,23 @@ def _literals(text: str) -> list[str]:
     return [_unquote(match[2]) for match in re.finditer(r"(['\"])((?:\\.|(?!\1).)*)\1", text)]
 
 
+_ESCAPE = re.compile(r"\\(?:x\{?([0-9A-Fa-f]{1,6})\}?|u\{?([0-9A-Fa-f]{1,6})\}?|([0-7]{1,3})|(\n)|(.))", re.S)
+
+
 def _unquote(text: str) -> str:
-    return re.sub(r"\\(['\"`\\$ ])", r"\1", text).replace("\\n", "\n")
+    """A literal's text: the escapes that most languages share, each read once."""
+    return _ESCAPE.sub(_unescaped, text) if "\\" in text else text
+
+
+def _unescaped(match: re.Match[str]) -> str:
+    number = int(match[1] or match[2] or "0", 16) or int(match[3] or "0", 8)
+    if number:
+        return chr(number) if 8 < number < 0xD800 or 0xDFFF < number < 0x110000 else "\ufffd"
+    if match[4] is not None:
+        return ""
+    if match[5] is None:
+        return "\ufffd"
+    return {"n": "\n", "t": "\t", "r": "\r"}.get(match[5], match[5] if match[5] in "'\"`\\$ " else match[0])
 
 
 def _undone(text: str) -> str:

@@ -29,6 +29,8 @@ _TINY = 128
 """Bytes that are parsed without callbacks: at worst this takes a millisecond, and most texts are no longer."""
 MOST_OPENED = 300
 """Opening brackets in one text: the grammar's recovery from unclosed ones is quadratic and barely calls back."""
+_SWALLOWED = re.compile(rb"(?<!\\)((?:\\\\)*\n)((?:\\\n)*)(\\(?=[\w./+@%:,=-]))?")
+"""The grammar reads over a line's end where a backslash begins the next line, and so makes one command of two."""
 _LANGUAGE = Language(tree_sitter_bash.language())
 
 
@@ -163,12 +165,34 @@ class Reading:
         """A variable was given a value; nothing to do here."""
 
 
+_BEFORE_GROUP = re.compile(
+    rb"(?<![^\s;&|(){}`])(?:(?:!|time(?:[ \t]+(?:-p|--))?|coproc(?:[ \t]+[A-Za-z_]\w*(?=[ \t]+[{(]))?)(?:[ \t]|\\\n)*)+(?=[({])"
+)
+"""Words before a group or a subshell: the grammar takes the bracket behind them for an argument, or reads a function."""
+_WIDE_BLANK = re.compile(rb"\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80")
+_NARROW = bytes(range(128)) + b"X" * 128
+"""What the parser sees for letters beyond ASCII; the text itself is never changed."""
+
+
+def _told_apart(match: re.Match[bytes]) -> bytes:
+    """The same with blanks for the backslashes behind the line's end: what it means stays, and so does its length."""
+    return match[1] + b" \n" * (len(match[2]) // 2) + (b" " if match[3] else b"")
+
+
 def _parse(data: bytes) -> Any:
     """The tree, or None when the parser needs more work than is allowed."""
     if data.count(b"(") + data.count(b"[[") + data.count(b"{") > MOST_OPENED:
         return None
     if len(data) > _SHORT and (_DANGLING.match(data.lstrip()) or len(_DANGLING.findall(data)) > MOST_DANGLING):
         return None
+    if not data.isascii():
+        # The grammar's scanner asks the C library for the class of a letter in a table of 256 places: any other letter
+        # may end the process. It also splits words at blanks that no shell splits at; that is kept, as the stricter way.
+        data = _WIDE_BLANK.sub(lambda match: b" " * len(match[0]), data).translate(_NARROW)
+    if b"\n\\" in data:
+        data = _SWALLOWED.sub(_told_apart, data)
+    if b"!" in data or b"time" in data or b"coproc" in data:
+        data = _BEFORE_GROUP.sub(lambda match: b" " * len(match[0]), data)
     if len(data) <= _TINY:
         return Parser(_LANGUAGE).parse(data)
     parser = Parser(_LANGUAGE)

@@ -41,6 +41,10 @@ class Runner(Opener):
             elif name not in ("[", "[[") and any(mark in name for mark in "*?["):
                 self.event("program", start, end, name)
                 return SOMETHING
+            elif name[:1] == "{" and len(name) > 1:
+                # A group or a brace list that the grammar took for a program's name.
+                self.event("syntax", start, end)
+                return SOMETHING
         if name in self.state.functions and name not in self.state.called:
             flow = self.call(name, args[1:], feed)
             if flow is not None:

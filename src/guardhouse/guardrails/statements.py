@@ -6,7 +6,7 @@ import re
 
 from tree_sitter import Node
 
-from guardhouse.guardrails import words
+from guardhouse.guardrails import documents, words
 from guardhouse.guardrails.naming import Binder
 from guardhouse.guardrails.units import NOTHING, SILENT, SOMETHING, Flow, Spent
 from guardhouse.guardrails.words import UNKNOWN, Word
@@ -166,6 +166,8 @@ class Reader(Binder):
     ) -> Flow:
         quoted = False
         text: str | None = ""
+        if not documents.well_read(node, self._text):
+            self.event("syntax", *self.span(node))
         for child in node.named_children:
             if child.type == "heredoc_start":
                 quoted = self.raw(child)[:1] in "'\"\\"
