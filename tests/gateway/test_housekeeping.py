@@ -166,3 +166,47 @@ def test_no_door_can_speak_for_the_house(home: World) -> None:
     with home.store.reading() as connection:
         kinds = set(connection.execute(select(TOKEN.c.principal_kind)).scalars())
     assert kinds == {"agent", "person"}
+
+
+def _objects(home: World, decision_id: str) -> list[str]:
+    return list(home.entry(decision_id)["objects"])
+
+
+def test_r11_a_claim_that_ends_a_lapsed_one_says_so_in_its_own_entry(home: World) -> None:
+    anna, bert = home.agent("anna"), home.agent("bert")
+    short = {"max_attempts": 3, "lease_seconds": 60}
+    spent = home.done(anna, "submit_work", {"title": "spent", "max_attempts": 1, "lease_seconds": 60})["task_id"]
+    task = home.done(anna, "submit_work", {"title": "mend it", **short})["task_id"]
+    for one in (spent, task):
+        home.done(anna, "claim_task", {"task_id": one})
+    home.later(60)
+    taken = home.call(bert, "get_work")
+    assert taken.result is not None
+    assert taken.result["task"]["task_id"] == task
+    assert sorted(_objects(home, taken.decision_id)) == sorted([f"lapsed:{spent}", f"lapsed:{task}", f"task:{task}"])
+    assert home.done(bert, "get_task", {"task_id": spent})["error_code"] == "attempts_exhausted"
+    home.later(60)
+    named = home.call(anna, "claim_task", {"task_id": task})
+    assert _objects(home, named.decision_id) == [f"task:{task}", f"lapsed:{task}"]
+    assert sweep(home.gateway) == 0, "what a call has written down is not written down again"
+    home.later(60)
+    nothing = home.call(bert, "claim_task", {"task_id": task})
+    assert nothing.code == "already_ended"
+    # A refused call changes nothing, so it names nothing: the lapse is the next one's to write down.
+    assert "objects" not in home.entry(nothing.decision_id)
+    assert sweep(home.gateway) == 1
+    assert _by_the_house(home)[-1]["resource"]["id"] == task
+
+
+def test_c02_a_lock_that_ran_out_leaves_an_entry_whoever_ends_it(home: World) -> None:
+    anna, bert = home.agent("anna"), home.agent("bert")
+    first = home.done(anna, "acquire_lock", {"key": "res:a", "ttl_seconds": 60})
+    home.done(anna, "acquire_lock", {"key": "res:b", "ttl_seconds": 60})
+    home.later(60)
+    taken = home.call(bert, "acquire_lock", {"key": "res:a"})
+    assert f"lapsed:{first['lock_id']}" in _objects(home, taken.decision_id)
+    assert sweep(home.gateway) == 1
+    assert sweep(home.gateway) == 0
+    (ended,) = _by_the_house(home)
+    assert (ended["operation"], ended["outcome"]) == ("lapse_lock", "performed")
+    assert home.call(anna, "renew_lock", {"key": "res:b"}).code == "lease_expired"

@@ -200,8 +200,7 @@ def test_c36_a_blocked_completion_leaves_the_claim_and_padding_hides_nothing(hom
     for before, after in ((0, 0), (4_000, 0), (0, 4_000), (90_000, 0), (0, 90_000), (45_000, 45_000)):
         hidden = "a harmless line\n" * (before // 16) + PROTECTED + "\n" + "a harmless line\n" * (after // 16)
         outcome = home.call(worker, "complete_work", ending | {"result": hidden})
-        # What is too long to be known for sure waits for a person; it is never let through.
-        assert outcome.code == ("guardrail_blocked" if before + after < 9_000 else "approval_pending"), (before, after)
+        assert outcome.code == "guardrail_blocked", (before, after)
         assert home.entry(outcome.decision_id)["facts"]["findings"][0]["field"] == "result"
         told = home.done(worker, "get_task", {"task_id": task})
         assert (told["status"], told["holder_agent_id"], told["fence"]) == ("doing", worker.id, fence)
@@ -215,7 +214,8 @@ def test_c36_a_blocked_completion_leaves_the_claim_and_padding_hides_nothing(hom
         assert outcome.code == "guardrail_blocked", operation
         assert SECRET not in str(outcome.error)
     assert home.done(worker, "get_task", {"task_id": task})["status"] == "doing"
-    assert home.done(worker, "complete_work", ending)["status"] == "done"
+    told = "It's done:\n\n- moved it (see above)\n\n```sh\n$ pytest -q\n12 passed\n```\n"
+    assert home.done(worker, "complete_work", ending | {"result": told})["status"] == "done"
 
 
 def test_c43_what_was_erased_is_in_no_table(home: World) -> None:

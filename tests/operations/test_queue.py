@@ -136,9 +136,9 @@ def test_c36_the_whole_text_is_examined() -> None:
     )
     assert {(text.field, text.kind) for text in queue.submit_work.texts(given)} == {
         ("title", "prose"),
-        ("detail", "auto"),
+        ("detail", "report"),
         ("labels", "prose"),
-        ("input", "auto"),
+        ("input", "report"),
     }
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import re2
 
 from guardhouse.errors import LawFault, LawProblem
-from guardhouse.guardrails import sql, tools
+from guardhouse.guardrails import reports, sql, tools
 from guardhouse.guardrails.indexing import Candidate, Index
 from guardhouse.guardrails.match import Parsed, fits
 from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, LoadedRule, read_packs
@@ -93,7 +94,7 @@ class Engine:
 
     def examine(self, texts: tuple[Examined, ...]) -> tuple[Finding, ...]:
         """Every rule that matches, with its first spans, in the order of the texts and then of `start`."""
-        return tuple(hit.finding for text in texts for hit in self.hits(text))[:MOST_FINDINGS]
+        return tuple(hit.finding for hit in _strictest([hit for text in texts for hit in self.hits(text)]))
 
     def explain(self, texts: tuple[Examined, ...], findings: tuple[Finding, ...]) -> tuple[Explained, ...]:
         """The same findings in words, secrets cut from the matched text."""
@@ -163,10 +164,19 @@ class Engine:
 
     def hits(self, text: Examined) -> tuple[Hit, ...]:
         """All hits in one text; kept for the last few texts, since the answer is a function of the text alone."""
-        asked = text
-        kept = self._made.get(asked)
+        kept = self._made.get(text)
         if kept is not None:
             return kept
+        hits = self._report(text) if text.kind == "report" else self._hits(text)
+        size = len(text.text)
+        if len(self._made) >= _KEPT or self._letters + size > _KEPT_LETTERS:
+            self._made.clear()
+            self._letters = 0
+        self._made[text] = hits
+        self._letters += size
+        return hits
+
+    def _hits(self, text: Examined) -> tuple[Hit, ...]:
         found: dict[tuple[str, int, int], Hit] = {}
         kind = text.kind if text.kind in KINDS else "auto"
         if kind == "auto" and text.tool:
@@ -189,17 +199,24 @@ class Engine:
         if text.kind == "shell" and text.act:
             # Stands for a file tool's use: the guard of Guardhouse judges that by its paths, not by this likeness.
             found = {key: hit for key, hit in found.items() if not hit.finding.protects}
-        hits = tuple(
-            sorted(found.values(), key=lambda hit: (hit.finding.start, hit.finding.end, hit.finding.rule))[
-                :MOST_FINDINGS
-            ]
-        )
-        if len(self._made) >= _KEPT or self._letters + size > _KEPT_LETTERS:
-            self._made.clear()
-            self._letters = 0
-        self._made[asked] = hits
-        self._letters += size
-        return hits
+        return _ordered(found)
+
+    def _report(self, text: Examined) -> tuple[Hit, ...]:
+        """What a report holds: as prose, and what could be run of it, without what only says that it is no plain command."""
+        found = {
+            (hit.finding.rule, hit.finding.start, hit.finding.end): hit
+            for hit in self._hits(replace(text, kind="prose"))
+        }
+        for number, (start, _end, piece) in enumerate(reports.pieces(text.text)):
+            if number == reports.MOST_PIECES:
+                self._event(found, replace(text, kind="auto"), "size", 0, len(text.text), ())
+                break
+            for hit in self._hits(replace(text, text=piece, kind="auto")):
+                one = hit.finding
+                if self._by_id[one.rule].events - reports.NOT_UNDERSTOOD or not self._by_id[one.rule].events:
+                    moved = replace(one, start=start + one.start, end=start + one.end)
+                    found.setdefault((moved.rule, moved.start, moved.end), replace(hit, finding=moved))
+        return _ordered(found)
 
     def _read(self, found: dict[tuple[str, int, int], Hit], text: Examined, kind: str, size: int) -> None:
         as_sql = kind == "sql" or (kind == "auto" and sql.starts(text.text))
@@ -350,6 +367,24 @@ class Engine:
             path_classes=tuple(sorted(classes)),
         )
         found[key] = Hit(finding, via, unit, detail)
+
+
+def _strictest(hits: Sequence[Hit]) -> list[Hit]:
+    """At most `MOST_FINDINGS` hits in the order given. Many of one sort push out none of another, nor small ones a great one."""
+    if len(hits) <= MOST_FINDINGS:
+        return list(hits)
+    met: Counter[tuple[str, str, tuple[str, ...]]] = Counter()
+    ranked = []
+    for place, one in enumerate(hit.finding for hit in hits):
+        sort = (one.rule, one.severity, one.path_classes)
+        met[sort] += 1
+        ranked.append((met[sort], not one.protects, -_RANK[one.severity], -one.min_trust, place))
+    return [hits[place] for *_rank, place in sorted(sorted(ranked)[:MOST_FINDINGS], key=lambda item: item[-1])]
+
+
+def _ordered(found: Mapping[tuple[str, int, int], Hit]) -> tuple[Hit, ...]:
+    by_place = sorted(found.values(), key=lambda hit: (hit.finding.start, hit.finding.end, hit.finding.rule))
+    return tuple(_strictest(by_place))
 
 
 def _cut(text: str, start: int, end: int, secrets: list[tuple[int, int, str]], most: int = 0) -> str:

@@ -20,7 +20,8 @@ class Examined:
     `tool` is the name of the tool that would run it; where `kind` is `auto` it says how to read the text (see `tools`).
 
     `field` names the input field it came from; `kind` is `shell`, `sql`, `file` (a file's content),
-    `prose` (words for people: only rules that say so apply) or `auto`. The rest is context where known.
+    `prose` (words for people: only rules that say so apply), `report` (words for people with commands in them: prose,
+    and each line and block also as what could be run) or `auto`. The rest is context where known.
 
     `act` says what a file tool does to `file_paths`: `read`, `write`, `edit`, `delete`, or empty when that is not known
     (a `shell` text with an act is that tool's use put as a command, so that the rules on files bind it too);

@@ -90,12 +90,14 @@ class LapseLockAnswer(Answer):
     lock_id: str
     key: str
     holder_agent_id: str
+    because: str = Field(description="`lease` or `silence`")
 
 
 def _lock_due(tx: Transaction, workspace_id: str, ask: LapseLockAsk) -> bool:
     row = locks.find(tx, workspace_id, ask.lock_id)
-    live = row is not None and not row["ended_at"] and row["expires_at"] > tx.now
-    return live and row is not None and presence.is_silent(tx, workspace_id, row["session_id"])
+    if row is None or row["ended_at"]:
+        return False
+    return row["expires_at"] <= tx.now or presence.is_silent(tx, workspace_id, row["session_id"])
 
 
 @operation(
@@ -108,14 +110,15 @@ def _lock_due(tx: Transaction, workspace_id: str, ask: LapseLockAsk) -> bool:
     due=_lock_due,
 )
 def lapse_lock(ctx: Context, ask: LapseLockAsk) -> LapseLockAnswer:
-    """Give back a lock whose session fell silent, before its time is over."""
+    """Give back a lock whose time ran out, or whose session fell silent before that."""
     row = locks.find(ctx.tx, ctx.workspace_id, ask.lock_id)
     if row is None:
         raise Refusal("not_found", f"there is no lock `{ask.lock_id}`")
-    locks.lapse(ctx.tx, ctx.workspace_id, row)
+    ended = locks.lapse(ctx.tx, ctx.workspace_id, row)
     ctx.objects.append(f"lock:{row['id']}")
     _close(ctx, row["agent_id"], row["session_id"])
-    return LapseLockAnswer(lock_id=row["id"], key=row["key"], holder_agent_id=row["agent_id"])
+    because = "lease" if ended["end_reason"] == "expired" else "silence"
+    return LapseLockAnswer(lock_id=row["id"], key=row["key"], holder_agent_id=row["agent_id"], because=because)
 
 
 def _close(ctx: Context, agent_id: str, session_id: str) -> None:
@@ -152,8 +155,7 @@ def due(connection: Connection, workspace_id: str, now: Micros) -> list[Housewor
         .where(
             LOCK.c.workspace_id == workspace_id,
             LOCK.c.ended_at == 0,
-            LOCK.c.expires_at > now,
-            LOCK.c.session_id.in_(silent),
+            or_(LOCK.c.expires_at <= now, LOCK.c.session_id.in_(silent)),
         )
         .order_by(LOCK.c.expires_at, LOCK.c.id)
         .limit(_AT_ONCE)

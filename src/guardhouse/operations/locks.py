@@ -142,6 +142,7 @@ def acquire_lock(ctx: Context, ask: AcquireLockAsk) -> LockItem:
     and when to try again; `heartbeat_required` after a long silence.
     """
     require_present(ctx)
+    lapsed: list[dict[str, Any]] = []
     row = locks.acquire(
         ctx.tx,
         ctx.ids,
@@ -152,8 +153,9 @@ def acquire_lock(ctx: Context, ask: AcquireLockAsk) -> LockItem:
         reason=ask.reason,
         metadata_json=encode(ask.metadata).decode(),
         sequence=ctx.sequence,
+        settled=lapsed,
     )
-    ctx.objects.append(f"lock:{row['id']}")
+    ctx.objects += [f"lock:{row['id']}", *(f"lapsed:{one['id']}" for one in lapsed)]
     return _item(row)
 
 

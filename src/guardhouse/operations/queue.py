@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -101,13 +102,26 @@ class SubmitWorkAsk(Ask):
         return value
 
 
+def _strings(value: Any) -> Iterator[str]:
+    """Every text in plain JSON data, names included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, held in value.items():
+            yield name
+            yield from _strings(held)
+    elif isinstance(value, list):
+        for held in value:
+            yield from _strings(held)
+
+
 def _submitted_texts(ask: SubmitWorkAsk) -> tuple[Examined, ...]:
     return texts_of(
         title=(ask.title, "prose"),
-        detail=(ask.detail, "auto"),
+        detail=(ask.detail, "report"),
         definition_of_done=(ask.definition_of_done, "prose"),
         labels=("\n".join(ask.labels), "prose"),
-        input=(encode(ask.input).decode() if ask.input else "", "auto"),
+        input=("\n".join(_strings(ask.input)), "report"),
     )
 
 
@@ -223,6 +237,7 @@ def claim_task(ctx: Context, ask: ClaimTaskAsk) -> TaskAnswer:
     """
     require_present(ctx)
     _feature_free(ctx, queue.get(ctx.tx, ctx.workspace_id, ask.task_id)["feature"])
+    lapsed: list[dict[str, Any]] = []
     row = queue.claim(
         ctx.tx,
         ctx.workspace_id,
@@ -230,8 +245,9 @@ def claim_task(ctx: Context, ask: ClaimTaskAsk) -> TaskAnswer:
         agent_id=ctx.caller.id,
         session_id=ctx.caller.session_id,
         lease_seconds=ask.lease_seconds or 0,
+        settled=lapsed,
     )
-    ctx.objects.append(f"task:{row['id']}")
+    ctx.objects += [f"task:{row['id']}", *(f"lapsed:{one['id']}" for one in lapsed)]
     return whole(ctx, row)
 
 
@@ -362,7 +378,7 @@ def _ended(ctx: Context, ending: queue.Ending) -> EndedAnswer:
 def _record_texts(ask: CompleteWorkAsk) -> tuple[Examined, ...]:
     return texts_of(
         summary=(ask.summary, "prose"),
-        result=(ask.result, "auto"),
+        result=(ask.result, "report"),
         artifacts=("\n".join(ask.artifacts), "prose"),
         next=(ask.next, "prose"),
     )

@@ -60,7 +60,7 @@ def _answer(ctx: Context, task_id: str) -> VerificationAnswer:
     answer=VerificationAnswer,
     resource=named,
     writes=True,
-    texts=lambda ask: texts_of(evidence=(ask.evidence, "auto")),
+    texts=lambda ask: texts_of(evidence=(ask.evidence, "report")),
 )
 def record_verification(ctx: Context, ask: RecordVerificationAsk) -> VerificationAnswer:
     """Record what a gate says of a task's result: testing, regression, spec, documentation or security audit.

@@ -140,11 +140,13 @@ def acquire(
     reason: str = "",
     metadata_json: str = "{}",
     sequence: int = -1,
+    settled: list[Row] | None = None,
 ) -> Row:
     """Take a lock, or refresh it when this very instance holds it already.
 
     Every ownership period has its own, higher fence; a refresh keeps it. `sequence` is the entry
-    that the reason and metadata came with. Refusals: `held`, also for another instance of the same
+    that the reason and metadata came with. `settled` is given the lock that had run out and that this call
+    ended: its entry MUST name it. Refusals: `held`, also for another instance of the same
     agent, and `held` by the feature's pause-lock.
     """
     feature = keys.feature_of(key)
@@ -164,7 +166,9 @@ def acquire(
         }
         return _change(tx, current, fresh)
     if current is not None:
-        _change(tx, current, {"ended_at": tx.now, "end_reason": "expired"})
+        ended = _change(tx, current, {"ended_at": tx.now, "end_reason": "expired"})
+        if settled is not None:
+            settled.append(ended)
     row = {
         "workspace_id": workspace_id,
         "id": ids.new("lock"),
@@ -318,9 +322,10 @@ def find(tx: Transaction, workspace_id: str, lock_id: str) -> Row | None:
 
 
 def lapse(tx: Transaction, workspace_id: str, row: Row) -> Row:
-    """End a lock whose holder fell silent."""
-    _end(tx, workspace_id, [row["id"]], "dead")
-    return row | {"ended_at": tx.now, "end_reason": "dead"}
+    """End a lock whose time ran out (`expired`) or whose holder fell silent (`dead`)."""
+    reason = "dead" if row["expires_at"] > tx.now else "expired"
+    _end(tx, workspace_id, [row["id"]], reason)
+    return row | {"ended_at": tx.now, "end_reason": reason}
 
 
 def erase_text(tx: Transaction, workspace_id: str, sequence: int) -> int:

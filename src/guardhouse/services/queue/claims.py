@@ -137,14 +137,26 @@ def claim_next(
 
 
 def claim(
-    tx: Transaction, workspace_id: str, task_id: str, *, agent_id: str, session_id: str, lease_seconds: int = 0
+    tx: Transaction,
+    workspace_id: str,
+    task_id: str,
+    *,
+    agent_id: str,
+    session_id: str,
+    lease_seconds: int = 0,
+    settled: list[Row] | None = None,
 ) -> Row:
     """Claim one task by id. A session that already holds it gets its live claim again, unchanged.
+
+    `settled` is given the task where a lapsed claim on it had to be ended first: the call's entry MUST name it.
 
     Refusals: `not_found`, `already_claimed`, `not_ready`, `already_ended`, `assigned_to_other`.
     """
     row = graph.find(tx, workspace_id, task_id)
-    row = graph.change(tx, row, changes_due(row, tx.now))
+    due = changes_due(row, tx.now)
+    row = graph.change(tx, row, due)
+    if due and settled is not None:
+        settled.append(row)
     if row["status"] == DOING:
         if (row["holder_id"], row["holder_session"]) == (agent_id, session_id):
             return row

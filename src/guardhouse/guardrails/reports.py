@@ -1,0 +1,108 @@
+"""Reports: words for people with commands in them, such as what a worker says that it did, or a task's description.
+
+Nobody runs a report as it stands, so what cannot be understood in it is prose, not a fault. What could be copied
+out of it and run is read as a command: each line, without the sign that it is listed, quoted or prompted
+with, what stands between backticks, and each fenced block as a whole. The whole text is read, however long.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from guardhouse.guardrails import sql
+from guardhouse.guardrails.reading import MOST_SHELL
+
+NOT_UNDERSTOOD = frozenset({"size", "depth", "syntax", "program", "code", "hidden"})
+"""The events that only say that a text is no plain command, as prose never is."""
+MOST_PIECES = 6_000
+"""How many different pieces of one report are read; one with more is not understood."""
+
+Piece = tuple[int, int, str]
+"""Where a piece stands in the report, and how it is read; as long as the span, so that places hold in it."""
+
+_FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})")
+_SIGNS = re.compile(
+    r"\s*(?:(?:[-*+>|$#%\u276f\u279c\u2022]|\d{1,4}[.)]|\[[ xX]\]|PS [^>\n]*>|[\w.@~:/-]*[$#%])\s+|[+-](?=\w))+"
+)
+"""List points, quotes, diff marks and prompts before what a line says."""
+_SPAN = re.compile(r"(?<!`)(`{1,3})([^`\n]+)\1")
+_WITHIN = re.compile(r"(?<=\w)['\u2019](?=\w)")
+_FRAME = re.compile(r"\s*at (?:[\w$.<>/\[\]]+ )*[\w$.<>/]+ ?\([^\s()]*\)\s*")
+"""A frame of a stack trace, which is no use of the program `at`."""
+_LETTER = re.compile(r"[A-Za-z]{2}|:\(\)")
+
+
+def pieces(text: str) -> Iterator[Piece]:
+    """What is read of a report, each different piece once, in order; nothing of it is left out."""
+    seen: set[str] = set()
+    for start, end, piece in _all(text):
+        if piece not in seen and _LETTER.search(piece):
+            seen.add(piece)
+            yield start, end, piece
+
+
+def _all(text: str) -> Iterator[Piece]:
+    fence, opened, passage = "", 0, 0
+    for start, end in _lines(text):
+        line = text[start:end]
+        mark = _FENCE.match(line)
+        if mark and not fence:
+            yield from _passage(text, passage, start)
+            fence, opened = mark[1], end + 1
+        elif mark and mark[1].startswith(fence) and not line[mark.end() :].strip():
+            yield from _block(text, opened, start)
+            fence, passage = "", end + 1
+        elif not fence and not line.strip():
+            yield from _passage(text, passage, start)
+            passage = end + 1
+        yield from _line(text, start, end)
+    yield from _block(text, opened, len(text)) if fence else _passage(text, passage, len(text))
+
+
+def _lines(text: str) -> Iterator[tuple[int, int]]:
+    """Spans of lines, those that a backslash continues as one."""
+    start = at = 0
+    while at <= len(text):
+        end = text.find("\n", at)
+        end = len(text) if end < 0 else end
+        at = end + 1
+        if text[start:end].endswith("\\") and at <= len(text):
+            continue
+        yield start, end
+        start = at
+
+
+def _line(text: str, start: int, end: int) -> Iterator[Piece]:
+    line = text[start:end]
+    if _FRAME.fullmatch(line):
+        return
+    yield start, end, line
+    for span in _SPAN.finditer(line):
+        yield start + span.start(2), start + span.end(2), span[2]
+    signs = _SIGNS.match(line)
+    if signs:
+        start += signs.end()
+        line = line[signs.end() :]
+        yield start, end, line
+    # An apostrophe is no quote, and what stands between backticks was read by itself.
+    yield start, end, _unpaired(_WITHIN.sub("_", line.replace("`", " ")))
+
+
+def _unpaired(line: str) -> str:
+    """A line without the quotes that open what nothing closes."""
+    for quote in "'\"":
+        if line.count(quote) % 2:
+            line = line.replace(quote, " ")
+    return line
+
+
+def _block(text: str, start: int, end: int) -> Iterator[Piece]:
+    if 0 < end - start <= MOST_SHELL:
+        yield start, end, text[start:end]
+
+
+def _passage(text: str, start: int, end: int) -> Iterator[Piece]:
+    """A passage that is a statement of SQL is one over several lines."""
+    if 0 < end - start <= MOST_SHELL and sql.starts(text[start:end]):
+        yield start, end, text[start:end]
