@@ -198,7 +198,7 @@ def test_r11_a_claim_that_ends_a_lapsed_one_says_so_in_its_own_entry(home: World
     assert _by_the_house(home)[-1]["resource"]["id"] == task
 
 
-def test_c02_a_lock_that_ran_out_leaves_an_entry_whoever_ends_it(home: World) -> None:
+def test_c05_a_lock_that_ran_out_leaves_an_entry_whoever_ends_it(home: World) -> None:
     anna, bert = home.agent("anna"), home.agent("bert")
     first = home.done(anna, "acquire_lock", {"key": "res:a", "ttl_seconds": 60})
     home.done(anna, "acquire_lock", {"key": "res:b", "ttl_seconds": 60})
