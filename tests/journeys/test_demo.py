@@ -14,6 +14,7 @@ import pytest
 
 from tests.server import environment
 
+QUICKSTART = Path(__file__).parents[2] / "docs" / "quickstart.md"
 ROWS = [
     {"command": "git status", "expected": "allow"},
     {"command": "rm -rf /", "expected": "block"},
@@ -45,6 +46,9 @@ def test_everything_goes_as_told_with_a_file_of_commands(tmp_path: Path) -> None
     assert told["sample"]["confusion"]["block"] == {"allow": 1, "warn": 0, "ask": 0, "block": 1}
     assert (told["sample"]["agree"], told["sample"]["expected"]) == (3, 4)
     assert told["ledger"]["ok"] is True
+    page = QUICKSTART.read_text(encoding="utf-8")
+    assert [step["told"] for step in told["steps"] if f"  ok    {step['told']}" not in page] == [], "print it anew"
+    assert any("over MCP with the official client" in step["told"] for step in told["steps"])
     assert not (tmp_path / "other").exists()
 
 

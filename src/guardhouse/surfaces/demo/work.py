@@ -1,6 +1,6 @@
 """Three agents share a queue: one plans, one dies with a task in hand, one takes over from its handoff.
 
-A player is asked through `call` alone, so it does not matter by which door it comes.
+A player is asked through `call` alone, so it does not matter by which door it comes: the successor comes over MCP.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import time
 
 from guardhouse.surfaces.demo.account import Account
 from guardhouse.surfaces.demo.line import Heard, Player
+from guardhouse.surfaces.demo.over_mcp import McpPlayer, over_mcp
 from guardhouse.surfaces.demo.stage import Stage
 
 _LEASE_SECONDS = 10
@@ -20,11 +21,27 @@ _STEPS = ("write the migration", "move the data", "drop the old table")
 def share(stage: Stage, account: Account) -> None:
     """Play the whole of it: dependencies, a death, a handoff, a memory, a playbook looked up each cycle."""
     account.act(
-        "A shared queue", "tasks wait for each other; a dead agent's task is finished by another, from its handoff"
+        "A shared queue",
+        "tasks wait for each other; a dead agent's task is finished by another, over MCP, from its handoff",
     )
     planner = stage.hire("planner", 3, "orchestrator")
-    builder, successor = stage.hire("builder", 2), stage.hire("successor", 2)
-    for player, capability in ((planner, "planning"), (builder, "databases"), (successor, "databases")):
+    builder = stage.hire("builder", 2)
+    with over_mcp(stage.hire("successor", 2)) as successor:
+        account.step(
+            "two agents come over HTTP, the successor over MCP with the official client",
+            {"get_work", "complete_work", "recall"} <= set(successor.tools),
+            f"{len(successor.tools)} tools offered",
+        )
+        _share(account, planner, builder, successor)
+
+
+def _share(account: Account, planner: Player, builder: Player, successor: McpPlayer) -> None:
+    players: tuple[tuple[Player | McpPlayer, str], ...] = (
+        (planner, "planning"),
+        (builder, "databases"),
+        (successor, "databases"),
+    )
+    for player, capability in players:
         player.call("register_session", capabilities=[capability])
     found = planner.call("discover_agents", capabilities=["databases"])
     seen = {item["agent_id"] for item in found["sessions"] or ()}
@@ -45,7 +62,7 @@ def share(stage: Stage, account: Account) -> None:
     _take_over(account, builder, successor, planner, tasks)
 
 
-def _cycle(account: Account, player: Player, etag: str) -> str:
+def _cycle(account: Account, player: Player | McpPlayer, etag: str) -> str:
     """What an agent does first in every work cycle; the etag for the next one."""
     told = player.call("get_playbook", if_none_match=etag)
     if etag:
@@ -83,7 +100,7 @@ def _die(account: Account, builder: Player, task: str, etag: str) -> None:
     )
 
 
-def _take_over(account: Account, builder: Player, successor: Player, planner: Player, tasks: list[str]) -> None:
+def _take_over(account: Account, builder: Player, successor: McpPlayer, planner: Player, tasks: list[str]) -> None:
     etag = _cycle(account, successor, "")
     read = successor.call("read_handoff", task_id=tasks[1])["handoffs"] or [{}]
     account.step(
@@ -116,11 +133,11 @@ def _take_over(account: Account, builder: Player, successor: Player, planner: Pl
     )
 
 
-def _end(player: Player, task: dict[str, object]) -> Heard:
+def _end(player: McpPlayer, task: dict[str, object]) -> Heard:
     return player.call("complete_work", task_id=task.get("task_id"), fence=task.get("fence"), summary="done")
 
 
-def _wait_for_work(player: Player) -> tuple[dict[str, object], float]:
+def _wait_for_work(player: McpPlayer) -> tuple[dict[str, object], float]:
     """Ask for work until there is some, and how long that took."""
     started = time.monotonic()
     while time.monotonic() - started < _PATIENCE_SECONDS:
