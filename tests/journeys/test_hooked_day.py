@@ -115,6 +115,27 @@ def test_a_day_with_a_hooked_agent(person: tuple[Path, dict[str, str]]) -> None:
         assert seen["clients"]["claude-code"]["calls"] >= 6
         assert seen["clients"]["claude-code"]["p50_ms"] > 0
 
+        # A hook over HTTP leaves nothing here: the gateway tells of it.
+        assert seen["clients"]["claude-code"]["in_gateway"]["calls"] >= 6
+        assert "gemini" not in seen["clients"]
+        token = (home / "hooks" / "claude-code.token").read_text().strip()
+        line = server.connect()
+        payload = {
+            "hook_event_name": "BeforeTool",
+            "tool_name": "list",
+            "tool_input": {},
+            "session_id": "g",
+            "cwd": "/",
+        }
+        line.request("POST", "/v1/hooks/gemini", json.dumps(payload), {"Authorization": f"Bearer {token}"})
+        line.getresponse().read()
+        line.request("POST", "/v1/hooks/copilot", json.dumps(payload), {"Authorization": "Bearer stranger"})
+        line.getresponse().read()
+        told = json.loads(guardhouse(env, "doctor", "--json", check=False).stdout)["clients"]
+        assert (told["gemini"]["in_gateway"]["calls"], told["gemini"]["agent"]) == (1, "")
+        assert told["gemini"]["in_gateway"]["p99_ms"] > 0
+        assert "copilot" not in told, "a stranger's call is no client's"
+
         # The token is revoked: denied with the repair, seen by the doctor, and repaired by it.
         tokens = json.loads(guardhouse(env, "tokens", "list", done["agent"], "--json").stdout)["tokens"]
         for one in tokens:

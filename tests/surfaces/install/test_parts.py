@@ -5,16 +5,23 @@ from __future__ import annotations
 import json
 import os
 import plistlib
+import shutil
 import socket
+import subprocess
+import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 
 from guardhouse.errors import InvalidInput
 from guardhouse.surfaces.cli.report import rows_of
-from guardhouse.surfaces.install import examining, managed, serving
+from guardhouse.surfaces.hooks.recent import Recent
+from guardhouse.surfaces.install import codex_trust, examining, managed, serving
 from guardhouse.surfaces.install.clients import CLIENTS
+from tests.server import environment, guardhouse
 
 COMMAND = ["/opt/my venv/bin/python", "-m", "guardhouse", "serve"]
 
@@ -89,6 +96,107 @@ def test_percentiles_are_of_the_last_hundred(tmp_path: Path) -> None:
     told = examining.calls("codex", tmp_path)
     assert (told["calls"], told["p50_ms"], told["p99_ms"]) == (99, 50.0, 99.0)
     assert told["last_call"].startswith("2027-01-15T")
+
+
+def test_the_gateway_remembers_the_last_hundred_hooks_of_each_client() -> None:
+    now = 100.0
+    registry = CollectorRegistry()
+    recent = Recent(registry, lambda: now)
+    for number in range(250):
+        recent.note("codex", number / 1000)
+    recent.note("cursor", 0.002)
+    now = 130.0
+    told = examining.over_http(generate_latest(registry).decode(), datetime(2026, 11, 1, 10, 0, 30, tzinfo=UTC))
+    assert told["codex"] == {"last_call": "2026-11-01T10:00:00Z", "calls": 100, "p50_ms": 200.0, "p99_ms": 249.0}
+    assert told["cursor"]["calls"] == 1
+    assert examining.over_http("anything else", datetime(2026, 11, 1, tzinfo=UTC)) == {}
+
+
+LINE = "/srv/h/guardhouse/hooks/run codex || /bin/sh -c 'exit 2'"
+TRUSTED = "sha256:2c661e665042ce8bed7d9d91eb8b2fdec4b089d3eb1b1a51bc20233c876c6a0a"
+
+
+def test_trust_is_read_from_codexs_own_file(tmp_path: Path) -> None:
+    """The digest is what Codex 0.169.0 itself tells of this very hook (`hooks/list`)."""
+    told = {"type": "command", "command": "/srv/h/hooks/run codex || /bin/sh -c 'exit 2'", "timeout": 30}
+    assert codex_trust.digest({"matcher": "*"}, told) == TRUSTED
+    hooks, config = tmp_path / "hooks.json", tmp_path / "config.toml"
+    ours = {"type": "command", "command": LINE, "timeout": 30}
+    other = {"matcher": "Bash", "hooks": [{"type": "command", "command": "x"}]}
+    hooks.write_text(json.dumps({"hooks": {"PreToolUse": [other, {"matcher": "*", "hooks": [ours]}]}}))
+    assert codex_trust.trust(hooks, tmp_path) == "untrusted"
+    key, right = f"{hooks}:pre_tool_use:1:0", codex_trust.digest({"matcher": "*"}, ours)
+    for text, wanted in (
+        ("", "untrusted"),
+        (f'[hooks.state."{hooks}:pre_tool_use:0:0"]\ntrusted_hash = "{right}"\n', "untrusted"),
+        (f'[hooks.state."{key}"]\ntrusted_hash = "{right}"\n', "trusted"),
+        (f'[hooks.state."{key}"]\ntrusted_hash = "{TRUSTED}"\n', "changed"),
+        (f'[hooks.state."{key}"]\ntrusted_hash = "{right}"\nenabled = false\n', "off"),
+        ("[hooks", "unknown"),
+    ):
+        config.write_text(text)
+        assert codex_trust.trust(hooks, tmp_path) == wanted, text
+    assert codex_trust.trust(tmp_path / "none.json", tmp_path) == "unknown"
+
+
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_an_organisation_set_on_this_machine_is_found(client: str, tmp_path: Path) -> None:
+    assert examining.managed("linux", tmp_path) == []
+    path = tmp_path / managed.PATHS[client]["Linux"].lstrip("/")
+    path.parent.mkdir(parents=True)
+    path.write_text("{}")
+    assert examining.managed("linux", tmp_path) == []
+    path.write_text(managed.fragment(client, "")["text"])
+    found = examining.managed("linux", tmp_path)
+    assert [(one.part, one.ok) for one in found] == [(f"{client} managed", True)]
+    assert managed.fragment(client, "")["note"]
+    page = (Path(__file__).parents[3] / "docs" / "agents.md").read_text()
+    row = next(line for line in page.splitlines() if line.startswith(f"| {client} | `/etc"))
+    assert f"`{managed.PATHS[client]['Linux']}`" in row
+    assert all(path in row for path in managed.PATHS[client].values())
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not here to read its own unit")
+def test_systemd_reads_the_unit_as_it_is_meant(tmp_path: Path) -> None:
+    odd = tmp_path / "a b%c$d"
+    odd.mkdir()
+    command = [sys.executable, "-m", "guardhouse", "serve", "--port", "0", 'a"b', "c\\d"]
+    made = serving.service(command, odd, tmp_path, {"GUARDHOUSE_WORKSPACE": 'x"y'}, "linux")
+    unit = tmp_path / serving.UNIT
+    unit.write_text(made.text)
+    argv = ["systemd-analyze", "--user", "--man=no", "verify", str(unit)]
+    env = dict(os.environ) | {"XDG_RUNTIME_DIR": str(tmp_path), "SYSTEMD_UNIT_PATH": f"{tmp_path}:"}
+
+    def faults() -> list[str]:
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=60, env=env)
+        return [line for line in done.stderr.splitlines() if serving.UNIT in line]
+
+    assert faults() == []
+    unit.write_text(made.text.replace("ExecStart=", "ExecStart=relative/"))
+    assert faults(), "it does look"
+
+
+def test_the_service_is_written_again_and_removed_without_a_trace(tmp_path: Path) -> None:
+    user, home = tmp_path / "user", tmp_path / "home"
+    (user / ".config").mkdir(parents=True)
+    env = environment(home, HOME=str(user), XDG_CONFIG_HOME=str(user / ".config"))
+    if sys.platform == "darwin":
+        pytest.skip("the file lies elsewhere there")
+    unit = user / ".config" / "systemd" / "user" / serving.UNIT
+    told = json.loads(guardhouse(env, "service", "install", "--write-only", "--json").stdout)
+    first = unit.read_bytes()
+    assert (told["state"], told["file"]) == ("written", str(unit))
+    assert guardhouse(env, "service", "install", "--write-only", "--json").returncode == 0
+    assert unit.read_bytes() == first
+    assert json.loads(guardhouse(env, "service", "remove", "--write-only", "--json").stdout)["state"] == "removed"
+    assert list((user / ".config").rglob("*")) == []
+    assert json.loads(guardhouse(env, "service", "remove", "--write-only", "--json").stdout)["state"] == "not there"
+    unit.parent.mkdir(parents=True)
+    unit.write_text("[Service]\nExecStart=/bin/true\n")
+    for verb in ("install", "remove"):
+        refused = guardhouse(env, "service", verb, "--write-only", check=False)
+        assert (refused.returncode != 0, "was not written by Guardhouse" in refused.stderr) == (True, True)
+    assert unit.read_text() == "[Service]\nExecStart=/bin/true\n"
 
 
 def test_rows_are_by_rule_agent_and_repository() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +61,11 @@ def doctor(context: typer.Context, json: Json = False) -> None:
         findings.append(examining.ask_token(name, home, ask if address else None))
         seen[name] = {"agent": placing.configured(home, name).get("handle", ""), "version": examining.version(name)}
         seen[name] |= examining.calls(name, home)
+    findings.extend(examining.managed())
+    now = datetime.fromtimestamp(composition_of(context).now() / 1_000_000, UTC)
+    for name, told in (examining.over_http(_metrics(address), now) if address else {}).items():
+        seen.setdefault(name, {"agent": "", "version": examining.version(name), "last_call": "", "calls": 0})
+        seen[name]["in_gateway"] = told
     if json:
         told = {"ok": all(one.ok for one in findings), "findings": [one.told() for one in findings], "clients": seen}
         render.print_json(told)
@@ -68,6 +74,17 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     if not findings[1].ok:
         raise typer.Exit(exits.UNAVAILABLE)
     raise typer.Exit(exits.OK if all(one.ok for one in findings) else exits.FAULT)
+
+
+def _metrics(address: str) -> str:
+    """The gateway's `/metrics`; empty where it shows none to us."""
+    import urllib.request
+
+    try:
+        with urllib.request.urlopen(f"{address.rstrip('/')}/metrics", timeout=5) as page:  # noqa: S310  # the gateway's own address
+            return bytes(page.read()).decode()
+    except (OSError, ValueError):
+        return ""
 
 
 def _mode(address: str, *, ours: bool) -> list[Finding]:
@@ -89,6 +106,12 @@ def _mode(address: str, *, ours: bool) -> list[Finding]:
     return [Finding("mode", True, "observes " + "; ".join(scopes) if scopes else "enforces")]
 
 
+def _calls(told: dict[str, Any]) -> str:
+    if not told["calls"]:
+        return "no call seen yet"
+    return f"last call {told['last_call']}, of {told['calls']} p50 {told.get('p50_ms')} ms, p99 {told.get('p99_ms')} ms"
+
+
 def _show(findings: list[Finding], seen: dict[str, Any]) -> None:
     for one in findings:
         render.say(
@@ -97,8 +120,12 @@ def _show(findings: list[Finding], seen: dict[str, Any]) -> None:
         if not one.ok and one.repair:
             render.say(f"       repair: {one.repair}")
     for name, told in seen.items():
-        calls = f"last call {told['last_call']}, of {told['calls']} p50 {told.get('p50_ms')} ms, p99 {told.get('p99_ms')} ms"
         version = f"; {render.plain(told['version'])}" if told["version"] else "; the client is not on this path"
-        render.say(f"       {name} as {told['agent']}: {calls if told['calls'] else 'no call seen yet'}{version}")
+        if told["agent"]:
+            render.say(f"       {name} as {told['agent']}: {_calls(told)}{version}")
+        if "in_gateway" in told:
+            render.say(
+                f"       {name} in the gateway{'' if told['agent'] else ', over HTTP'}: {_calls(told['in_gateway'])}"
+            )
     if not seen:
         render.say("       no client has a hook yet: `guardhouse install claude-code` puts one in")

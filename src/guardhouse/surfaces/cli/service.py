@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from guardhouse.errors import InvalidInput, Unauthenticated
+from guardhouse.errors import Unauthenticated
 from guardhouse.surfaces.cli import operator, render
 from guardhouse.surfaces.cli.output import Json
 
@@ -31,11 +31,7 @@ def install(write_only: WriteOnly = False, json: Json = False) -> None:
     from guardhouse.surfaces.install import placing, serving
 
     made = serving.service(placing.serve_command(), _home(), Path.home(), os.environ)
-    try:
-        made.path.parent.mkdir(parents=True, exist_ok=True)
-        made.path.write_text(made.text, encoding="utf-8")
-    except OSError as error:
-        raise InvalidInput(f"{made.path}: cannot be written ({error.strerror})") from None
+    serving.write(made)
     _tell("written", made.path, made.start, write_only, json)
 
 
@@ -48,9 +44,11 @@ def remove(write_only: WriteOnly = False, json: Json = False) -> None:
     from guardhouse.surfaces.install import placing, serving
 
     made = serving.service(placing.serve_command(), _home(), Path.home(), os.environ)
-    there = made.path.exists()
+    folders = serving.came_with(made)
+    there = folders is not None
     told = [] if write_only or not there else serving.run(made.stop[:1])
-    made.path.unlink(missing_ok=True)
+    if folders is not None:
+        serving.remove(made, folders)
     _tell("removed" if there else "not there", made.path, made.stop[1:] if told else made.stop, write_only, json)
 
 

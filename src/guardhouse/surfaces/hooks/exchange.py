@@ -20,6 +20,7 @@ from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
 from guardhouse.surfaces.hooks import clients
 from guardhouse.surfaces.hooks.reading import Reading, read
+from guardhouse.surfaces.hooks.recent import Recent
 from guardhouse.surfaces.hooks.sessions import LOST, Ask, NotOpened, Sessions
 from guardhouse.surfaces.http import HOOKS, Door, Receive, Scope, Send, bearer, headers_of, send_answer
 from guardhouse.surfaces.limits import Disconnected, read_body
@@ -60,6 +61,7 @@ class Exchange:
         self._door = door
         self._patience = door.settings.request_timeout_seconds
         self._sessions = Sessions()
+        self._recent = Recent(door.metrics.registry)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         client = str(scope["path"]).removeprefix(HOOKS)
@@ -83,6 +85,7 @@ class Exchange:
                 effect = str(outcome.decision.effect) if outcome.decision else "none"
                 headers.append((b"guardhouse-decision", outcome.decision_id.encode()))
                 native = _native(client, event, outcome, readable=reading is not None)
+                self._recent.note(client, time.perf_counter() - started)
         except Disconnected:
             return
         except GuardhouseError as error:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import socket
 import subprocess
+import sys
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from guardhouse.errors import GuardhouseError
-from guardhouse.surfaces.install import clients, placing, planning, records
+from guardhouse.surfaces.install import clients, codex_trust, placing, planning, records
 from guardhouse.surfaces.install.clients import CLIENTS, Place
 from guardhouse.surfaces.install.jsonc import Unreadable, parse
+from guardhouse.surfaces.install.managed import PATHS
 
 LAST = 100
 """How many of a client's calls its percentiles are of."""
@@ -93,19 +96,22 @@ def hooks(name: str, place: Path, environment: Mapping[str, str]) -> list[Findin
         except GuardhouseError as error:
             present, wrong = False, error.message
         wrong = wrong or ("" if present else "the entry is gone") or _unrunnable(place, name)
-        trusted = _trusted(name, path, environment)
+        trusted = _trusted(name, path, environment) if not wrong else "unknown"
         repair = (
             "" if not wrong else f"guardhouse install {name}" + ("" if record.scope == "user" else f" --{record.scope}")
         )
-        if not wrong and trusted is False:
-            wrong, repair = "Codex does not trust it yet, so it is not run", "codex, then /hooks, then trust it"
-        told = wrong or "is there and is run" + (", if it is trusted" if trusted is None and name == "codex" else "")
+        if not wrong and trusted in _NOT_RUN:
+            wrong, repair = _NOT_RUN[trusted], "codex, then /hooks, then trust it"
+        unsure = (
+            ", if Codex trusts it: that is not known, its config.toml cannot be read" if trusted == "unknown" else ""
+        )
+        told = wrong or "is there and is run" + (unsure if name == "codex" else "")
         facts = {
             "file": str(path),
             "scope": record.scope,
             "present": present,
             "effective": not wrong,
-            "trusted": trusted,
+            "trusted": trusted if name == "codex" else "",
         }
         made.append(Finding(f"{name} hook", not wrong, f"{path}: {told}", repair, facts))
     return made
@@ -150,18 +156,58 @@ def _is_off(held: object) -> bool:
     return isinstance(held, dict) and held.get("enabled") is False
 
 
-def _trusted(name: str, path: Path, environment: Mapping[str, str]) -> bool | None:
-    """Whether Codex was told to trust our hook; None where that cannot be seen, or trust is no question."""
+_NOT_RUN: Mapping[str, str] = {
+    "untrusted": "Codex does not trust it yet, so it is not run",
+    "changed": "it was changed since Codex was told to trust it, so it is not run",
+    "off": "it is switched off in Codex, so it is not run",
+}
+
+
+def _trusted(name: str, path: Path, environment: Mapping[str, str]) -> str:
+    """Whether Codex was told to trust our hook; empty where trust is no question."""
     if name != "codex":
-        return None
-    folder = clients.CLIENTS["codex"].user(Path.home(), environment).path.parent
-    try:
-        held = tomllib.loads((folder / "config.toml").read_text(encoding="utf-8-sig"))
-        state = held["hooks"]["state"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    known = [one for key, one in state.items() if str(path) in key and isinstance(one, dict)]
-    return any(one.get("trusted_hash") and one.get("enabled", True) for one in known)
+        return ""
+    return codex_trust.trust(path, clients.CLIENTS["codex"].user(Path.home(), environment).path.parent)
+
+
+def managed(system: str = sys.platform, root: Path = Path("/")) -> list[Finding]:
+    """The organisation's own settings on this machine that ask Guardhouse, by client."""
+    key = {"darwin": "macOS", "win32": "Windows"}.get(system, "Linux")
+    made = []
+    for name, places in PATHS.items():
+        for path in _files(root / places.get(key, "").lstrip("/")) if places.get(key) else ():
+            try:
+                text = path.read_text(encoding="utf-8", errors="replace")
+            except OSError:
+                continue
+            if "guardhouse" in text.casefold() or "/v1/hooks/" in text:
+                made.append(Finding(f"{name} managed", True, f"{path}: asks Guardhouse", facts={"file": str(path)}))
+    return made
+
+
+def _files(path: Path) -> list[Path]:
+    return sorted(path.parent.glob(path.name)) if "*" in path.name else [path]
+
+
+_SAMPLE = re.compile(
+    r'^guardhouse_hook_(last_seconds|recent|recent_seconds)\{client="([a-z-]+)"(?:,quantile="([\d.]+)")?\} (\S+)$', re.M
+)
+
+
+def over_http(metrics: str, now: datetime) -> dict[str, dict[str, Any]]:
+    """What the gateway remembers of each client's last hooks, by the text of its `/metrics`: its last call and how long
+    they took inside the gateway, in milliseconds. It counts every hook, through the shim and over HTTP.
+    """
+    made: dict[str, dict[str, Any]] = {}
+    for name, client, quantile, value in _SAMPLE.findall(metrics):
+        told = made.setdefault(client, {"last_call": "", "calls": 0})
+        if name == "last_seconds":
+            told["last_call"] = (now - timedelta(seconds=float(value))).strftime("%Y-%m-%dT%H:%M:%SZ")
+        elif name == "recent":
+            told["calls"] = int(float(value))
+        else:
+            told["p50_ms" if quantile == "0.5" else "p99_ms"] = round(float(value) * 1000, 1)
+    return made
 
 
 def version(name: str) -> str:

@@ -16,10 +16,7 @@ PATHS: dict[str, dict[str, str]] = {
         "macOS": "/Library/Application Support/ClaudeCode/managed-settings.json",
         "Windows": "C:\\Program Files\\ClaudeCode\\managed-settings.json",
     },
-    "codex": {
-        "Linux": "/etc/codex/requirements.toml",
-        "macOS": "/etc/codex/requirements.toml, or the preference com.openai.codex:requirements_toml_base64",
-    },
+    "codex": {"Linux": "/etc/codex/requirements.toml", "macOS": "/etc/codex/requirements.toml"},
     "gemini": {
         "Linux": "/etc/gemini-cli/settings.json",
         "macOS": "/Library/Application Support/GeminiCli/settings.json",
@@ -31,7 +28,9 @@ PATHS: dict[str, dict[str, str]] = {
         "Windows": "C:\\ProgramData\\Cursor\\hooks.json",
     },
     "copilot": {
-        "all": "the policy folder of your system, as the section on policy hooks of Copilot's hooks reference names it",
+        "Linux": "/etc/github-copilot/policy.d/guardhouse.json",
+        "macOS": "/etc/github-copilot/policy.d/guardhouse.json",
+        "Windows": "C:\\ProgramData\\GitHub\\Copilot\\policy.d\\guardhouse.json",
     },
     "opencode": {
         "Linux": "/etc/opencode/opencode.json",
@@ -39,6 +38,16 @@ PATHS: dict[str, dict[str, str]] = {
         "Windows": "C:\\ProgramData\\opencode\\opencode.json",
     },
 }
+"""Where each system keeps what an organisation sets, as the clients' own pages say, named in `docs/agents.md`."""
+NOTES: dict[str, str] = {
+    "claude-code": "pieces may also lie in managed-settings.d beside it; WSL reads the path of Linux",
+    "codex": "macOS also by the preference com.openai.codex:requirements_toml_base64, and a company's plan from its cloud, which both win over the file; none is documented for Windows",
+    "gemini": "the variable GEMINI_CLI_SYSTEM_SETTINGS_PATH names another file, so keep it out of people's reach; no setting is documented that lets only managed hooks run",
+    "cursor": "a company's plan may hand the same file out from its dashboard; no setting is documented that lets only managed hooks run, and this file ranks before all others",
+    "copilot": "must be owned by root and writable by nobody else; Windows also takes a value `Policy` below HKLM\\Software\\Policies\\GitHub\\Copilot; the cloud agent reads no such file",
+    "opencode": "macOS also by a configuration profile, which wins over the file; `--pure` leaves plugins out all the same",
+}
+"""What else there is for a client, and what there is not."""
 LEAST: dict[str, str] = {
     "claude-code": "2.1.295: older ones do not know onFailure and go on when a hook fails",
     "codex": "one whose requirements.toml takes hooks and allow_managed_hooks_only (May 2026); such hooks need no trust",
@@ -68,7 +77,8 @@ def fragment(client: str, url: str) -> dict[str, Any]:
     else:
         made: dict[str, Any] = {"hooks": {EVENT[client]: [clients.entry(client, line, "closed")]}}
         text = json.dumps(({"version": 1} if client in clients.VERSIONED else {}) | made, indent=2)
-    told = {"client": client, "paths": PATHS[client], "least_version": LEAST[client], "text": text}
+    told: dict[str, Any] = {"client": client, "paths": PATHS[client], "least_version": LEAST[client]}
+    told |= {"note": NOTES[client], "text": text}
     if client == "opencode":
         script = clients.shared_script(client, "closed")
         told["plugin"] = clients.plugin(["/bin/sh", "-c", script], "closed")
@@ -102,6 +112,7 @@ def show(told: dict[str, Any]) -> None:
 
     for system, path in told["paths"].items():
         render.say(f"{system}: {path}", "bold", stderr=True)
+    render.say(f"note: {told['note']}", stderr=True)
     render.say(f"least version {told['least_version']}", stderr=True)
     sys.stdout.write(told["text"] + "\n")
     if "plugin" in told:

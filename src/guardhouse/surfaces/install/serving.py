@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -11,8 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.sax.saxutils import escape
 
+from guardhouse.errors import InvalidInput
+
 UNIT = "guardhouse.service"
 LABEL = "dev.guardhouse.gateway"
+MARK = "Written by `guardhouse service install`, with it {folders} new folders"
+_OURS = re.compile(MARK.replace("{folders}", r"(\d+)"))
 _KEPT_OUT = ("GUARDHOUSE_TOKEN", "GUARDHOUSE_URL")
 
 
@@ -54,6 +60,43 @@ def service(
     )
 
 
+def write(made: Service) -> None:
+    """Write the service's file, which says how many folders came with it. InvalidInput for one that is not ours."""
+    try:
+        held = made.path.read_text(encoding="utf-8", errors="replace") if made.path.exists() else None
+        folders = _folders(held) if held is not None else sum(not one.exists() for one in made.path.parents)
+        if folders is None:
+            raise InvalidInput(f"{made.path}: was not written by Guardhouse: move it away, then run this again")
+        made.path.parent.mkdir(parents=True, exist_ok=True)
+        made.path.write_text(made.text.replace("{folders}", str(folders)), encoding="utf-8")
+    except OSError as error:
+        raise InvalidInput(f"{made.path}: cannot be written ({error.strerror})") from None
+
+
+def came_with(made: Service) -> int | None:
+    """How many folders came with the file; None where there is none. InvalidInput for a file that is not ours."""
+    try:
+        folders = _folders(made.path.read_text(encoding="utf-8", errors="replace"))
+    except OSError:
+        return None
+    if folders is None:
+        raise InvalidInput(f"{made.path}: was not written by Guardhouse, so it is left")
+    return folders
+
+
+def remove(made: Service, folders: int) -> None:
+    """Remove the file, and so many folders above it as came with it, where nothing else is in them."""
+    made.path.unlink()
+    with contextlib.suppress(OSError):
+        for folder in list(made.path.parents)[:folders]:
+            folder.rmdir()
+
+
+def _folders(text: str) -> int | None:
+    found = _OURS.search(text)
+    return int(found[1]) if found is not None else None
+
+
 def _quoted(text: str) -> str:
     """A word for systemd: `%` and `$` mean nothing in it."""
     inner = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%").replace("\n", "\\n")
@@ -61,7 +104,7 @@ def _quoted(text: str) -> str:
 
 
 def _unit(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    lines = ["[Unit]", "Description=Guardhouse, the gate that agents' tools pass", "", "[Service]"]
+    lines = [f"# {MARK}", "[Unit]", "Description=Guardhouse, the gate that agents' tools pass", "", "[Service]"]
     lines += [f"Environment={_quoted(f'{name}={value}')}" for name, value in environment.items()]
     lines += [f"ExecStart={' '.join(_quoted(word).replace('$', '$$') for word in command)}"]
     lines += ["Restart=on-failure", "RestartSec=2", "", "[Install]", "WantedBy=default.target", ""]
@@ -75,6 +118,7 @@ def _plist(command: Sequence[str], environment: Mapping[str, str], home: Path) -
     )
     return (
         '<?xml version="1.0" encoding="UTF-8"?>\n'
+        f"<!-- {MARK} -->\n"
         '<!DOCTYPE plist PUBLIC "-//Apple//DTD PLIST 1.0//EN" "http://www.apple.com/DTDs/PropertyList-1.0.dtd">\n'
         '<plist version="1.0">\n<dict>\n'
         f"  <key>Label</key>\n  <string>{LABEL}</string>\n"
