@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from guardhouse.surfaces.mcp.seats import MOST_A_TOKEN, Seats
 from guardhouse.surfaces.mcp.streamable import Places
 from tests.surfaces.doors import Answer, parse, request
 from tests.surfaces.mcp.clients import code_of, over_http, run, text_of
@@ -284,3 +285,62 @@ def test_a_gateway_that_cannot_record_says_so_as_a_tool_result(place: Place) -> 
             assert "\nNext: Call `acquire_lock` again" in text_of(answer)
 
     run(work)
+
+
+def test_a_token_has_so_many_sessions_and_the_one_idle_longest_gives_way(place: Place) -> None:
+    many, other = place.world.agent("many"), place.world.agent("other")
+    beside = session(place, other)
+    opened = [session(place, many) for _ in range(MOST_A_TOKEN)]
+    assert send(place, many.token, call("check_locks", {}), Mcp_Session_Id=opened[0]).status == 200
+    opened.append(session(place, many))
+    # The first was used a moment ago, so the second gave way.
+    status = {
+        name: send(place, who.token, call("check_locks", {}), Mcp_Session_Id=name).status
+        for who, names in ((many, opened), (other, [beside]))
+        for name in names
+    }
+    assert [name for name, seen in status.items() if seen != 200] == [opened[1]]
+    assert send(place, many.token, b"", method="DELETE", Mcp_Session_Id=opened[2]).status == 200
+    session(place, many)
+    assert send(place, many.token, call("check_locks", {}), Mcp_Session_Id=opened[3]).status == 200
+
+
+def test_a_busy_session_gives_way_to_none() -> None:
+    seats = Seats(most=2)
+    for name in ("one", "two"):
+        seats.opened("token", name)
+        seats.enter("token", name)
+    assert seats.surplus("token") is None
+    seats.leave("two")
+    assert seats.surplus("token") == "two"
+    seats.leave("one")
+    assert seats.surplus("token") == "one"
+    seats.closed("token", "one")
+    assert seats.surplus("token") == ""
+    assert seats.surplus("another") == ""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "acquire_lock", "arguments": %s}}',
+        '{"jsonrpc": "2.0", "method": "ping", "id": 7, "method": "tools/call", "params": {"name": "acquire_lock", "arguments": %s}}',
+    ],
+)
+def test_a_message_that_names_a_field_twice_is_refused_as_over_http(place: Place, text: str) -> None:
+    agent = place.world.agent("worker")
+    own = session(place, agent)
+    before = place.world.count()
+    body = (text % '{"key": "res:a", "key": "res:b"}').encode()
+    refused = send(place, agent.token, body, Mcp_Session_Id=own)
+    result = refused.json["result"]
+    assert (refused.json["id"], result["isError"]) == (7, True)
+    error = result["structuredContent"]["error"]
+    assert (error["code"], "twice" in error["message"]) == ("validation", True)
+    assert place.world.count() == before + 1
+    assert place.world.entry(result["_meta"]["guardhouse/decision"])["operation"] == "acquire_lock"
+    assert place.world.done(agent, "check_locks", {})["locks"] == []
+    listed = send(
+        place, agent.token, b'{"jsonrpc": "2.0", "id": 8, "id": 9, "method": "tools/list"}', Mcp_Session_Id=own
+    )
+    assert (listed.status, listed.json["error"]["code"]) == (400, -32600)

@@ -106,7 +106,7 @@ class Desk:
                         name if isinstance(name, str) else "",
                         body_of([given.get("arguments")]),
                     )
-                    return _result(answered).model_dump(by_alias=True, mode="json", exclude_none=True)
+                    return result_of(answered).model_dump(by_alias=True, mode="json", exclude_none=True)
         return await call_next(ctx)
 
     async def _stood(self, ctx: Context) -> tuple[Caller, Stood]:
@@ -165,7 +165,7 @@ class Desk:
             if presented != "":
                 meta.setdefault(APPROVAL, presented)
         caller = self._caller_of(ctx)
-        return _result(await carry(self._house, caller, params.name, body_of(arguments), meta=meta))
+        return result_of(await carry(self._house, caller, params.name, body_of(arguments), meta=meta))
 
     async def _list_resources(self, ctx: Context, _params: PaginatedRequestParams | None) -> ListResourcesResult:
         _caller, names = await self._offered(ctx)
@@ -197,7 +197,7 @@ class Desk:
         return tool.input_schema if tool is not None else None
 
 
-def _result(answered: Answered) -> CallToolResult:
+def result_of(answered: Answered) -> CallToolResult:
     """A call's answer as a tool result: text for the model, the same as data for programs."""
     text = (
         orjson.dumps(answered.body).decode() if answered.performed else refusing.told(answered.operation, answered.body)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import orjson
@@ -24,7 +26,8 @@ from guardhouse.surfaces.http import Door, Message, Receive, Scope, Send, bearer
 from guardhouse.surfaces.limits import Disconnected, read_body
 from guardhouse.surfaces.mcp import refusing, sets
 from guardhouse.surfaces.mcp.calling import Caller, House, carry
-from guardhouse.surfaces.mcp.server import STATUS, UNAUTHENTICATED, Context, Desk
+from guardhouse.surfaces.mcp.seats import MOST_A_TOKEN, Seats
+from guardhouse.surfaces.mcp.server import STATUS, UNAUTHENTICATED, Context, Desk, result_of
 
 CALLER = "guardhouse.caller"
 """Where a request's caller stands in its ASGI scope."""
@@ -34,7 +37,8 @@ ENVELOPE_BYTES = 65_536
 
 _MOST_SESSIONS = 2_000
 _METHODS = ((b"allow", b"POST, DELETE"),)
-_WANTED = {b"authorization", b"content-length", b"host", b"origin", b"x-forwarded-for"}
+_SESSION = b"mcp-session-id"
+_WANTED = {b"authorization", b"content-length", b"host", b"origin", b"x-forwarded-for", _SESSION}
 
 
 class Streamable:
@@ -49,6 +53,7 @@ class Streamable:
         self._places = Places(settings.host, settings.mcp_origins)
         self._most = 2 * settings.max_body_bytes + ENVELOPE_BYTES
         self._patience = settings.request_timeout_seconds
+        self._seats = Seats()
         self._sessions = StreamableHTTPSessionManager(
             Desk(house, _caller).server(),
             json_response=True,
@@ -108,8 +113,51 @@ class Streamable:
                 words = f"a message has at most {self._most} bytes"
                 await _refuse(send, "payload_too_large", words, decision_id=decision)
                 return
+            message = _twice(body)
+            if message is not None:
+                await self._refuse_twice(caller, message, body, send)
+                return
             receive = _again(body, receive)
-        await self._sessions.handle_request(inner, receive, _restated(inner, send))
+        await self._seated(caller, headers.get(_SESSION, ""), inner, receive, send)
+
+    async def _refuse_twice(self, caller: Caller, message: Mapping[str, Any], body: bytes, send: Send) -> None:
+        """A message that names a field twice, so that two readers could read two things in it. A call leaves its entry."""
+        if message.get("method") != "tools/call":
+            await _refuse(send, "validation", "the message names a field twice; name each once", status=400)
+            return
+        params, number = message.get("params"), message.get("id")
+        name = params.get("name") if isinstance(params, dict) else None
+        answered = await carry(self._house, caller, name if isinstance(name, str) else "", body)
+        result = result_of(answered).model_dump(by_alias=True, mode="json", exclude_none=True)
+        told = {"jsonrpc": "2.0", "id": number if isinstance(number, (str, int)) else None, "result": result}
+        await _answer(send, 200, told)
+
+    async def _seated(self, caller: Caller, session: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """Hand a request to the SDK's sessions, of which a token has at most so many: the one idle longest gives way."""
+        if not session and scope["method"] == "POST":
+            surplus = self._seats.surplus(caller.token)
+            if surplus is None:
+                words = f"this token has {MOST_A_TOKEN} sessions open, and all of them are busy; end one of them"
+                await _refuse(send, "limit_reached", words, status=429)
+                return
+            if surplus:
+                self._seats.closed(caller.token, surplus)
+                await self._sessions.handle_request(*_ending(scope, surplus))
+        elif scope["method"] == "DELETE":
+            self._seats.closed(caller.token, session)
+
+        async def noting(message: Message) -> None:
+            if not session and message["type"] == "http.response.start" and message["status"] < 400:
+                for name, value in message.get("headers", ()):
+                    if name.lower() == _SESSION:
+                        self._seats.opened(caller.token, value.decode("latin-1"))
+            await send(message)
+
+        self._seats.enter(caller.token, session)
+        try:
+            await self._sessions.handle_request(scope, receive, _restated(scope, noting))
+        finally:
+            self._seats.leave(session)
 
     async def _known(self, token: str) -> bool:
         if self._knows(token):
@@ -208,6 +256,46 @@ def _again(body: bytes, receive: Receive) -> Receive:
     return replay
 
 
+def _ending(scope: Scope, session: str) -> tuple[Scope, Receive, Send]:
+    """The request by which a client of the same token would end a session; nobody hears the answer."""
+    headers = [(name, value) for name, value in scope["headers"] if name in (b"host", b"mcp-protocol-version")]
+
+    async def nothing() -> Message:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    async def unheard(_message: Message) -> None:
+        return
+
+    ending = {**scope, "method": "DELETE", "headers": [*headers, (_SESSION, session.encode("latin-1"))]}
+    return ending, nothing, unheard
+
+
+class _NamedTwice(Exception):
+    """A JSON object names a field twice."""
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise _NamedTwice
+    return made
+
+
+def _twice(body: bytes) -> Mapping[str, Any] | None:
+    """The message in a body that names a field twice, as the last of each says it; None for any other body.
+
+    What is no JSON is left for the SDK to refuse.
+    """
+    try:
+        json.loads(body, object_pairs_hook=_pairs)
+    except _NamedTwice:
+        message = json.loads(body)
+        return message if isinstance(message, dict) else {}
+    except (ValueError, RecursionError):
+        return None
+    return None
+
+
 def _restated(scope: Scope, send: Send) -> Send:
     """Send with the HTTP status that a handler left in the scope, where the SDK's would be 200."""
 
@@ -241,8 +329,7 @@ async def _refuse(
         "message": refusing.told("", envelope),
         "data": envelope,
     }
-    data = orjson.dumps({"jsonrpc": "2.0", "id": None, "error": error})
-    sent = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode()), *headers]
+    sent = [*headers]
     if answered == 401:
         sent.append((b"www-authenticate", b'Bearer realm="guardhouse"'))
     wait = envelope["error"].get("retry_after_seconds")
@@ -250,5 +337,13 @@ async def _refuse(
         sent.append((b"retry-after", str(wait).encode()))
     if code == "payload_too_large":
         sent.append((b"connection", b"close"))
-    await send({"type": "http.response.start", "status": answered, "headers": sent})
+    await _answer(send, answered, {"jsonrpc": "2.0", "id": None, "error": error}, sent)
+
+
+async def _answer(
+    send: Send, status: int, told: Mapping[str, Any], headers: Iterable[tuple[bytes, bytes]] = ()
+) -> None:
+    data = orjson.dumps(told)
+    sent = [(b"content-type", b"application/json"), (b"content-length", str(len(data)).encode()), *headers]
+    await send({"type": "http.response.start", "status": status, "headers": sent})
     await send({"type": "http.response.body", "body": data})
