@@ -21,6 +21,8 @@ import jsonschema
 import pytest
 
 from guardhouse.surfaces.hooks import shim
+from guardhouse.surfaces.install import codex_trust
+from guardhouse.surfaces.install.clients import command, entry
 from tests.server import environment, guardhouse, serving
 from tests.surfaces.hooks.model import model
 
@@ -32,6 +34,7 @@ MODULES = CLIENTS / "node_modules"
 CODEX = MODULES / "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex"
 CLAUDE = MODULES / "@anthropic-ai/claude-agent-sdk-linux-x64/claude"
 OPENCODE = MODULES / "opencode-linux-x64/bin/opencode"
+COPILOT = MODULES / "@github/copilot-sdk/dist/types.d.ts"
 GEMINI = MODULES / "@google/gemini-cli-core"
 NODE = shutil.which("node")
 
@@ -247,6 +250,54 @@ def test_every_answer_fits_the_schema_in_codex_and_nothing_that_it_runs_on() -> 
             assert json.loads(text)["hookSpecificOutput"]["permissionDecision"] == "deny", name
         else:
             assert name.endswith((".allow", ".warn"))
+
+
+@needs(CODEX)
+def test_codex_itself_tells_the_digest_that_doctor_reckons(bench: Bench) -> None:
+    folder = bench.place / "home" / ".codex"
+    folder.mkdir()
+    group = entry("codex", command("codex", Path("/srv/a b/guardhouse/hooks/run"), "closed"), "closed")
+    (folder / "hooks.json").write_text(json.dumps({"hooks": {"PreToolUse": [group]}}))
+    asked = [
+        {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"clientInfo": {"name": "x", "title": "x", "version": "1"}}},
+        {"jsonrpc": "2.0", "method": "initialized"},
+        {"jsonrpc": "2.0", "id": 2, "method": "hooks/list", "params": {"cwds": [str(bench.place / "work")]}},
+    ]  # fmt: skip
+    kept = {"HOME": str(bench.place / "home"), "PATH": "/usr/bin:/bin", "CODEX_HOME": str(folder)}
+    with subprocess.Popen(
+        [str(CODEX), "app-server"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env=kept,
+        text=True,
+    ) as server:
+        assert server.stdin is not None
+        assert server.stdout is not None
+        server.stdin.write("".join(json.dumps(one) + "\n" for one in asked))
+        server.stdin.flush()
+        told = next(made for line in server.stdout if (made := json.loads(line)).get("id") == 2)
+        server.kill()
+    hook = told["result"]["data"][0]["hooks"][0]
+    assert hook["key"] == f"{folder / 'hooks.json'}:pre_tool_use:0:0"
+    assert hook["currentHash"] == codex_trust.digest(group, group["hooks"][0])
+
+
+@needs(COPILOT)
+def test_every_answer_has_the_fields_and_words_of_copilots_own_types() -> None:
+    text = COPILOT.read_text(encoding="utf-8")
+    found = re.search(r"export interface PreToolUseHookOutput \{(.*?)\n\}", text, re.S)
+    assert found is not None
+    fields = dict(re.findall(r"(\w+)\?: ([^;]+);", found[1]))
+    words = {word.strip(' "') for word in fields["permissionDecision"].split("|")}
+    for name, told in _golden("copilot").items():
+        answer = json.loads(told)
+        assert answer.keys() <= fields.keys(), name
+        if name.endswith((".allow", ".warn")):
+            assert answer == {}
+        else:
+            assert answer["permissionDecision"] in words - {"allow"}
+            assert answer["permissionDecisionReason"]
 
 
 @needs_node
