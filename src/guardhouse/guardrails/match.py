@@ -194,9 +194,17 @@ class Parsed:
         return (
             "--help" in self.options
             and "--help" in self.words
-            and not self.program.run
+            and (not self.program.run or self.plain_sub)
             and self.unit.program not in _HELPLESS
             and not self.unit.program.startswith("<")
+        )
+
+    @property
+    def plain_sub(self) -> bool:
+        """Whether it hands arguments on behind some subcommands only, and this is none of them."""
+        given, sub = self.given.positionals, self.program.sub
+        return bool(sub and given) and not any(
+            word.text in sub or word.dynamic for word in (*given[:1], *self.loose[:1])
         )
 
     @property

@@ -99,7 +99,7 @@ _AGENTCONF = re.compile(
 _GIT = re.compile(r"(?:.*/)?\.git(?:/.*)?")
 _BUILD = re.compile(
     r"(?:.*/)?(?:node_modules|dist|build|out|target|__pycache__|\.pytest_cache|\.mypy_cache|\.ruff_cache|\.tox|\.nox|\.venv|venv|\.next|\.nuxt|\.turbo|\.parcel-cache"
-    r"|\.gradle|coverage|htmlcov|\.coverage|\.cache|\.eggs|[^/]*\.egg-info|\.terraform|tmp|temp|\.tmp|cmake-build-[^/]*|bin|obj|\.svelte-kit|storybook-static|vendor/bundle|bower_components|cdk\.out|\.aws-sam|\.serverless|\.dart_tool|\.bundle|Pods|DerivedData|\.hypothesis|\.ipynb_checkpoints|\.sass-cache|\.angular|\.vite|\.output|\.nyc_output|test-results|playwright-report|logs?|[^/]*\.(?:pyc|pyo|o|log|tmp|class|bak|swp|orig))(?:/[^.].*|/\*|/)?"
+    r"|\.gradle|coverage|htmlcov|\.coverage|\.cache|\.eggs|[^/]*\.egg-info|\.terraform|tmp|temp|\.tmp|cmake-build-[^/]*|bin|obj|\.svelte-kit|storybook-static|vendor/bundle|bower_components|cdk\.out|\.aws-sam|\.serverless|\.dart_tool|\.bundle|Pods|DerivedData|\.hypothesis|\.ipynb_checkpoints|\.sass-cache|\.angular|\.vite|\.output|\.nyc_output|test-results|playwright-report|package-lock\.json|yarn\.lock|pnpm-lock\.yaml|bun\.lockb?|logs?|[^/]*\.(?:pyc|pyo|o|log|tmp|class|bak|swp|orig))(?:/[^.].*|/\*|/)?"
 )
 _PERSONAL = re.compile(
     r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)/(?:Desktop|Documents|Downloads|Music|Pictures|Videos|Movies|Library|Public|OneDrive|Dropbox|iCloud)(?:/.*)?",

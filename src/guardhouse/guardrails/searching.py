@@ -11,6 +11,13 @@ from guardhouse.guardrails.units import NOTHING, Flow, base_name
 from guardhouse.guardrails.words import Word
 
 _DELETERS = frozenset(["rm", "unlink", "shred", "srm", "wipe", "truncate"])
+_NAMES = frozenset(["-name", "-iname", "-path", "-ipath", "-regex", "-wholename"])
+_FILTERS = _NAMES | frozenset(
+    ["-newer", "-mtime", "-mmin", "-size", "-empty", "-user", "-inum", "-atime", "-ctime", "-cmin", "-amin"]
+)
+_EVERY = re.compile(r"(?:\./)?[*?]*\*[*?]*|\.[*+]|\.\*\$|\./\*")
+"""Patterns that every name fits: they narrow nothing."""
+_WHOLE = frozenset(["root", "home", "system", "personal", "here", "outside"])
 
 
 class Finder(Hooker):
@@ -33,31 +40,9 @@ class Finder(Hooker):
         roots = given if name == "find" else given[1:] or []
         roots = roots or [Word(".", start, end)]
         texts = [word.text for word in rest]
-        narrowed = (
-            any(
-                text
-                in (
-                    "-name",
-                    "-iname",
-                    "-path",
-                    "-ipath",
-                    "-regex",
-                    "-wholename",
-                    "-newer",
-                    "-mtime",
-                    "-mmin",
-                    "-size",
-                    "-empty",
-                    "-user",
-                    "-inum",
-                    "-atime",
-                    "-ctime",
-                    "-cmin",
-                    "-amin",
-                )
-                for text in texts
-            )
-            or name != "find"
+        narrowed = name != "find" or any(
+            text in _FILTERS and not (text in _NAMES and _EVERY.fullmatch(follows))
+            for text, follows in zip(texts, [*texts[1:], ""], strict=True)
         )
         sensitive = any(paths.classes(text, "", "") & SENSITIVE for text in texts[first:]) or any(
             text in (".env", "*.pem", "*.key", "id_rsa", "id_rsa*", "id_*") for text in texts
@@ -104,7 +89,12 @@ class Finder(Hooker):
                     if sensitive and made and base_name(made[0].text) in ("cat", "cp", "tar", "base64", "curl"):
                         self.event("secret.read", start, end)
             at += 1
-        return Flow(None, frozenset({"secret"}) if sensitive and "-exec" in texts else NOTHING)
+        kinds = {"secret"} if sensitive and "-exec" in texts else set()
+        if not narrowed and any(
+            (found := paths.classes(root.text, "", "")) & _WHOLE and "temp" not in found for root in roots
+        ):
+            kinds.add("everything")
+        return Flow(None, frozenset(kinds))
 
 
 def without_clauses(rest: list[Word]) -> list[Word]:

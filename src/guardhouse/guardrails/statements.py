@@ -15,6 +15,7 @@ _ENDLESS = re.compile(
     r"(?:while\s+(?:\S*/)?(?:true|:|\(\(\s*1\s*\)\)|\[+\s*1\s*\]+)|until\s+(?:\S*/)?(?:false|!\s*true)|for\s*\(\([^;]*;\s*;[^)]*\)\))\s*;?\s*do\b(?!.*\b(?:sleep|read)\b).*[^&>]&(?![&>\d])",
     re.S,
 )
+_WAITS = re.compile(r"\bwait\b")
 _WORDS = frozenset(
     [
         "word",
@@ -54,6 +55,11 @@ _BODIES = frozenset(
 _BACKTICKS = re.compile(r"(?<!\\)`((?:[^`\\]|\\.)*)`", re.S)
 
 
+def _breeds(loop: str) -> bool:
+    """Whether an endless loop starts processes and does not wait for the last of them."""
+    return _ENDLESS.match(loop) is not None and not _WAITS.search(loop, loop.rindex("&"))
+
+
 class Reader(Binder):
     """An abstract interpreter of one text. Its runner (see `running`) says what each command does."""
 
@@ -89,7 +95,7 @@ class Reader(Binder):
             return SILENT
         if kind in ("declaration_command", "unset_command"):
             return self._declare(node)
-        if kind in ("while_statement", "c_style_for_statement") and _ENDLESS.match(self.raw(node)):
+        if kind in ("while_statement", "c_style_for_statement") and _breeds(self.raw(node)):
             self.event("bomb", *self.span(node))
         if kind == "for_statement":
             return self._for(node, feed)

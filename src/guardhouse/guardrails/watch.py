@@ -203,7 +203,11 @@ class _Eye:
                 continue
             if operator not in ("<read>", "<send>", "<delete>") and meddling.sets_later(text, self._spoken()):
                 yield ENVIRONMENT
-            if text.startswith("/sys/fs/cgroup/") and operator not in ("<read>", "<send>"):
+            if (
+                text.startswith("/sys/fs/cgroup/")
+                and operator not in ("<read>", "<send>")
+                and not self._moves_itself(text)
+            ):
                 yield PROCESSES
             found = self._reach(text, unit.cwd)
             if found == "state":
@@ -332,6 +336,15 @@ class _Eye:
                     yield ENVIRONMENT
                 if _CLIENT_HOMES.match(word):
                     yield SWITCH
+
+    def _moves_itself(self, text: str) -> bool:
+        """Whether all that could be written to a group's list of processes is the shell's own number."""
+        spoken = [word for unit in self._units if unit.program[:1] != "<" for word in unit.args or (Word("?"),)]
+        return (
+            text.endswith(("/tasks", "/cgroup.procs"))
+            and bool(spoken)
+            and all(word.text == UNKNOWN and word.kinds == {"own"} for word in spoken)
+        )
 
     def _spoken(self) -> Iterator[str]:
         return (
