@@ -225,7 +225,7 @@ def _read(
     if raw.media_type:
         raise InvalidInput("the body must be sent as `application/json`", code="unsupported_media_type")
     body, claims = _without_claims(_parse(raw.body), operation)
-    ask = _validate(operation, body)
+    ask = _validate(operation, body, bundle)
     plain = ask.model_dump(mode="json")
     _encode(plain)
     evidence = None
@@ -360,7 +360,8 @@ def _without_claims(body: dict[str, Any], operation: Operation) -> tuple[dict[st
     return kept, tuple(claims)
 
 
-def _validate(operation: Operation, body: Mapping[str, Any]) -> Ask:
+def _validate(operation: Operation, body: Mapping[str, Any], bundle: Bundle) -> Ask:
+    """The body as the operation's own model. What is wrong is told without any secret that stands in a field's name."""
     try:
         return operation.ask.model_validate_json(canonical.encode(body))
     except TypeError as error:
@@ -368,8 +369,8 @@ def _validate(operation: Operation, body: Mapping[str, Any]) -> Ask:
     except ValidationError as error:
         faults = tuple(
             FieldFault(
-                ".".join(str(part) for part in item["loc"])[:200] or "body",
-                item["msg"].lower().removeprefix("value error, "),
+                str(bundle.packs.redact(".".join(str(part) for part in item["loc"])[:200])) or "body",
+                str(bundle.packs.redact(item["msg"].lower().removeprefix("value error, "))),
             )
             for item in error.errors(include_url=False, include_input=False, include_context=False)[:_MOST_FAULTS]
         )

@@ -72,7 +72,9 @@ def told(operation: str, envelope: Mapping[str, Any]) -> str:
     """The text of a refusal, from the envelope that programs read."""
     error = envelope["error"]
     code = str(error["code"])
-    subject = f"`{operation}`" if operation else "the request"
+    # What is no operation of ours may be anything, a secret too, and is not repeated.
+    named = operation and code != "unknown_operation"
+    subject = f"`{operation}`" if named else "the request"
     head = "waits for a person's approval" if code == "approval_pending" else "was not done"
     lines = [f"{subject[0].upper()}{subject[1:]} {head} ({code}).", f"Why: {_sentence(_why(error, code))}"]
     advice = [str(text) for text in error.get("advice", ())]
