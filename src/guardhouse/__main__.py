@@ -35,10 +35,10 @@ class _Composition:
 
         return migrate(settings, service_role)
 
-    def found(self, settings: Settings, slug: str, person: str) -> Founded:
+    def found(self, settings: Settings, slug: str, person: str, *, further: bool = True) -> Founded:
         from guardhouse.app import found
 
-        return found(settings, slug, person)
+        return found(settings, slug, person, further=further)
 
     def serve(self, settings: Settings, announce: Callable[[Endpoint], None]) -> None:
         from guardhouse.app import serve

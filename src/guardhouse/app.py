@@ -28,6 +28,7 @@ from guardhouse.settings import Settings
 from guardhouse.storage import migrate as migrations
 from guardhouse.storage import private
 from guardhouse.storage.opening import backend_of, open_store, reaching
+from guardhouse.surfaces import endpoint as endpoints
 from guardhouse.surfaces.cli.composition import Founded
 from guardhouse.surfaces.endpoint import Endpoint
 from guardhouse.surfaces.metrics import Metrics
@@ -74,6 +75,8 @@ class Guardhouse:
             fetch_timeout_seconds=settings.fetch_timeout_seconds,
             around=locate(settings),
         )
+        self.notifier = Notifier(settings.notify_command, settings.notify_url)
+        self.gateway.on_notice(self.notifier.tell)
         self._sound = True
         self._beside: list[Callable[[], None]] = []
         self._stop = threading.Event()
@@ -174,6 +177,7 @@ class Guardhouse:
         for thread in self._background:
             thread.join(30)
         self.gateway.close()
+        self.notifier.close()
         if self._sound:
             self.tend()
         self.store.close()
@@ -210,8 +214,11 @@ def migrate(settings: Settings, service_role: str = "") -> str:
     return revision
 
 
-def found(settings: Settings, slug: str, person: str) -> Founded:
-    """The workspace `slug` with its first person and the home's policies; what stands already is left as it is."""
+def found(settings: Settings, slug: str, person: str, *, further: bool = True) -> Founded:
+    """The workspace `slug` with its first person and the home's policies; what stands already is left as it is.
+
+    Not `further`: founded only where no workspace stands; where others do, nothing is done and `workspace_id` is empty.
+    """
     policies = settings.home / "policies"
     with reaching("GUARDHOUSE_HOME"):
         private.folder(settings.home)
@@ -223,6 +230,8 @@ def found(settings: Settings, slug: str, person: str) -> Founded:
             standing = workspaces.by_slug(tx, slug)
             if standing is not None:
                 return Founded(standing, slug, "", "", "", policies, new=False)
+            if not further and workspaces.any_founded(tx):
+                return Founded("", slug, "", "", "", policies, new=False)
             bundle = load.load_directory(policies, actions())
             made = workspaces.found(tx, RandomIds(wall_clock), slug, person)
             versions.store(tx, made.workspace_id, bundle)
@@ -243,16 +252,22 @@ def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
         metrics = Metrics(house.catalog)
         house.gateway.on_train(metrics.train)
         metrics.gauge("waiting_calls", "Calls queued for a train.", lambda: house.gateway.waiting)
-        notifier = Notifier(settings.notify_command, settings.notify_url)
-        house.gateway.on_notice(notifier.tell)
         silences = Silences(file=settings.home / SUPPRESSED)
         house.beside(lift_when_changed(silences, house.standing_versions))
         house.beside(silences.keep)
+        listening: list[Endpoint] = []
+
+        def stand() -> None:
+            for endpoint in listening:
+                endpoints.keep(settings.home, endpoint)
+
+        house.beside(stand)
         house.start()
 
         def announced(endpoint: Endpoint) -> None:
             port = urlsplit(endpoint.address).port or settings.port
             house.gateway.around = locate(settings, port=port, pid=endpoint.pid)
+            listening.append(endpoint)
             announce(endpoint)
 
         try:
@@ -266,5 +281,7 @@ def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
                 silences=silences,
             )
         finally:
+            ended, listening[:] = list(listening), []
+            for endpoint in ended:
+                endpoints.remove(settings.home, endpoint)
             house.gateway.close()
-            notifier.close()

@@ -40,7 +40,10 @@ class Settings(BaseSettings):
     signing_key_file: Path | None = Field(
         None, description="Ed25519 key that signs checkpoints; empty: `signing.key` in home"
     )
-    workspace: str = Field("default", description="slug of the workspace that the CLI speaks of")
+    workspace: str = Field(
+        "default",
+        description="slug of the workspace that `init` and `serve` found, and whose ledger `ledger` speaks of",
+    )
     url: str = Field("", description="address of a running gateway for the CLI; empty: `endpoint.json` in home")
     token: SecretStr | None = Field(None, description="bearer token for the CLI; a deliberate act")
     host: str = Field("127.0.0.1", description="address to listen on")

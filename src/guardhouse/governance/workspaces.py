@@ -90,6 +90,11 @@ def by_slug(tx: Transaction, slug: str) -> str | None:
     return row["id"] if row else None
 
 
+def any_founded(tx: Transaction) -> bool:
+    """Whether there is a workspace at all."""
+    return tx.row(select(WORKSPACE.c.id).limit(1)) is not None
+
+
 def configure(tx: Transaction, workspace_id: str, settings: dict[str, Any]) -> Row:
     """Change the declared settings (`single_person`, `approval_pending_seconds`, `approval_grant_seconds`); the row after."""
     if settings:

@@ -90,6 +90,13 @@ def remove(home: Path, endpoint: Endpoint) -> None:
             (home / NAME).unlink()
 
 
+def keep(home: Path, endpoint: Endpoint) -> None:
+    """Put the file back where another gateway of this home has taken its place and ended since."""
+    found = read(home)
+    if found is None or (found.instance != endpoint.instance and not alive(found.pid)):
+        write(home, endpoint)
+
+
 def alive(pid: int) -> bool:
     """Whether a process of this id runs."""
     try:

@@ -20,7 +20,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Founded:
-    """What `init` made, or found. `operator_token` is empty when the workspace stood already."""
+    """What `init` made, or found. `operator_token` is empty when the workspace stood already.
+
+    `workspace_id` is empty where it was to be founded only as the first, and others stand.
+    """
 
     workspace_id: str
     slug: str
@@ -60,7 +63,7 @@ class Composition(Protocol):
 
     def migrate(self, settings: Settings, service_role: str = "") -> str: ...
 
-    def found(self, settings: Settings, slug: str, person: str) -> Founded: ...
+    def found(self, settings: Settings, slug: str, person: str, *, further: bool = True) -> Founded: ...
 
     def serve(self, settings: Settings, announce: Callable[[Endpoint], None]) -> None: ...
 

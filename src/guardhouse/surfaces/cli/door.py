@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urlsplit
 
-from guardhouse.errors import GuardhouseError, NotPerformed, SettingsFault
+from guardhouse.errors import GuardhouseError, NotPerformed, SettingsFault, Unauthenticated
 from guardhouse.surfaces import endpoint
 from guardhouse.surfaces.cli import operator
 
@@ -97,9 +97,13 @@ class HttpDoor:
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._line.close()
             raise NotPerformed(f"{self.where} does not answer; is it running? `guardhouse status` tells") from error
-        if status == 200:
-            return Reply("performed", value, decision_id=str(value.get("decision_id", "")))
-        told = value.get("error", {})
+        told = value.get("error") if isinstance(value, dict) else None
+        if status == 200 and isinstance(value, dict) and "decision_id" in value:
+            return Reply("performed", value, decision_id=str(value["decision_id"]))
+        if not isinstance(told, dict) or status == 200:
+            raise SettingsFault(
+                f"what answers as {self.where} is no Guardhouse: look at GUARDHOUSE_URL, and at `guardhouse status`"
+            )
         return Reply(
             str(told.get("code", "internal_error")),
             {},
@@ -188,18 +192,42 @@ def local_settings(composition: Composition) -> Settings:
     return settings
 
 
+def _token_for(address: str) -> str:
+    """The token for a gateway that nothing proves to be ours: one that was given on purpose, over no open network."""
+    require_private_line(address)
+    given = os.environ.get("GUARDHOUSE_TOKEN", "").strip()
+    if not given:
+        raise Unauthenticated(
+            "GUARDHOUSE_URL names a gateway that has not proved to be this home's, and the operator's token is sent "
+            "to no other: give a token of that gateway in GUARDHOUSE_TOKEN, or leave GUARDHOUSE_URL out"
+        )
+    return given
+
+
+def require_private_line(address: str) -> None:
+    """SettingsFault for an address at which a token would cross a network in the clear."""
+    parts = urlsplit(address if "://" in address else f"http://{address}")
+    host = parts.hostname or ""
+    near = host in ("localhost", "::1") or host.startswith("127.")
+    if parts.scheme == "http" and host and not near and os.environ.get("GUARDHOUSE_ALLOW_PLAIN_HTTP") != "1":
+        raise SettingsFault(
+            "GUARDHOUSE_URL is neither `https://` nor on this machine, so a token would cross the network in the clear: "
+            "use its `https://` address, or set GUARDHOUSE_ALLOW_PLAIN_HTTP=1 where the network itself is private"
+        )
+
+
 @contextmanager
 def open_door(composition: Composition, token: str = "") -> Iterator[Door]:
     """The nearest gateway. A token is read only when it is known to whom it will be sent."""
     named = os.environ.get("GUARDHOUSE_URL", "")
-    if named:
-        line = HttpDoor(named, token or operator.token(), ours=False)
+    found = running()
+    if named and (found is None or found.address != named.rstrip("/")):
+        line = HttpDoor(named, token or _token_for(named), ours=False)
         try:
             yield line
         finally:
             line.close()
         return
-    found = running()
     if found is not None:
         line = HttpDoor(found.address, token or operator.token(), ours=True)
         try:

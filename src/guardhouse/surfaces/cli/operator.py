@@ -81,6 +81,15 @@ def write_private(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def keep(place: Path, slug: str, text: str) -> Path:
+    """Keep a new workspace's operator token; where. Another workspace's, kept before, is never replaced."""
+    path = token_file(place)
+    if path.exists():
+        path = place / f"operator.{slug}.token"
+    write_private(path, text)
+    return path
+
+
 def token(environment: Mapping[str, str] = os.environ) -> str:
     """The token to send. Unauthenticated, with the next step, when there is none to be used here."""
     given = environment.get("GUARDHOUSE_TOKEN", "").strip()

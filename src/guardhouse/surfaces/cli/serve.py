@@ -34,10 +34,10 @@ def serve(
     settings = composition.settings(**{k: v for k, v in {"host": host, "port": port}.items() if v is not None})
     if settings.resolved_database_url.startswith("sqlite"):
         composition.migrate(settings)
-        founded = composition.found(settings, "default", getpass.getuser())
+        founded = composition.found(settings, settings.workspace, getpass.getuser(), further=False)
         if founded.operator_token:
-            operator.write_private(operator.token_file(settings.home), founded.operator_token)
-            render.say(f"prepared a new home in {settings.home}; your token is in operator.token there", stderr=True)
+            kept = operator.keep(settings.home, founded.slug, founded.operator_token)
+            render.say(f"prepared a new home in {settings.home}; your token is in {kept.name} there", stderr=True)
 
     def announce(endpoint: Endpoint) -> None:
         render.say(f"guardhouse is listening on {endpoint.address} (process {endpoint.pid})", "bold green", stderr=True)
