@@ -7,6 +7,7 @@ import json
 import os
 import socket
 import stat
+import subprocess
 import sys
 import threading
 import time
@@ -129,9 +130,16 @@ def test_the_gateway_that_stays_puts_its_file_back(tmp_path: Path) -> None:
     home = tmp_path / "home"
     env = prepare(home)
     with serving(env) as first:
-        with serving(env) as second:
-            assert _named(home, second.process.pid)
+        # Not `serving`, which takes the file away: the second finds it, as it would in a person's home.
+        second = subprocess.Popen([sys.executable, "-m", "guardhouse", "serve", "--port", "0"], env=env)
+        try:
+            assert _named(home, second.pid)
+        finally:
+            second.terminate()
+            second.wait(30)
         assert _named(home, first.process.pid)
+        first.process.terminate()
+        first.process.wait(30)
     assert endpoint.read(home) is None
 
 
