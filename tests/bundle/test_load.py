@@ -316,3 +316,42 @@ def test_the_slow_reader_refuses_what_the_fast_one_does(monkeypatch, kind):
     monkeypatch.setattr(reading, "_LOADER", yaml.SafeLoader)
     with pytest.raises(LawFault):
         load_files(SMALL | {"profiles.yaml": TEXTS[kind]}, ACTIONS)
+
+
+MISSPELT = b"""rules:
+  - id: site.typo
+    effect: forbid
+    actions: [acquire_lok]
+    principal: {kind: agent, roles: [whoever], profiles: [ghost]}
+    resource:
+      types: [Fil]
+      categories: [gti]
+      severities: [blok]
+      path_classes: [hme]
+    context:
+      surfaces: [htp]
+"""
+
+
+def test_a_native_rule_that_could_never_bind_is_a_fault_with_its_line_and_what_was_meant():
+    with pytest.raises(LawFault) as caught:
+        load_files(SHIPPED | {"native/site.yaml": MISSPELT}, ACTIONS)
+    told = {(problem.line, problem.remedy) for problem in caught.value.problems if problem.file == "native/site.yaml"}
+    assert told == {
+        (4, "did you mean `acquire_lock`?"),
+        (5, "use ci, claude-code, codex, cursor, default, gemini, mcp, orchestrator, reviewer, unlimited"),
+        (7, "did you mean `File`?"),
+        (8, "did you mean `git`?"),
+        (9, "did you mean `block`?"),
+        (10, "did you mean `home`?"),
+        (12, "did you mean `http`?"),
+    }
+
+
+def test_a_profile_that_names_no_operation_is_a_fault_with_its_line_and_what_was_meant():
+    faulty = SHIPPED["profiles.yaml"].replace(b"profiles:", b"profiles:\n  mine:\n    blocked: [aquire_lock]", 1)
+    with pytest.raises(LawFault) as caught:
+        load_files(SHIPPED | {"profiles.yaml": faulty}, ACTIONS)
+    (problem,) = caught.value.problems
+    line = faulty[: faulty.index(b"mine:")].count(b"\n") + 1
+    assert (problem.line, problem.remedy) == (line, "did you mean `acquire_lock`?")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -16,10 +16,12 @@ import guardhouse
 from guardhouse.bundle import Bundle
 from guardhouse.errors import LawFault, LawProblem
 from guardhouse.gates import approval, control, guardrails, identity, network, policy, profile
-from guardhouse.gates.policy import cedar
+from guardhouse.gates.policy import cedar, cedar_places
 from guardhouse.gates.policy.ruling import OVERRIDE
-from guardhouse.gates.reading import Problems, read_yaml, text_of
-from guardhouse.model.call import Category
+from guardhouse.gates.reading import Problems, nearest, read_yaml, text_of
+from guardhouse.guardrails.overrides import LEVELS
+from guardhouse.guardrails.paths import CLASSES
+from guardhouse.model.call import SURFACES, Category
 from guardhouse.model.canonical import digest, encode
 from guardhouse.storage import private
 
@@ -133,10 +135,15 @@ def load_files(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) ->
     engine = settings.get("engine", "cedar")
     profiles = made[profile.NAME].profiles if profile.NAME in made else {}
     ceilings = MappingProxyType({name: item.trust_ceiling for name, item in profiles.items()})
-    part(policy.NAME, policy.parse, files, engine, _groups(actions), ceilings)
+    part(policy.NAME, policy.parse, files, engine, _groups(actions), ceilings, _met(files, made, profiles))
     words = actions.keys() | set(Category)
     problems.extend(
-        LawProblem(profile.FILE, 0, f"profile `{item.name}` names `{word}`, which is no operation or category")
+        LawProblem(
+            profile.FILE,
+            _line_of(files, profile.FILE, "profiles", item.name),
+            f"profile `{item.name}` names `{word}`, which is no operation or category",
+            nearest(word, words),
+        )
         for item in profiles.values()
         for word in sorted((item.allowed | item.blocked) - words)
     )
@@ -210,6 +217,26 @@ def _playbooks(files: Mapping[str, bytes]) -> dict[str, Any]:
             books[given["role"]] = given
     problems.stop()
     return books
+
+
+def _met(
+    files: Mapping[str, bytes], made: Mapping[str, Any], profiles: Mapping[str, Any]
+) -> dict[str, Collection[str]]:
+    """Every word that a native condition can ever meet, where that is a closed set; what could not be read is left out."""
+    met: dict[str, Collection[str]] = {"surfaces": SURFACES, "severities": LEVELS[1:], "path_classes": CLASSES}
+    if profiles:
+        met["profiles"] = frozenset(profiles)
+    if "packs" in made:
+        met["categories"] = frozenset(rule.category for rule in made["packs"].rules.values())
+    schema = files.get(cedar.SCHEMA_FILE)
+    if schema is not None and "schema" in made:
+        met["types"] = cedar_places.declared("entity", text_of(cedar.SCHEMA_FILE, schema))
+    return met
+
+
+def _line_of(files: Mapping[str, bytes], file: str, *path: str) -> int:
+    _value, lines = read_yaml(file, files[file])
+    return lines.at(*path)
 
 
 def _groups(actions: Mapping[str, ActionDecl]) -> dict[str, frozenset[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ from guardhouse.errors import LawFault, LawProblem
 
 DEPTH = 32
 LONGEST_ID = 200
+_FEW = 20
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\u200e\u200f\u061c")
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """libyaml where PyYAML was built with it, as its wheels are: a tenth of the time."""
@@ -59,6 +61,15 @@ class Lines:
                 return self._lines[path]
             path = path[:-1]
         return self._lines.get((), 1)
+
+
+def nearest(word: str, known: Collection[str]) -> str:
+    """What to write instead of a word that is not known: the one most like it, or some of those there are."""
+    begun = [one for one in sorted(known) if len(word) > 2 and one.startswith(word)]
+    near = begun or difflib.get_close_matches(word, sorted(known), 1, 0.6)
+    if near:
+        return f"did you mean `{near[0]}`?"
+    return f"use {', '.join(sorted(known))}" if 0 < len(known) <= _FEW else ""
 
 
 class Problems:

@@ -15,6 +15,9 @@ class Category(StrEnum):
     ADMIN = "admin"
 
 
+SURFACES = ("http", "hook", "mcp", "cli")
+"""The doors that a call can come through, as entries and policies name them."""
+
 HOUSE = "house"
 """The surface of the gateway's own housekeeping. No door calls itself so."""
 

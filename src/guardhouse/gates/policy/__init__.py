@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -88,15 +88,19 @@ def parse(
     engine: str = "cedar",
     groups: Mapping[str, frozenset[str]] | None = None,
     ceilings: Mapping[str, int] | None = None,
+    known: Mapping[str, Collection[str]] | None = None,
 ) -> PolicyRules:
-    """Compile both engines and choose the one that decides; a fault in either loads nothing, and both are told."""
+    """Compile both engines and choose the one that decides; a fault in either loads nothing, and both are told.
+
+    `known`: the words that native conditions can meet, see `native.compile_rules`.
+    """
     problems: list[LawProblem] = []
     try:
         decides: Engine = cedar.compile_policies(files, groups)
     except LawFault as fault:
         problems.extend(fault.problems)
     try:
-        rules: Engine = native.compile_rules(files, groups or {})
+        rules: Engine = native.compile_rules(files, groups or {}, known)
     except LawFault as fault:
         problems.extend(fault.problems)
     if problems:

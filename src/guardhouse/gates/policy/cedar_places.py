@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator
 
 import cedarpy
 
 from guardhouse.errors import LawProblem
+from guardhouse.gates.reading import nearest
 
 TOKEN = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"?|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|\s+|.', re.DOTALL)
 _NUMBERED = re.compile(r"^for policy `policy(\d+)`, (.*)$", re.DOTALL)
@@ -87,9 +87,7 @@ def remedy(message: str, schema: str) -> str:
     if path and name in known:
         namespace = path.removesuffix("Action").rstrip(":")
         return f"this schema has no namespace: leave `{namespace}::` out" if namespace else ""
-    begun = [one for one in sorted(known) if len(name) > 2 and one.startswith(name)]
-    near = begun or difflib.get_close_matches(name, sorted(known), 1, 0.6)
-    return f"did you mean `{near[0]}`?" if near else "schema.cedarschema lists what there is"
+    return nearest(name, known) or "schema.cedarschema lists what there is"
 
 
 def declared(kind: str, schema: str) -> frozenset[str]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from guardhouse.gates.policy.ruling import OVERRIDE, Answer, Entity, Ruling
-from guardhouse.gates.reading import Problems
+from guardhouse.gates.reading import Problems, nearest
 
 _KEYS = ("id", "effect", "why", "actions", "principal", "resource", "context", "advice")
 _PRINCIPAL = ("kind", "roles", "trust_at_least", "trust_at_most", "profiles")
@@ -115,12 +115,21 @@ def _within(when: Mapping[str, Any], context: dict[str, Any]) -> bool:
     )
 
 
-def compile_rules(files: Mapping[str, bytes], groups: Mapping[str, frozenset[str]]) -> Native:
-    """Compile `native/*.yaml`; LawFault listing every problem. `groups`: each action's own name and its groups."""
+def compile_rules(
+    files: Mapping[str, bytes],
+    groups: Mapping[str, frozenset[str]],
+    known: Mapping[str, Collection[str]] | None = None,
+) -> Native:
+    """Compile `native/*.yaml`; LawFault listing every problem.
+
+    `groups`: each action's own name and its groups. `known`: by condition, such as `types`, every word that it can
+    ever meet; another word would make a rule that never binds, which is a fault. What is not in it is not held to it.
+    """
     problems = Problems()
     rules: list[Rule] = []
     seen: set[str] = set()
     words = frozenset().union(*groups.values()) if groups else frozenset()
+    met = known or {}
     for file in sorted(files):
         if not (file.startswith("native/") and file.endswith(".yaml")):
             continue
@@ -143,10 +152,10 @@ def compile_rules(files: Mapping[str, bytes], groups: Mapping[str, frozenset[str
                 problems.add(lines, (*path, "effect"), "the effect is `permit`, `forbid` or `approval`")
             actions = frozenset(problems.words(given.get("actions", []), lines, (*path, "actions")))
             for action in sorted(actions - words):
-                problems.add(lines, (*path, "actions"), f"`{action}` is no operation or group")
+                problems.add(lines, (*path, "actions"), f"`{action}` is no operation or group", nearest(action, words))
             parts = []
-            for key, known in (("principal", _PRINCIPAL), ("resource", _RESOURCE), ("context", _CONTEXT)):
-                part = problems.keys(given.get(key, {}), lines, (*path, key), known)
+            for key, conditions in (("principal", _PRINCIPAL), ("resource", _RESOURCE), ("context", _CONTEXT)):
+                part = problems.keys(given.get(key, {}), lines, (*path, key), conditions)
                 for inner, content in part.items():
                     if inner.endswith(("_least", "_most")):
                         problems.number(content, lines, (*path, key, inner), 0, 100)
@@ -157,7 +166,10 @@ def compile_rules(files: Mapping[str, bytes], groups: Mapping[str, frozenset[str
                         if content is not True or actions != {OVERRIDE}:
                             problems.add(lines, (*path, key, inner), f"only `true`, only for `{OVERRIDE}`")
                     else:
-                        problems.words(content, lines, (*path, key, inner))
+                        for word in problems.words(content, lines, (*path, key, inner)):
+                            if inner in met and word not in met[inner]:
+                                message = f"`{word}` is nothing that `{inner}` can meet, so the rule would never bind"
+                                problems.add(lines, (*path, key, inner), message, nearest(word, met[inner]))
                 parts.append({k: [v] if isinstance(v, str) and k != "kind" else v for k, v in part.items()})
             agents_only = {"trust_at_least", "trust_at_most", "profiles"} & parts[0].keys()
             if (agents_only or parts[1].get("trust_reaches_rule")) and parts[0].get("kind") != "agent":
