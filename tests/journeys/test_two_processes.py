@@ -35,6 +35,23 @@ def test_an_order_through_one_binds_the_next_call_on_the_other(pair: Pair) -> No
         assert there.refused(extra["token"], "check_locks")[0] == 401
 
 
+def test_an_activation_through_one_binds_the_next_call_on_the_other_and_so_does_its_end(pair: Pair) -> None:
+    builder = pair.first.agent("lawful")
+    files = pair.first.done(pair.first.operator, "show_policy")["files"]
+    closed = files | {
+        "cedar/site.cedar": '@id("site.closed")\nforbid (principal is Agent, action == Action::"acquire_lock", resource);\n'
+    }
+    for here, there in ((pair.first, pair.second), (pair.second, pair.first)) * 2:
+        there.done(builder.token, "acquire_lock", {"key": "res:door"})
+        there.done(builder.token, "release_lock", {"key": "res:door"})
+        made = here.done(here.operator, "activate_policy", {"files": closed})
+        assert there.refused(builder.token, "acquire_lock", {"key": "res:door"}) == (403, "policy_forbidden")
+        status, refused = there.call(builder.token, "acquire_lock", {"key": "res:door"})
+        assert status == 403
+        assert there.entry(refused["error"]["decision_id"])["bundle"] == made["digest"]
+        here.done(here.operator, "rollback_policy")
+
+
 def test_racers_on_both_have_one_winner_and_rising_fences(pair: Pair) -> None:
     racers = [
         ((pair.first, pair.second)[number % 2], pair.first.agent(f"racer-{number}").token) for number in range(RACERS)

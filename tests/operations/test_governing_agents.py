@@ -188,6 +188,13 @@ def test_what_does_not_fit_is_refused_and_recorded(here: World, operation: str, 
     assert here.count() == before + 1
 
 
+def test_an_agent_is_given_no_profile_that_the_law_does_not_have(here: World) -> None:
+    refused = here.call(here.operator, "add_agent", {"handle": "lost", "trust": 2, "profile": "ghost"})
+    assert refused.code == "not_found"
+    assert "codex" in refused.error["profiles"]
+    assert here.done(here.operator, "list_agents")["agents"] == []
+
+
 def test_a_new_workspace_has_its_own_people_law_and_ledger(here: World) -> None:
     made = here.done(here.operator, "create_workspace", {"slug": "second", "person_name": "bob"})
     theirs = Member(made["person_id"], made["token"])

@@ -74,6 +74,8 @@ def _verify_lines(lines: Iterable[bytes], verifiers: tuple[Verifier, ...], outsi
             report.fault(item.sequence, "its decision has an entry already")
         erased |= erased_by(entry)
         walk.tiles.clear()
+    if not walk.frontier.size:
+        report.fault(-1, "the export holds no entry, so there is nothing to verify")
     report.tree_size, report.root_hash = walk.frontier.size, walk.frontier.root.hex()
     for decision, sequence in missing.items():
         if decision in erased:

@@ -170,7 +170,8 @@ def say_what_is_not_proved(report: Report, *, outside: bool, keys: bool) -> None
         report.doubt("no verifier key was given: no checkpoint's signature was checked")
     if not outside:
         report.doubt(
-            "no checkpoint from outside the database was compared: a rewriting of the whole ledger would not be seen"
+            "no checkpoint from outside the database was compared: neither a rewriting of the whole ledger "
+            "nor newest entries that are missing would be seen"
         )
     elif report.newer_than_outside:
         report.doubt(f"the newest {report.newer_than_outside} entries are newer than the last outside checkpoint")

@@ -7,6 +7,8 @@ from typing import Annotated
 from pydantic import Field
 
 from guardhouse.catalog import Answer, Ask, Context, Home, operation
+from guardhouse.errors import Refusal
+from guardhouse.gates import profile
 from guardhouse.governance import agents, tokens
 from guardhouse.model.call import Category, Resource
 from guardhouse.operations.fields import (
@@ -72,6 +74,13 @@ def add_agent(ctx: Context, ask: AddAgentAsk) -> AddAgentAnswer:
     The token is shown in this answer and nowhere else; it lasts 90 days. A handle is given once: an
     agent that retired keeps its own. Refusals: `handle_taken`, `not_found`, `delegation_too_deep`.
     """
+    profiles = ctx.bundle.rules[profile.NAME].profiles
+    if ask.profile and ask.profile not in profiles:
+        raise Refusal(
+            "not_found",
+            f"the law in force has no profile `{ask.profile}`: use one of {', '.join(sorted(profiles))}",
+            profiles=sorted(profiles),
+        )
     row = agents.add(
         ctx.tx,
         ctx.ids,

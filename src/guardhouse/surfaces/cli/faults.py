@@ -11,7 +11,8 @@ def told(error: GuardhouseError) -> int:
     if isinstance(error, LawFault):
         for found in error.problems:
             render.say(str(found), "red", stderr=True)
-        render.say(f"{len(error.problems)} faults: nothing was loaded", "bold red", stderr=True)
+        many = len(error.problems)
+        render.say(f"{many} fault{'s' * (many != 1)}: nothing was loaded", "bold red", stderr=True)
         return exits.FAULT
     render.say(f"guardhouse: {error.message}", "bold red", stderr=True)
     if isinstance(error, InvalidInput):
