@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Index, Select, select
+from sqlalchemy import BindParameter, Index, Select, bindparam, select
 from sqlmodel import SQLModel
 
 from guardhouse.errors import Refusal
@@ -66,12 +66,16 @@ PRESENCE = table_of(Presence)
 PRESENCE_CAPABILITY = table_of(PresenceCapability)
 
 
-def _which(workspace_id: str, session_id: str) -> tuple[Any, Any]:
+def _which(workspace_id: str | BindParameter[str], session_id: str | BindParameter[str]) -> tuple[Any, Any]:
     return PRESENCE.c.workspace_id == workspace_id, PRESENCE.c.session_id == session_id
 
 
+_ONE = select(PRESENCE).where(*_which(bindparam("workspace"), bindparam("session")))
+"""Built once: every call of an agent asks it."""
+
+
 def _find(tx: Transaction, workspace_id: str, session_id: str) -> Row | None:
-    return tx.row(select(PRESENCE).where(*_which(workspace_id, session_id)))
+    return tx.row(_ONE, {"workspace": workspace_id, "session": session_id})
 
 
 def status_of(row: Mapping[str, Any], now: Micros, ttl: Micros = PRESENCE_TTL) -> str:

@@ -13,14 +13,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from guardhouse.errors import SettingsFault
 from guardhouse.model.instants import Clock
-from guardhouse.storage.store import Opened, Transaction
+from guardhouse.storage.store import Opened, Transaction, Writing
 
 _CONNECT_SECONDS = 5
 _LOCK_MILLISECONDS = 20_000
 _FIRST_PLANS = 16
 
 
-class PostgresStore:
+class PostgresStore(Writing):
     """A PostgreSQL database: a bounded pool of writers, and a pool of read-only connections.
 
     `clock` only serves until the train has read the database's own `clock_timestamp()`.
@@ -112,19 +112,6 @@ class PostgresStore:
         if count >= _FIRST_PLANS and count & (count - 1) == 0:
             connection.exec_driver_sql("DISCARD PLANS")
             connection.rollback()
-
-    @contextmanager
-    def writing(self, lock: str) -> Iterator[Transaction]:
-        """One write transaction. The caller takes the workspace's lock by reading its head FOR UPDATE."""
-        del lock
-        opened = self.begin()
-        assert opened is not None
-        try:
-            yield opened.tx
-        except BaseException:
-            opened.rollback()
-            raise
-        opened.commit()
 
     @contextmanager
     def reading(self, timeout_seconds: float = 30.0) -> Iterator[Connection]:

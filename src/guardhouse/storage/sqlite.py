@@ -17,7 +17,7 @@ from sqlalchemy.exc import OperationalError
 from guardhouse.errors import SettingsFault
 from guardhouse.model.instants import Clock
 from guardhouse.storage import private
-from guardhouse.storage.store import Opened, Transaction
+from guardhouse.storage.store import Opened, Transaction, Writing
 from guardhouse.storage.turnstile import Turnstile
 
 _BUSY_MILLISECONDS = 15_000
@@ -53,7 +53,7 @@ def require_durable(found: Mapping[str, str]) -> None:
         )
 
 
-class SqliteStore:
+class SqliteStore(Writing):
     """One database file. One write connection, opened again after any failure; readers from a small pool."""
 
     dialect = "sqlite"
@@ -177,19 +177,6 @@ class SqliteStore:
         if connection is not None:
             connection.invalidate()
             connection.close()
-
-    @contextmanager
-    def writing(self, lock: str) -> Iterator[Transaction]:
-        """One write transaction on the file; `lock` names the workspace for PostgreSQL's sake."""
-        del lock
-        opened = self.begin()
-        assert opened is not None
-        try:
-            yield opened.tx
-        except BaseException:
-            opened.rollback()
-            raise
-        opened.commit()
 
     @contextmanager
     def reading(self, timeout_seconds: float = 30.0) -> Iterator[Connection]:

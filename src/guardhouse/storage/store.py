@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
@@ -112,6 +113,27 @@ class Opened:
         self.tx = tx
         self.commit = commit
         self.rollback = rollback
+
+
+class Writing(ABC):
+    """How every store writes: `begin`, the block, and the one end that the block earned."""
+
+    @abstractmethod
+    def begin(self, *, wait: bool = True) -> Opened | None:
+        """Open a write transaction to be handed on; None where `wait` is False and somebody else has the turn."""
+
+    @contextmanager
+    def writing(self, lock: str) -> Iterator[Transaction]:
+        """One write transaction; `lock` as `Store` says. On PostgreSQL the block itself locks the head it names."""
+        del lock
+        opened = self.begin()
+        assert opened is not None
+        try:
+            yield opened.tx
+        except BaseException:
+            opened.rollback()
+            raise
+        opened.commit()
 
 
 class Store(Protocol):
