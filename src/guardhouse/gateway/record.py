@@ -180,6 +180,7 @@ def answer(
         request_id=prepared.request_id,
         decision_id=prepared.call.id,
         workspace_id=facts.workspace.id,
+        principal_id=facts.principal.id,
         sequence=sequence,
         decision=decision,
         result=result,

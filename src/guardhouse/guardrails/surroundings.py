@@ -72,7 +72,7 @@ _INSIDE = re.compile(
 _STARTED_WITH = re.compile(r"/(?:sitecustomize|usercustomize)\.py$|\.pth$")
 _OWN_NAMES = frozenset({"operator.token", "guardhouse.db", "guardhouse.db-wal", "guardhouse.db-shm"})
 """Names that nothing else has: guarded also where the folder is not known."""
-_STATE_NAMES = _OWN_NAMES | {"signing.key", "endpoint.json", "suppressed.json"}
+_STATE_NAMES = _OWN_NAMES | {"signing.key", "endpoint.json", "suppressed.log"}
 """Names of state whose folder decides, or, where that is only known when run, the name alone."""
 
 _HOOKS = re.compile(

@@ -16,7 +16,7 @@ class Outcome:
     `code` is `performed` when the effect happened, else the stable code of what stopped it
     (`approval_pending` for a held call). `result` is the operation's output when performed; `error`
     holds machine-readable detail otherwise (`rule_ids`, `fields`, `retry_after_seconds`, …).
-    `sequence` is the entry's position in the workspace's ledger. `repeated` names the decision whose
+    `principal_id` is who asked. `sequence` is the entry's position in the workspace's ledger. `repeated` names the decision whose
     outcome this repeats.
     """
 
@@ -25,6 +25,7 @@ class Outcome:
     request_id: str = ""
     decision_id: str = ""
     workspace_id: str = ""
+    principal_id: str = ""
     sequence: int = -1
     decision: Decision | None = None
     result: Mapping[str, Any] | None = None

@@ -62,11 +62,17 @@ class Carriage:
         except NotPerformed:
             self.silences.give_back(token, raw.suppressed)
             raise
-        wait = outcome.error.get("retry_after_seconds")
+        except OutcomeUnknown:
+            self.silences.told(token, raw.suppressed)
+            raise
+        self.silences.told(token, raw.suppressed)
+        wait, workspace = outcome.error.get("retry_after_seconds"), outcome.workspace_id
+        if outcome.code in STANDING and outcome.decision is not None:
+            self.silences.refused(token, workspace, outcome.principal_id, outcome.code)
+        else:
+            self.silences.passed(token)
         if outcome.code == "quota_exhausted" and isinstance(wait, int):
-            self.silences.silence(token, wait, workspace=outcome.workspace_id)
-        elif outcome.code in STANDING and outcome.decision is not None:
-            self.silences.refused(token, outcome.workspace_id)
+            self.silences.silence(token, wait, workspace=workspace, principal=outcome.principal_id)
         elif outcome.performed and self._governs(raw.operation):
             # A raised quota or a lifted suspension ends the silence at once; other processes look every second.
             self.silences.lift(outcome.workspace_id)
