@@ -19,7 +19,7 @@ from guardhouse.errors import SettingsFault
 from guardhouse.gateway import Gateway
 from guardhouse.gateway.surroundings import locate
 from guardhouse.governance import approvals, workspaces
-from guardhouse.ledger import checkpoint, keys
+from guardhouse.ledger import checkpoint, keys, proof
 from guardhouse.ledger.tables import CHECKPOINT, HEAD
 from guardhouse.model.ids import Ids, RandomIds
 from guardhouse.model.instants import Clock, Micros
@@ -65,7 +65,7 @@ class Guardhouse:
         self.store = open_store(settings.resolved_database_url, clock, settings.postgres_pool)
         self.bundles = versions.BundleCache(actions())
         self.signer = keys.load(settings.resolved_signing_key_file)
-        self.checkpointer = checkpoint.Checkpointer(self.signer, settings.home / "checkpoints")
+        self.checkpointer = checkpoint.Checkpointer(self.signer, settings.home / "checkpoints", proof.subtrees)
         self.gateway = Gateway(
             self.store,
             self.catalog,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import fcntl
+import logging
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,14 +17,19 @@ from pathlib import Path
 from sqlalchemy import Connection, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from guardhouse.ledger import thinning
 from guardhouse.ledger.keys import SEPARATOR, Signer, Verifier, open_note, unbase64
 from guardhouse.ledger.tables import CHECKPOINT, HEAD
-from guardhouse.ledger.tree import Frontier
+from guardhouse.ledger.tree import Frontier, SubtreeHash
 from guardhouse.model.instants import Micros
 from guardhouse.storage import private
 from guardhouse.storage.store import Store
 
 _TAIL = 4096
+_LONG = 262_144
+"""An outside file is thinned when it has so many bytes, and again when it has doubled since."""
+
+_log = logging.getLogger("guardhouse.checkpoints")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +102,23 @@ def _torn(text: str) -> str:
 
 
 class Checkpointer:
-    """Writes checkpoints for every workspace with new entries. `folder` lies outside the database."""
+    """Writes checkpoints for every workspace with new entries. `folder` lies outside the database.
 
-    def __init__(self, signer: Signer, folder: Path) -> None:
+    `subtrees` reads a workspace's tree, for thinning; without it the files are never thinned. `long`: from how many bytes.
+    """
+
+    def __init__(
+        self,
+        signer: Signer,
+        folder: Path,
+        subtrees: Callable[[Connection, str], SubtreeHash] | None = None,
+        long: int = _LONG,
+    ) -> None:
+        self._subtrees = subtrees
         self.signer = signer
         self.folder = folder
+        self._long = long
+        self._enough: dict[str, int] = {}
 
     def run(self, store: Store, now: Micros) -> int:
         """One round over all workspaces; how many checkpoints were written.
@@ -116,6 +134,7 @@ class Checkpointer:
                 # Another process may have been first with this size; its checkpoint says the same.
                 dialect = postgresql if tx.dialect == "postgresql" else sqlite
                 tx.execute(dialect.insert(CHECKPOINT).values(values).on_conflict_do_nothing())
+            self._thin(store, workspace_id)
         return len(due)
 
     def _due(self, connection: Connection) -> list[tuple[str, Statement, str]]:
@@ -142,10 +161,8 @@ class Checkpointer:
         A note torn by an earlier crash is closed off, never cut away: the file may be append-only for us.
         """
         private.folder(self.folder)
-        path = self.folder / f"{workspace_id}.log"
-        handle = private.opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+        handle = self._locked(workspace_id)
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX)
             size = os.fstat(handle).st_size
             tail = os.pread(handle, _TAIL, max(0, size - _TAIL)).decode(errors="replace")
             torn = size > 0 and not (_is_signed(tail) and tail.endswith("\n\n"))
@@ -155,6 +172,59 @@ class Checkpointer:
             os.close(handle)
         if size == 0:
             _sync_folder(self.folder)
+
+    def _path(self, workspace_id: str) -> Path:
+        return self.folder / f"{workspace_id}.log"
+
+    def _locked(self, workspace_id: str) -> int:
+        """The outside file, open and locked: the one that stands there now, not one that was thinned away meanwhile."""
+        path = self._path(workspace_id)
+        while True:
+            handle = private.opened(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            try:
+                if os.fstat(handle).st_ino == path.stat().st_ino:
+                    return handle
+            except FileNotFoundError:
+                pass
+            os.close(handle)
+
+    def _thin(self, store: Store, workspace_id: str) -> None:
+        """Shorten an outside file that has grown, where the database agrees with it; see `thinning`."""
+        path = self._path(workspace_id)
+        if self._subtrees is None or path.stat().st_size < self._enough.get(workspace_id, self._long):
+            return
+        handle = self._locked(workspace_id)
+        try:
+            notes = split_log(path.read_text(errors="replace"))
+            with store.reading() as connection:
+                kept = self._worth_keeping(notes, origin_of(workspace_id), self._subtrees(connection, workspace_id))
+            if len(kept) < len(notes):
+                thinning.replace(path, kept)
+        except thinning.Disagreement as error:
+            _log.error("the checkpoints of %s are all kept: %s; run `guardhouse ledger verify`", workspace_id, error)
+        except OSError as error:
+            _log.warning("the checkpoints of %s cannot be thinned: %s", workspace_id, error.strerror)
+        finally:
+            os.close(handle)
+        self._enough[workspace_id] = max(self._long, 2 * path.stat().st_size)
+
+    def _worth_keeping(self, notes: list[str], origin: str, subtrees: SubtreeHash) -> list[str]:
+        """The notes that stay, in their order. What nobody can vouch for stays too; a torn piece, which says nothing, goes."""
+        said: dict[str, tuple[int, bytes]] = {}
+        whole = [note for note in dict.fromkeys(notes) if f"\n{SEPARATOR} " in note]
+        for note in whole:
+            try:
+                statement = parse(note, self.signer.verifiers)
+            except ValueError:
+                continue
+            if statement.origin == origin:
+                said[note] = statement.size, statement.root
+        proved = thinning.require_agreement(subtrees, sorted(set(said.values())))
+        if not said or max(said.values()) not in proved:
+            return notes
+        sizes = thinning.kept_sizes(size for size, _root in said.values())
+        return [note for note in whole if note not in said or said[note] not in proved or said[note][0] in sizes]
 
 
 def write_whole(handle: int, data: bytes, write: Callable[[int, bytes], int] = os.write) -> None:
