@@ -189,7 +189,11 @@ def test_reading_a_resource_is_a_call_like_any_other(place: Place, light_way: st
             assert (await read(client, "guardhouse://handoffs"))["handoffs"][0]["summary"] == "half way"
             assert len((await read(client, "guardhouse://memories/reader"))["memories"]) == 1
             assert (await read(client, "guardhouse://guardrails/ls%20-l"))["safe"]
-            assert (await read(client, "guardhouse://guardrails"))["decision_id"]
+            rules = (await read(client, "guardhouse://guardrails"))["rules"]
+            pushed = next(rule for rule in rules if rule["rule_id"] == "git.push.force")
+            assert pushed["category"] == "git"
+            assert all((pushed["severity"], pushed["reason"], pushed["alternative"]))
+            assert (await read(client, "guardhouse://guardrails/asked"))["entries"]
             assert (await read(client, "guardhouse://profile"))["principal_id"] == agent.id
             assert (await read(client, "guardhouse://audit"))["entries"]
             with pytest.raises(MCPError, match="no resource at this address"):
