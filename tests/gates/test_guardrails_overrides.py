@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -120,3 +121,26 @@ def test_overrides_are_law_and_every_decision_under_them_comes_out_again(home: W
     with home.store.reading() as connection:
         result = replay(connection, home.workspace_id, versions.BundleCache(actions()))
     assert result.differences == []
+
+
+@pytest.mark.parametrize("engine", ["cedar", "native", "both"])
+def test_the_step_shows_the_policy_that_exempted(engine: str) -> None:
+    bundle = law((("gateway.yaml", f"engine: {engine}\n".encode()),))
+    decision = judged(call("check_guardrails"), replace(facts(agent(4), findings=(BLOCKS,)), law=bundle.law), bundle)
+    (step,) = (one for one in decision.steps if one.gate == "guardrails")
+    assert (decision.verdict, step.rules) == (Verdict.WARN, ("git.push.force", "guardrails.trusted"))
+    assert "exempted by `guardrails.trusted`" in step.message
+    low = judged(call("check_guardrails"), replace(facts(agent(3), findings=(BLOCKS,)), law=bundle.law), bundle)
+    assert low.verdict is Verdict.BLOCK
+    assert not any("guardrails.trusted" in one.rules for one in low.steps)
+
+
+def test_the_example_in_the_documentation_loads_and_does_what_it_says() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "policies.md").read_text(encoding="utf-8")
+    text = page.partition("```yaml\n# policies/guardrails/overrides.yaml\n")[2].partition("```")[0]
+    bundle = law((("guardrails/overrides.yaml", text.encode()),))
+    delete = replace(BLOCKS, rule="git.push.delete", severity="approval_required")
+    assert verdict(bundle, facts(agent(role="releaser"), findings=(delete,))) is Verdict.WARN
+    assert verdict(bundle, facts(findings=(delete,))) is Verdict.ASK
+    dropped = replace(BLOCKS, rule="database.drop", category="database", severity="approval_required")
+    assert verdict(bundle, facts(findings=(dropped,))) is Verdict.BLOCK

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,7 +15,8 @@ from guardhouse.app import actions
 from guardhouse.bundle import versions
 from guardhouse.gateway.replay import replay
 from guardhouse.guardrails.scoring import read_rows
-from tests.world import Member, World, second_process, world
+from guardhouse.surfaces.cli.grants import proposal
+from tests.world import Member, World, second_process, shipped_bundle, world
 
 BLOCKS = "git push --force origin main"
 
@@ -254,3 +256,75 @@ def test_a_wrong_verdict_is_kept_as_a_row_that_score_reads_until_it_is_erased(ho
     )
     assert home.done(home.operator, "list_wrong", {})["rows"] == []
     assert home.call(home.operator, "mark_wrong", {**body, "expected": "warn"}).code == "payload_erased"
+
+
+def _law(home: World, overrides: str) -> None:
+    """Put the shipped law with these overrides in force."""
+    files = {path: content.decode() for path, content in shipped_bundle().files.items()}
+    files["guardrails/overrides.yaml"] = overrides
+    home.done(home.person(f"sec{len(home.entries())}", "security"), "activate_policy", {"files": files})
+
+
+TIGHTER = "overrides:\n  - {rule: git.push.delete, set: block, reason: tried, owner: platform}\n"
+
+
+def test_a_grant_is_stale_once_the_law_changed_between_the_ask_and_the_call(home: World) -> None:
+    worker = home.agent("worker")
+    refused = check(home, worker)
+    lasting = allow(home, refused["decision_id"], seconds=600)
+    once = allow(home, refused["decision_id"])
+    assert check(home, worker)["verdict"] == "warn"
+    _law(home, TIGHTER)
+    assert check(home, worker)["verdict"] == "block"
+    states = {
+        item["grant_id"]: item["state"] for item in home.done(home.operator, "list_grants", {"over": True})["grants"]
+    }
+    assert states == {lasting["grant_id"]: "stale", once["grant_id"]: "stale"}
+    # Under the law that is in force now it can be given anew, by the same decision or another.
+    allow(home, check(home, worker)["decision_id"])
+    assert check(home, worker)["verdict"] == "warn"
+
+
+OTHERS = (
+    "git push --force main origin",
+    "git --no-pager push --force origin main",
+    "git push --force origin main main2",
+    "git push --force origin main & git push --force origin main",
+    "git push --force origin main\ngit push --force origin main",
+    "(git push --force origin main)",
+    "bash -c 'git push --force origin main'",
+    "GIT_SSH_COMMAND='sh -c id' git push --force origin main",
+    "git push --force origin main > /etc/hosts",
+    "git push --force origin Main",
+    "git push --force 'origin main'",
+)
+
+
+def test_a_grant_opens_no_other_command_of_the_same_rule(home: World) -> None:
+    worker = home.agent("worker")
+    allow(home, check(home, worker)["decision_id"], seconds=3600)
+    verdicts = {text: check(home, worker, text)["verdict"] for text in OTHERS}
+    assert [text for text, verdict in verdicts.items() if verdict not in ("block", "approval_required")] == []
+    assert check(home, worker)["verdict"] == "warn"
+
+
+def test_a_grant_for_one_who_hands_on_serves_nobody_behind_it_and_the_other_way_round(home: World) -> None:
+    lead = home.agent("lead")
+    helper = home.agent("helper", delegated_by=lead.id)
+    allow(home, check(home, lead)["decision_id"], seconds=3600)
+    assert [check(home, who)["verdict"] for who in (helper, lead)] == ["block", "warn"]
+    allow(home, check(home, helper, "git push --force origin release")["decision_id"], seconds=3600)
+    assert check(home, lead, "git push --force origin release")["verdict"] == "block"
+    assert check(home, helper, "git push --force origin release")["verdict"] == "warn"
+
+
+def test_the_override_that_allow_prints_works_as_pasted(home: World) -> None:
+    worker, other = home.agent("worker"), home.agent("other")
+    refused = check(home, worker)
+    assert refused["verdict"] == "block"
+    expires = datetime.datetime.fromtimestamp(home.clock() / 1_000_000 + 86_400, datetime.UTC).date().isoformat()
+    _law(home, proposal(["git.push.force"], worker.id, "release night", expires))
+    assert [check(home, worker, text)["verdict"] for text in (BLOCKS, "git push -f origin release")] == ["warn", "warn"]
+    assert check(home, other)["verdict"] == "block"
+    home.later(3 * 86_400)
+    assert check(home, worker)["verdict"] == "block"

@@ -41,8 +41,8 @@ def ask(engine, who, action, kind):
     return engine.authorize(principal_of(facts, {}), action, resource_of(call, facts), context_of(call, facts))
 
 
-def override(engine, who, severity, min_trust):
-    finding = Finding("git.x", "git", "git", severity, min_trust, "text", 0, 1)
+def override(engine, who, severity, min_trust, category="git"):
+    finding = Finding(f"{category}.x", category, category, severity, min_trust, "text", 0, 1)
     facts = Facts(10**15, who, WorkspaceFacts("w"), findings=(finding,))
     call = Call(
         "d", "check_guardrails", ACTIONS["check_guardrails"].category, Resource("Command", "x"), "cli", "", 1, ""
@@ -74,6 +74,41 @@ def test_both_engines_agree_on_every_override():
             for trust in range(6):
                 one, two = override(first, who, severity, trust), override(second, who, severity, trust)
                 assert (one.answer, one.rules, one.errors) == (two.answer, two.rules, two.errors), (who, trust)
+
+
+SITE = {
+    "cedar/site.cedar": b"""
+@id("site.releaser") permit (principal is Agent in Role::"releaser", action == Action::"override_guardrail", resource in Category::"git")
+  when { principal.trust_level >= 1 && resource.severity == "approval_required" };
+@id("site.never") forbid (principal is Agent, action == Action::"override_guardrail", resource in Category::"database")
+  when { resource.severity == "block" };
+""",
+    "native/site.yaml": b"""
+rules:
+  - {id: site.releaser, effect: permit, why: tried, actions: [override_guardrail], principal: {kind: agent, roles: [releaser], trust_at_least: 1}, resource: {categories: [git], severities: [approval_required]}}
+  - {id: site.never, effect: forbid, why: tried, actions: [override_guardrail], principal: {kind: agent}, resource: {categories: [database], severities: [block]}}
+""",
+}
+
+
+def test_both_engines_agree_on_overrides_by_trust_severity_category_role_and_least_trust():
+    first, second = cedar.compile_policies(FILES | SITE, GROUPS), native.compile_rules(FILES | SITE, GROUPS)
+    seen = set()
+    for trust in range(5):
+        for role in ("developer", "releaser", ""):
+            who = Principal("agent", "a", role=role, trust=trust, effective_trust=trust)
+            for category in ("git", "database", "credentials"):
+                for severity in ("log", "warn", "approval_required", "block"):
+                    for least in range(6):
+                        point = (who, severity, least, category)
+                        one, two = override(first, *point), override(second, *point)
+                        assert (one.answer, one.rules, one.errors) == (two.answer, two.rules, two.errors), point
+                        forbidden = category == "database" and severity == "block"
+                        named = role == "releaser" and category == "git" and severity == "approval_required" and trust
+                        may = trust > 0 and not forbidden and (trust >= least or bool(named))
+                        assert (one.answer is Answer.ALLOW) == may, point
+                        seen.update(one.rules)
+    assert seen == {"agents.suspended", "guardrails.trusted", "site.releaser", "site.never"}
 
 
 HARD = b"""
