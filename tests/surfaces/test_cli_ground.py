@@ -10,6 +10,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from sqlalchemy.engine.url import make_url
 
 from tests.server import environment, guardhouse
 
@@ -36,6 +39,49 @@ def test_an_unreachable_database_is_one_line(tmp_path: Path, command: tuple[str,
     env = environment(tmp_path / "home", f"postgresql://guardhouse:hunter2secret@127.0.0.1:{closed_port()}/guardhouse")
     told = one_line(guardhouse(env, *command, check=False), "GUARDHOUSE_DATABASE_URL")
     assert "hunter2secret" not in told
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda command: str(command[0]))
+def test_a_database_that_is_not_there_is_one_line(
+    tmp_path: Path, postgres_server: str, command: tuple[str, ...]
+) -> None:
+    url = make_url(postgres_server).set(database="no_such_database").render_as_string(hide_password=False)
+    told = one_line(guardhouse(environment(tmp_path / "home", url), *command, check=False), "GUARDHOUSE_DATABASE_URL")
+    assert "no_such_database" in told
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "name"),
+    [
+        ("absent.pem", "key.pem", "GUARDHOUSE_TLS_CERTIFICATE_FILE"),
+        ("certificate.pem", "absent.pem", "GUARDHOUSE_TLS_KEY_FILE"),
+        ("certificate.pem", ".", "GUARDHOUSE_TLS_KEY_FILE"),
+        ("certificate.pem", "key.pem", "GUARDHOUSE_TLS_KEY_FILE"),
+        ("key.pem", "key.pem", "GUARDHOUSE_TLS_KEY_FILE"),
+    ],
+)
+def test_a_certificate_that_cannot_be_used_is_one_line(tmp_path: Path, certificate: str, key: str, name: str) -> None:
+    home = tmp_path / "home"
+    env = environment(home)
+    guardhouse(env, "init")
+    (home / "certificate.pem").write_text("no certificate\n")
+    secret = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (home / "key.pem").write_bytes(secret)
+    env |= {
+        "GUARDHOUSE_TLS_CERTIFICATE_FILE": str(home / certificate),
+        "GUARDHOUSE_TLS_KEY_FILE": str(home / key),
+    }
+    told = one_line(guardhouse(env, "serve", "--port", "0", check=False), name)
+    assert secret.decode().splitlines()[1] not in told
+    assert not (home / "endpoint.json").exists()
+
+
+def test_a_notify_command_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+    env = environment(tmp_path / "home")
+    guardhouse(env, "init")
+    env["GUARDHOUSE_NOTIFY_COMMAND"] = "no-such-program --tell"
+    told = one_line(guardhouse(env, "serve", "--port", "0", check=False), "GUARDHOUSE_NOTIFY_COMMAND")
+    assert "no-such-program" in told
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import queue
 import shlex
+import shutil
 import subprocess
 import threading
 from collections import OrderedDict
@@ -34,6 +35,10 @@ class Notifier:
             self._command = shlex.split(command)
         except ValueError as error:
             raise SettingsFault(f"`GUARDHOUSE_NOTIFY_COMMAND` cannot be read: {error}") from error
+        if self._command and shutil.which(self._command[0]) is None:
+            raise SettingsFault(
+                f"GUARDHOUSE_NOTIFY_COMMAND: there is no program `{self._command[0]}` that can be run; give its whole path"
+            )
         if url and not url.startswith(("http://", "https://")):
             raise SettingsFault("`GUARDHOUSE_NOTIFY_URL` must begin with `https://` or `http://`")
         self._url = url

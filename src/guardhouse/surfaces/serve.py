@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
@@ -30,16 +31,35 @@ _GRACE_SECONDS = 30
 
 
 def check_exposure(settings: Settings) -> None:
-    """Refuse to send tokens over a network in the clear. Raises `SettingsFault`."""
+    """Refuse to send tokens over a network in the clear, or with a certificate that cannot be used. Raises `SettingsFault`."""
     if bool(settings.tls_certificate_file) != bool(settings.tls_key_file):
         raise SettingsFault("set both `GUARDHOUSE_TLS_CERTIFICATE_FILE` and `GUARDHOUSE_TLS_KEY_FILE`, or neither")
-    if settings.tls_certificate_file or settings.allow_plain_http or _loopback(settings.host):
+    if settings.tls_certificate_file and settings.tls_key_file:
+        _check_certificate(settings.tls_certificate_file, settings.tls_key_file)
+        return
+    if settings.allow_plain_http or _loopback(settings.host):
         return
     raise SettingsFault(
         f"`{settings.host}` can be reached from other machines, and tokens would cross the network in the clear: "
         "set `GUARDHOUSE_TLS_CERTIFICATE_FILE` and `GUARDHOUSE_TLS_KEY_FILE`, or `GUARDHOUSE_ALLOW_PLAIN_HTTP=1` "
         "behind a proxy that ends TLS"
     )
+
+
+def _check_certificate(certificate: Path, key: Path) -> None:
+    """That both files can be read, hold what they should, and belong together."""
+    for name, file in (("CERTIFICATE", certificate), ("KEY", key)):
+        try:
+            file.read_bytes()
+        except OSError as error:
+            raise SettingsFault(f"GUARDHOUSE_TLS_{name}_FILE: `{file}` cannot be read: {error.strerror}") from error
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+    except (ssl.SSLError, ValueError) as error:
+        raise SettingsFault(
+            f"GUARDHOUSE_TLS_CERTIFICATE_FILE and GUARDHOUSE_TLS_KEY_FILE: `{certificate}` and `{key}` are no certificate "
+            "and its private key without a password, both in PEM"
+        ) from error
 
 
 def _loopback(host: str) -> bool:
