@@ -24,7 +24,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TIMES = int(os.environ.get("GUARDHOUSE_FUZZ_TIMES", "1"))
 """How often as many examples as usual; `make fuzz` says many."""
 STOPPED, PASSED = ("ask", "block"), ("allow", "warn")
-FUZZED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+FUZZED = settings(derandomize=TIMES == 1, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize("spelling", WORDS)

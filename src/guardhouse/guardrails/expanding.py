@@ -24,7 +24,7 @@ _KNOWN = {
     "UID": "1000",
     "RANDOM": "1",
 }
-_DOLLAR = ord("$")
+_DOLLAR, _BRACE = ord("$"), ord("{")
 _IN_WORD = re.compile(r"\$(\w+)")
 _EVERY = re.compile(r'"\$(?:\{(\w+)\[@\]\}|@|\{@\})"')
 
@@ -45,13 +45,31 @@ class Expander(Reading):
                 # The grammar leaves the dollar of a variable behind another one in the word before.
                 text = _IN_WORD.sub(lambda m: self._in_word(m, kinds), f"${words.marked(raw)}")
                 return [Word(one, start, end) for one in words.expand(text)]
+            if "`" in raw:
+                return [self._ticked(raw, start, end)]
             if "{" not in raw and "\\" not in raw and "$" not in raw:
                 return [Word(raw, start, end)]
         text = self._piece(node, kinds)
         joined = frozenset().union(*kinds) if kinds else NOTHING
         if assignment:
             return [Word(text.replace(SPLIT, " "), start, end, joined)]
+        if not text and kind in ("simple_expansion", "expansion", "command_substitution"):
+            return []  # nothing without quotes is no word
         return [Word(one, start, end, joined) for one in words.expand(text)]
+
+    def glued(self, nodes: list[Node]) -> list[Word]:
+        """The words that several nodes become which no blank parts."""
+        kinds: list[frozenset[str]] = []
+        text = "".join(self._piece(node, kinds) for node in nodes)
+        joined = frozenset().union(*kinds) if kinds else NOTHING
+        start, end = self.span(nodes[0])[0], self.span(nodes[-1])[1]
+        return [Word(one, start, end, joined) for one in words.expand(text)]
+
+    def _ticked(self, raw: str, start: int, end: int) -> Word:
+        """A backtick in a plain word: the grammar does not tell neighbouring or nested substitutions apart."""
+        if "`" in raw.replace("\\`", ""):
+            self.event("syntax", start, end)
+        return Word(UNKNOWN, start, end, frozenset({"substituted"}))
 
     def _listed(self, raw: str) -> list[tuple[str, frozenset[str]]] | None:
         """The words of `"${name[@]}"` and `"$@"`, which stay apart inside quotes."""
@@ -83,6 +101,10 @@ class Expander(Reading):
             if kind == "number" and node.named_child_count:
                 return self._joined(node, kinds)
             raw = self.raw(node)
+            if "`" in raw:
+                self._ticked(raw, *self.span(node))
+                kinds.append(frozenset({"substituted"}))
+                return UNKNOWN
             if "$" in raw and len(raw) > 1:
                 # The grammar leaves a variable in a word's middle unread behind another one.
                 return _IN_WORD.sub(lambda m: self._in_word(m, kinds), words.marked(raw))
@@ -113,10 +135,19 @@ class Expander(Reading):
         return words.marked(self.raw(node))
 
     def _joined(self, node: Node, kinds: list[frozenset[str]]) -> str:
-        parts = []
+        parts: list[str] = []
         for child in node.children:
+            if (
+                child.prev_sibling is not None
+                and child.prev_sibling.type == "simple_expansion"
+                and self._text[child.start_byte] == _BRACE
+            ):
+                # Braces are expanded before variables: `$a{b,c}` is `$ab $ac`.
+                parts[-1] = UNKNOWN
             if child.is_named:
                 parts.append(self._piece(child, kinds))
+            elif "`" in child.type:
+                parts.append(self._ticked(self.raw(child), *self.span(child)).text)
             else:
                 parts.append(words.marked(self.raw(child)) if child.type != "$" else "")
         return "".join(parts)
@@ -196,7 +227,9 @@ class Expander(Reading):
             base = self.raw(named[0])
             name, _, index = base.partition("[")
             index = index.rstrip("]")
-            found = self._lookup(name if index in ("@", "*") else f"{name}[{index}]", kinds)
+            found = self._lookup(f"{name}[@]" if index in ("@", "*") else f"{name}[{index}]", kinds)
+            if found is None and index in ("@", "*"):
+                found = self._lookup(name, kinds)
             if found is None and index == "0":
                 found = self._lookup(name, kinds)
             if inner.startswith(base + ":") and index in ("@", "*") and inner[len(base) + 1 :].isdigit():
@@ -210,6 +243,8 @@ class Expander(Reading):
         found = self._lookup(name, kinds)
         if found is None and _SECRET_NAME(name):
             kinds.append(frozenset({"secretvar"}))
+        if inner == f"#{name}":
+            return UNKNOWN if found is None or UNKNOWN in found else str(len(found))
         rest = inner.removeprefix("!").removeprefix(name)
         if inner.startswith("!"):
             target = self._lookup(found, kinds) if found and UNKNOWN not in found else None
@@ -218,11 +253,12 @@ class Expander(Reading):
             return UNKNOWN if found is None else found
         default = "".join(self._piece(child, kinds) for child in named[1:]) if len(named) > 1 else rest.lstrip(":-=+?")
         if rest.startswith((":-", ":=", "-", "=")):
-            return default.replace(SPLIT, " ") if found in (None, "") else found or ""
+            missing = found is None or (not found and rest.startswith(":"))
+            return default.replace(SPLIT, " ") if missing else found or ""
         if rest.startswith((":?", "?")):
             return UNKNOWN if found is None else found
         if rest.startswith((":+", "+")):
-            return "" if found is None else default
+            return "" if found is None or (not found and rest.startswith(":")) else default
         made = altered(found, rest) if found is not None and UNKNOWN not in found else None
         return UNKNOWN if made is None else made
 

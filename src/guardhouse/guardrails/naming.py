@@ -80,15 +80,7 @@ class Binder(Expander):
         if value is None:
             made = Word("")
         elif value.type == "array":
-            parts: list[Word] = []
-            for child in value.named_children:
-                parts.extend(self.word(child))
-            for number, part in enumerate(parts[:16]):
-                self.state.variables[f"{called}[{number}]"] = (part.text, part.kinds)
-            made = Word(
-                " ".join(part.text for part in parts),
-                kinds=frozenset().union(*(p.kinds for p in parts)) if parts else NOTHING,
-            )
+            return self._array(node, name, called, value)
         else:
             pieces = self.word(value, assignment=True)
             made = pieces[0] if pieces else Word("")
@@ -100,6 +92,27 @@ class Binder(Expander):
             text = UNKNOWN if len(old[0]) > len(text) else text
         self.state.variables[called] = (text[: words.MOST_TEXT], made.kinds)
         word = Word(f"{called}={text}", *self.span(node), made.kinds)
+        self.effect("<assign>", [word])
+        return word
+
+    def _array(self, node: Node, name: Node, called: str, value: Node) -> Word:
+        parts: list[Word] = []
+        if b"+=" in self._text[name.end_byte : name.end_byte + 2]:
+            for number in range(16):
+                old = self.state.variables.get(f"{called}[{number}]")
+                if old is None:
+                    break
+                parts.append(Word(old[0], kinds=old[1]))
+        for child in value.named_children:
+            parts.extend(self.word(child))
+        kinds = frozenset().union(*(part.kinds for part in parts)) if parts else NOTHING
+        for number, part in enumerate(parts[:16]):
+            self.state.variables[f"{called}[{number}]"] = (part.text, part.kinds)
+        joined = " ".join(part.text for part in parts)[: words.MOST_TEXT]
+        self.state.variables[f"{called}[@]"] = (joined, kinds)
+        # Without an index it is the first that is meant.
+        self.state.variables[called] = (parts[0].text if parts else "", kinds)
+        word = Word(f"{called}={joined}", *self.span(node), kinds)
         self.effect("<assign>", [word])
         return word
 

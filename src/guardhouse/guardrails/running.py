@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 
 from guardhouse.guardrails import paths
@@ -12,6 +13,9 @@ from guardhouse.guardrails.programs import Arguments, Program, arguments
 from guardhouse.guardrails.searching import without_clauses
 from guardhouse.guardrails.units import NOTHING, SOMETHING, Flow, Spent, base_name
 from guardhouse.guardrails.words import UNKNOWN, Word
+
+_DESCRIPTOR = re.compile(r"\{\w+\}")
+"""`exec {fd}> file`: a variable for the number of an opened file."""
 
 
 class Runner(Opener):
@@ -41,7 +45,7 @@ class Runner(Opener):
             elif name not in ("[", "[[") and any(mark in name for mark in "*?["):
                 self.event("program", start, end, name)
                 return SOMETHING
-            elif name[:1] == "{" and len(name) > 1:
+            elif name[:1] == "{" and len(name) > 1 and _DESCRIPTOR.fullmatch(name) is None:
                 # A group or a brace list that the grammar took for a program's name.
                 self.event("syntax", start, end)
                 return SOMETHING

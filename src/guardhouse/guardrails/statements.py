@@ -197,6 +197,8 @@ class Reader(Binder):
         redirects: list[Node] = []
         assigned: list[str] = []
         saved: dict[str, tuple[str, frozenset[str]] | None] = {}
+        group: list[Node] = []
+        first, last = 0, -1
         for child in node.named_children:
             kind = child.type
             if kind == "variable_assignment":
@@ -206,16 +208,21 @@ class Reader(Binder):
                 word = self._assign(child)
                 if word is not None:
                     assigned.append(word.text)
-            elif kind == "command_name":
-                args.extend(
-                    self.word(child.named_children[0])
-                    if child.named_children
-                    else [Word(self.raw(child), *self.span(child))]
-                )
             elif kind.endswith("_redirect"):
                 redirects.append(child)
             elif kind != "comment":
-                args.extend(self.word(child))
+                node_of = child.named_children[0] if kind == "command_name" and child.named_children else child
+                if (
+                    child.start_byte == last
+                    and self._text[last - 1 : last + 1].strip(b"`\\") != self._text[last - 1 : last + 1]
+                ):
+                    # The grammar parts words at a backtick or a backslash also where no blank parts them.
+                    group.append(node_of)
+                    args[first:] = self.glued(group)
+                else:
+                    group, first = [node_of], len(args)
+                    args.extend(self.word(node_of))
+                last = child.end_byte
         for called, old in saved.items():
             if args:
                 if old is None:

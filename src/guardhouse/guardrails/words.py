@@ -67,7 +67,7 @@ def ansi(text: str) -> str:
             return chr(number) if number > 8 else "�"
         if code[0] == "c" and len(code) == 2:
             return " "
-        return _ANSI.get(code, code)
+        return _ANSI.get(code) or (code if code in "\\'\"?\n" else match[0])
 
     return _ANSI_PART.sub(one, text) if "\\" in text else text
 
@@ -92,22 +92,20 @@ def expand(text: str) -> list[str]:
     if SPLIT not in text and OPEN not in text:
         return [_plain(text)]
     made: list[str] = []
-    for piece in text.split(SPLIT) if SPLIT in text else [text]:
-        waiting = [piece]
-        while waiting and len(made) < MOST_WORDS:
-            one = waiting.pop(0)
-            match = _BRACES.search(one)
-            if match is None or len(waiting) > MOST_WORDS:
-                made.append(_plain(one))
-                continue
-            inside = _inside(match[1])
-            if inside is None:
-                waiting.insert(0, f"{one[: match.start()]}{{{match[1]}}}{one[match.end() :]}")
-            else:
-                waiting = [one[: match.start()] + item + one[match.end() :] for item in inside] + waiting
-    if SPLIT in text:
-        made = [one for one in made if one]
-    return made
+    waiting = [text]
+    while waiting and len(made) < MOST_WORDS:
+        one = waiting.pop(0)
+        match = _BRACES.search(one)
+        if match is None or len(waiting) > MOST_WORDS:
+            # Braces first, then blanks, as shells do.
+            made += map(_plain, one.split(SPLIT))
+            continue
+        inside = _inside(match[1])
+        if inside is None:
+            waiting.insert(0, f"{one[: match.start()]}{{{match[1]}}}{one[match.end() :]}")
+        else:
+            waiting = [one[: match.start()] + item + one[match.end() :] for item in inside] + waiting
+    return [one for one in made if one]
 
 
 def _inside(text: str) -> list[str] | None:
