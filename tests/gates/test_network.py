@@ -140,6 +140,13 @@ def test_a_pattern_that_cannot_be_read_is_a_fault_with_its_line(domain):
     assert caught.value.problems[0].line > 1
 
 
+def test_a_network_that_ipv6_wraps_is_that_network():
+    rules = parse({"network/a.yaml": b"allow:\n  - {id: in, domains: ['::ffff:192.0.2.0/120', '2001:db8::/32']}\n"})
+    for host in ("192.0.2.7", "[::ffff:192.0.2.7]", "[2001:db8::7]"):
+        assert match(rules, "url", host).rule == "in"
+    assert match(rules, "url", "192.0.3.7").effect == "deny"
+
+
 def test_the_gate_denies_when_any_destination_is():
     good, bad = DomainFinding("url", "allow", ALLOW, "ok"), DomainFinding("urls.1", "deny", UNLISTED)
     assert check(call(), facts(domains=(good,)), RULES, ()).code == "listed"

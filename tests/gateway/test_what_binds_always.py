@@ -113,6 +113,12 @@ def test_an_idempotency_key_that_cannot_be_asked_for_is_refused(home: World, key
     assert home.call(agent, "acquire_lock", {"key": "res:a"}, idempotency_key=key).code == "validation"
 
 
+@pytest.mark.parametrize("approval", ["../x", "apr", "APR_1", "apr_" + "0" * 80])
+def test_what_is_no_approval_id_is_refused_and_not_passed_over(home: World, approval: str) -> None:
+    agent = home.agent("presenting")
+    assert home.call(agent, "acquire_lock", {"key": "res:a"}, approval_id=approval).code == "validation"
+
+
 def test_nobody_answers_their_own_question_through_anothers_token(home: World) -> None:
     asker, other = home.person("asker", "operator"), home.person("other", "security")
     for who in (other.id, home.operator.id):

@@ -297,6 +297,13 @@ def test_forwarded_addresses_are_believed_from_our_proxies_only(tmp_path: Path) 
     assert proxies.client("10.0.0.1", "6.6.6.6, nonsense, 10.0.0.2") == "10.0.0.2"
     assert proxies.client("203.0.113.9", "10.0.0.2") == "203.0.113.9"
     assert proxies.client("10.0.0.1", "") == "10.0.0.1"
+    for written, meant in (
+        ("203.0.113.9:4444", "203.0.113.9"),
+        ("[2001:db8::1]:80", "2001:db8::1"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("2001:db8::1", "2001:db8::1"),
+    ):
+        assert proxies.client("10.0.0.1", f"6.6.6.6, {written}, 10.0.0.2:80") == meant
 
 
 def test_an_endpoint_proves_itself_and_goes_away(tmp_path: Path) -> None:

@@ -86,7 +86,7 @@ def parse(files: Mapping[str, bytes]) -> Rules:
 def _add(part: tuple[dict[str, str], dict[str, str], list[tuple[Network, str]]], pattern: str, rule: str) -> bool:
     exact, suffix, networks = part
     try:
-        networks.append((ipaddress.ip_network(pattern), rule))
+        networks.append((_plain_network(ipaddress.ip_network(pattern)), rule))
     except ValueError:
         wild = pattern.startswith("*.")
         name = host_of(pattern[2:] if wild else pattern)
@@ -156,6 +156,14 @@ def _plain(address: Address) -> Address:
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped:
         return address.ipv4_mapped
     return address
+
+
+def _plain_network(network: Network) -> Network:
+    """An IPv4 network that IPv6 wraps is that network, as with addresses."""
+    start = network.network_address
+    if isinstance(start, ipaddress.IPv6Address) and start.ipv4_mapped and network.prefixlen >= 96:
+        return ipaddress.ip_network((start.ipv4_mapped, network.prefixlen - 96))
+    return network
 
 
 def match(rules: Rules, field: str, host_or_url: str) -> DomainFinding:

@@ -220,6 +220,8 @@ def _read(
         raise InvalidInput("no such operation; the documentation lists them all", code="unknown_operation")
     if raw.idempotency_key and not _KEY.match(raw.idempotency_key):
         raise InvalidInput("an idempotency key is 1 to 200 printable ASCII characters without spaces")
+    if raw.approval_id and not _ID.match(raw.approval_id):
+        raise InvalidInput("the approval presented is no approval id: give it as it was told, `apr_` and what follows")
     if raw.oversized:
         raise InvalidInput("the body is larger than this gateway takes", code="payload_too_large")
     if raw.media_type:

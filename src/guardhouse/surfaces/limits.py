@@ -35,8 +35,7 @@ class Proxies:
             return address
         for hop in reversed([hop.strip() for hop in forwarded.split(",")]):
             try:
-                # A zone index (`fe80::1%…`) may hold any text and names nothing on this host.
-                address = str(ipaddress.ip_address(hop.partition("%")[0]))
+                address = _hop(hop)
             except ValueError:
                 return address
             if not self._trusted(address):
@@ -50,6 +49,18 @@ class Proxies:
             return False
         mapped = getattr(parsed, "ipv4_mapped", None)
         return any((mapped or parsed) in network for network in self._networks)
+
+
+def _hop(text: str) -> str:
+    """The address of one hop, which some proxies write with its port. ValueError for what is none."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    # A zone index (`fe80::1%…`) may hold any text and names nothing on this host.
+    address = ipaddress.ip_address(text.partition("%")[0])
+    mapped = getattr(address, "ipv4_mapped", None)
+    return str(mapped or address)
 
 
 class Disconnected(Exception):
