@@ -29,10 +29,10 @@ def test_c38_c39_the_successor_reads_what_was_left(bench: Workbench) -> None:
 def test_every_text_is_examined_and_unknown_fields_are_refused() -> None:
     assert handoffs.write_handoff.texts is not None
     ask = handoffs.write_handoff.ask.model_validate({"summary": "s", "decisions": ("a", "b"), "relevant_files": ("f",)})
-    assert [(text.field, text.text) for text in handoffs.write_handoff.texts(ask)] == [
-        ("summary", "s"),
-        ("decisions", "a\nb"),
-        ("relevant_files", "f"),
+    assert [(text.field, text.text, text.kind) for text in handoffs.write_handoff.texts(ask)] == [
+        ("summary", "s", "report"),
+        ("decisions", "a\nb", "report"),
+        ("relevant_files", "f", "prose"),
     ]
     with pytest.raises(ValidationError):
         handoffs.write_handoff.ask.model_validate({"summary": "s", "note": "n"})

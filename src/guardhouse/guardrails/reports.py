@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from guardhouse.guardrails import sql
 from guardhouse.guardrails.reading import MOST_SHELL
 
-NOT_UNDERSTOOD = frozenset({"size", "depth", "syntax", "program", "code", "hidden"})
+NOT_UNDERSTOOD = frozenset({"size", "depth", "syntax", "program", "code", "hidden", "wrapper"})
 """The events that only say that a text is no plain command, as prose never is."""
 MOST_PIECES = 6_000
 """How many different pieces of one report are read; one with more is not understood."""

@@ -38,11 +38,12 @@ class WriteHandoffAnswer(Answer):
 
 
 def _texts(ask: WriteHandoffAsk) -> tuple[Examined, ...]:
-    texts = [Examined("summary", ask.summary, "prose")]
+    texts = [Examined("summary", ask.summary, "report")]
     for name in handoffs.LISTS:
         items = getattr(ask, name)
         if items:
-            texts.append(Examined(name, "\n".join(items), "prose"))
+            kind = "prose" if name == "relevant_files" else "report"
+            texts.append(Examined(name, "\n".join(items), kind))
     return tuple(texts)
 
 
