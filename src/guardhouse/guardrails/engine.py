@@ -207,12 +207,14 @@ class Engine:
             (hit.finding.rule, hit.finding.start, hit.finding.end): hit
             for hit in self._hits(replace(text, kind="prose"))
         }
-        for number, (start, _end, piece) in enumerate(reports.pieces(text.text)):
+        for number, (start, _end, piece, marked) in enumerate(reports.pieces(text.text)):
             if number == reports.MOST_PIECES:
                 self._event(found, replace(text, kind="auto"), "size", 0, len(text.text), ())
                 break
             for hit in self._hits(replace(text, text=piece, kind="auto")):
                 one = hit.finding
+                if not marked and one.severity != "block" and not one.protects:
+                    continue
                 if self._by_id[one.rule].events - reports.NOT_UNDERSTOOD or not self._by_id[one.rule].events:
                     moved = replace(one, start=start + one.start, end=start + one.end)
                     found.setdefault((moved.rule, moved.start, moved.end), replace(hit, finding=moved))

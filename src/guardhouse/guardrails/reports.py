@@ -18,14 +18,17 @@ NOT_UNDERSTOOD = frozenset({"size", "depth", "syntax", "program", "code", "hidde
 MOST_PIECES = 6_000
 """How many different pieces of one report are read; one with more is not understood."""
 
-Piece = tuple[int, int, str]
-"""Where a piece stands in the report, and how it is read; as long as the span, so that places hold in it."""
+Piece = tuple[int, int, str, bool]
+"""Where a piece stands in the report, how it is read, as long as the span, so that places hold in it, and whether it
+is marked as code: fenced, between backticks or behind a prompt. A line that is not may be words that only begin like
+a command (`batch 12 of 24`, `kill the old flag`), so of such a line what would merely be asked about is left out."""
 
 _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})")
 _SIGNS = re.compile(
     r"\s*(?:(?:[-*+>|$#%\u276f\u279c\u2022]|\d{1,4}[.)]|\[[ xX]\]|PS [^>\n]*>|[\w.@~:/-]*[$#%])\s+|[+-](?=\w))+"
 )
 """List points, quotes, diff marks and prompts before what a line says."""
+_PROMPT = re.compile(r"[$%\u276f\u279c]\s|PS [^>\n]*>")
 _SPAN = re.compile(r"(?<!`)(`{1,3})([^`\n]+)\1")
 _WITHIN = re.compile(r"(?<=\w)['\u2019](?=\w)")
 _FRAME = re.compile(r"\s*at (?:[\w$.<>/\[\]]+ )*[\w$.<>/]+ ?\([^\s()]*\)\s*")
@@ -35,11 +38,11 @@ _LETTER = re.compile(r"[A-Za-z]{2}|:\(\)")
 
 def pieces(text: str) -> Iterator[Piece]:
     """What is read of a report, each different piece once, in order; nothing of it is left out."""
-    seen: set[str] = set()
-    for start, end, piece in _all(text):
-        if piece not in seen and _LETTER.search(piece):
-            seen.add(piece)
-            yield start, end, piece
+    seen: set[tuple[str, bool]] = set()
+    for start, end, piece, marked in _all(text):
+        if (piece, marked) not in seen and _LETTER.search(piece):
+            seen.add((piece, marked))
+            yield start, end, piece, marked
 
 
 def _all(text: str) -> Iterator[Piece]:
@@ -56,7 +59,7 @@ def _all(text: str) -> Iterator[Piece]:
         elif not fence and not line.strip():
             yield from _passage(text, passage, start)
             passage = end + 1
-        yield from _line(text, start, end)
+        yield from _line(text, start, end, fenced=bool(fence))
     yield from _block(text, opened, len(text)) if fence else _passage(text, passage, len(text))
 
 
@@ -73,20 +76,22 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
         start = at
 
 
-def _line(text: str, start: int, end: int) -> Iterator[Piece]:
+def _line(text: str, start: int, end: int, *, fenced: bool) -> Iterator[Piece]:
     line = text[start:end]
     if _FRAME.fullmatch(line):
         return
-    yield start, end, line
+    yield start, end, line, fenced
     for span in _SPAN.finditer(line):
-        yield start + span.start(2), start + span.end(2), span[2]
+        yield start + span.start(2), start + span.end(2), span[2], True
     signs = _SIGNS.match(line)
+    marked = fenced
     if signs:
+        marked = fenced or _PROMPT.search(signs[0]) is not None
         start += signs.end()
         line = line[signs.end() :]
-        yield start, end, line
+        yield start, end, line, marked
     # An apostrophe is no quote, and what stands between backticks was read by itself.
-    yield start, end, _unpaired(_WITHIN.sub("_", line.replace("`", " ")))
+    yield start, end, _unpaired(_WITHIN.sub("_", line.replace("`", " "))), marked
 
 
 def _unpaired(line: str) -> str:
@@ -99,10 +104,10 @@ def _unpaired(line: str) -> str:
 
 def _block(text: str, start: int, end: int) -> Iterator[Piece]:
     if 0 < end - start <= MOST_SHELL:
-        yield start, end, text[start:end]
+        yield start, end, text[start:end], True
 
 
 def _passage(text: str, start: int, end: int) -> Iterator[Piece]:
     """A passage that is a statement of SQL is one over several lines."""
     if 0 < end - start <= MOST_SHELL and sql.starts(text[start:end]):
-        yield start, end, text[start:end]
+        yield start, end, text[start:end], True
