@@ -92,6 +92,17 @@ def migrate(url: str, revision: str = "head") -> str:
     return reached
 
 
+@contextmanager
+def owning(url: str) -> Iterator[Connection]:
+    """One transaction on a PostgreSQL database as the role that `url` names, committed at the end; the owner's own work."""
+    engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), hide_parameters=True)
+    try:
+        with engine.begin() as connection:
+            yield connection
+    finally:
+        engine.dispose()
+
+
 def _serving(engine: Engine) -> list[str]:
     """The roles that were given what serving needs: a table that a migration made is nobody's until they get it too."""
     with engine.connect() as connection:

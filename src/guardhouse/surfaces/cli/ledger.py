@@ -15,6 +15,7 @@ from guardhouse.surfaces.cli import evidence, exits, following, ground, render, 
 from guardhouse.surfaces.cli.door import Door, open_door
 from guardhouse.surfaces.cli.evidence import Key, Workspace
 from guardhouse.surfaces.cli.output import Json, composition_of
+from guardhouse.surfaces.cli.segments import segments
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -31,6 +32,7 @@ _IDLE_LOOKS = 10
 
 def register(app: typer.Typer) -> None:
     """Add the noun."""
+    ledger.add_typer(segments, name="segments")
     app.add_typer(ledger, name="ledger")
 
 
