@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from guardhouse.gates.policy import PolicyRules
 from guardhouse.gates.policy.ruling import Answer, Ruling
 from guardhouse.guardrails.overrides import applied
-from guardhouse.guardrails.text import Packs
+from guardhouse.guardrails.text import NOTHING_ALLOWS, Packs
 from guardhouse.model.call import Call
 from guardhouse.model.decision import Decision, Effect, Step, Verdict, allow, deny, hold
 from guardhouse.model.facts import Facts, Finding, GrantFact
@@ -191,7 +191,7 @@ def allowed_by(finding: Finding) -> str:
     if _RANK[_VERDICTS.get(finding.severity, Verdict.BLOCK)] < 2:
         return ""
     if finding.protects:
-        return "nothing: it guards Guardhouse itself"
+        return NOTHING_ALLOWS
     trust = f"trust {finding.min_trust} or more, " if finding.min_trust <= 4 else ""
     person = "a person's approval or grant" if finding.severity == "approval_required" else "a person's grant"
     return f"{trust}or {person}" if trust else person

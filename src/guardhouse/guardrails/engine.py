@@ -19,7 +19,7 @@ from guardhouse.guardrails.programs import UNSPECIFIED, arguments
 from guardhouse.guardrails.reading import MOST_SHELL
 from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.surroundings import SAMPLE
-from guardhouse.guardrails.text import Examined, Explained, Rule
+from guardhouse.guardrails.text import NOTHING_ALLOWS, Examined, Explained, Rule
 from guardhouse.guardrails.units import Spent, Unit
 from guardhouse.guardrails.watch import touched, watch
 from guardhouse.guardrails.words import UNKNOWN, clean
@@ -130,6 +130,7 @@ class Engine:
                     reason=made.rule.reason,
                     alternative=self._cut_all(_filled(made.rule.alternative, hit, self._programs)),
                     via=tuple(self._cut_all(name) for name in hit.via) if hit is not None else (),
+                    allowed_by=NOTHING_ALLOWS if made.rule.protects else "",
                 )
             )
         return tuple(explained)

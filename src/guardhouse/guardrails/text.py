@@ -47,6 +47,10 @@ class Examined:
         return hash((self.text, self.field))
 
 
+NOTHING_ALLOWS = "nothing: it guards Guardhouse itself"
+"""What would allow what a protecting rule catches."""
+
+
 @dataclass(frozen=True, slots=True)
 class Explained:
     """A finding in words, made where the text is still at hand. Never recorded in the ledger's entry.
