@@ -7,6 +7,7 @@ the call, never an exception: a known principal's call leaves its entry all the 
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Mapping
@@ -119,12 +120,15 @@ def prepare(
     home = Home(located.workspace_id, located.principal_id, located.repository or "default")
     read = _Read()
     fault: InvalidInput | None = None
-    try:
-        read = _read(raw, operation, home, bundle, person=located.principal_kind == "person", gather=gather)
-    except InvalidInput as error:
-        fault = error
-    except GuardhouseError as error:
-        fault = InvalidInput(error.message)
+    if operation is None:
+        fault = InvalidInput(_unknown(raw.operation, catalog), code="unknown_operation")
+    else:
+        try:
+            read = _read(raw, operation, home, bundle, person=located.principal_kind == "person", gather=gather)
+        except InvalidInput as error:
+            fault = error
+        except GuardhouseError as error:
+            fault = InvalidInput(error.message)
     ask, plain = read.ask, read.plain
     resource = read.resource or Resource("Workspace", located.workspace_id)
 
@@ -193,6 +197,14 @@ def _forget_secrets(prepared: Prepared, operation: Operation, redacted: dict[str
         prepared.ask, prepared.explanation = None, "the body holds a secret where none may stand"
 
 
+def _unknown(name: str, catalog: Catalog) -> str:
+    """That there is no such operation, and the one most like it; the name itself may be anything, so it is not repeated."""
+    near = difflib.get_close_matches(name[:64], [declared.name for declared in catalog], 1, 0.7)
+    return (
+        f"no such operation: did you mean `{near[0]}`?" if near else "no such operation; `/openapi.json` lists them all"
+    )
+
+
 def _shortened(body: dict[str, Any], error: ValidationError) -> dict[str, Any] | None:
     """The body with each text cut that outgrew its field because a secret's mark is longer than the secret; None for any other fault."""
     found = error.errors(include_url=False, include_input=False)
@@ -212,12 +224,8 @@ class _Read:
     evidence: Any = None
 
 
-def _read(
-    raw: RawCall, operation: Operation | None, home: Home, bundle: Bundle, *, person: bool, gather: bool
-) -> _Read:
+def _read(raw: RawCall, operation: Operation, home: Home, bundle: Bundle, *, person: bool, gather: bool) -> _Read:
     """Understand the body, or raise InvalidInput saying what to mend. Nothing is gathered for whom no gate will let through."""
-    if operation is None:
-        raise InvalidInput("no such operation; the documentation lists them all", code="unknown_operation")
     if raw.idempotency_key and not _KEY.match(raw.idempotency_key):
         raise InvalidInput("an idempotency key is 1 to 200 printable ASCII characters without spaces")
     if raw.approval_id and not _ID.match(raw.approval_id):

@@ -200,6 +200,6 @@ def test_reading_a_resource_is_a_call_like_any_other(place: Place, light_way: st
                 await client.read_resource("guardhouse://nothing")
             with pytest.raises(MCPError, match="not_found"):
                 await client.read_resource("guardhouse://work/tsk_none")
-        return 10
+        return 11
 
     assert run(work) == place.world.count() - before

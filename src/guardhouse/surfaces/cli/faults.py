@@ -6,8 +6,18 @@ from guardhouse.errors import GuardhouseError, InvalidInput, LawFault, SettingsF
 from guardhouse.surfaces.cli import exits, render
 
 
-def told(error: GuardhouseError) -> int:
-    """Say on standard error what went wrong; the status to exit with."""
+def told(error: GuardhouseError, *, json: bool = False) -> int:
+    """Say on standard error what went wrong, with `json` the envelope on standard output too; the status to exit with."""
+    if json:
+        from guardhouse.surfaces import problem
+
+        fields = (
+            [{"field": one.file, "problem": str(one)} for one in error.problems] if isinstance(error, LawFault) else []
+        )
+        envelope = problem.of_error(error, "")
+        if fields:
+            envelope["error"]["fields"] = fields
+        render.print_json(envelope)
     if isinstance(error, LawFault):
         for found in error.problems:
             render.say(str(found), "red", stderr=True)

@@ -12,6 +12,7 @@ from typer.exceptions import Abort, TyperException
 
 from guardhouse import __version__
 from guardhouse.errors import GuardhouseError
+from guardhouse.surfaces import problem
 from guardhouse.surfaces.cli import exits, faults, render
 from guardhouse.surfaces.cli.composition import Composition
 
@@ -113,6 +114,8 @@ def main(composition: Composition, arguments: Sequence[str] | None = None) -> in
         if error.format_message():
             render.say(f"guardhouse: {error.format_message()}", "bold red", stderr=True)
             render.say(f"  `{where.command_path if where else 'guardhouse'} --help` shows how", stderr=True)
+        if "--json" in words:
+            render.print_json(problem.envelope("validation", error.format_message()))
         return exits.USAGE
     except SystemExit:
         # The one that Typer raises itself: whoever read our output has seen enough and closed the pipe.
@@ -121,5 +124,5 @@ def main(composition: Composition, arguments: Sequence[str] | None = None) -> in
         render.say("stopped", stderr=True)
         return 130
     except GuardhouseError as error:
-        return faults.told(error)
+        return faults.told(error, json="--json" in words)
     return done if isinstance(done, int) else exits.OK

@@ -32,7 +32,7 @@ def run(composition: Composition, words: Sequence[str]) -> int | None:
     except GuardhouseError as error:
         from guardhouse.surfaces.cli import faults
 
-        return faults.told(error)
+        return faults.told(error, json="--json" in words)
     except KeyboardInterrupt:
         from guardhouse.surfaces.cli import render
 

@@ -22,7 +22,9 @@ def register(app: typer.Typer) -> None:
 def serve(
     context: typer.Context,
     host: Annotated[str | None, typer.Option(help="Address to listen on (default 127.0.0.1).")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on (default 8420; 0 picks a free one).")] = None,
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65_535, help="Port to listen on (default 8420; 0 picks a free one).")
+    ] = None,
 ) -> None:
     """Serve the gateway. On a fresh home it prepares one first, as `guardhouse init` does.
 
