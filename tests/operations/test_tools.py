@@ -185,3 +185,31 @@ def test_ordinary_files_of_the_work_say_nothing(home: World) -> None:
         for path in ("/srv/app/src/a.py", 'src/it\'s "b".py', "/srv/app/-rf", "README.md", "/tmp/x y"):
             told = tool(home, worker, action=action, file_paths=[path], cwd="/srv/app", workspace_root="/srv/app")
             assert (told["verdict"], told["reason"]) == ("allow", ""), (action, path, rules(told))
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        {"action": "write", "file_paths": ["~/.bashrc"], "content": "export GUARDHOUSE_URL=http://127.0.0.1:9\n"},
+        {"action": "write", "file_paths": ["/srv/x/.zshenv"], "content": "A=1\nCODEX_HOME=/tmp/empty\n"},
+        {
+            "action": "edit",
+            "file_paths": ["~/.profile"],
+            "edits": [{"old": "A=1", "new": "A=1; GUARDHOUSE_HOME=/tmp/x", "everywhere": False}],
+        },
+    ],
+)
+def test_no_file_tool_leaves_a_redirection_of_the_guard_for_the_next_shell(home: World, use: dict[str, Any]) -> None:
+    told = tool(home, home.agent("trusted", trust=3), **use)
+    assert told["verdict"] == "block"
+    assert "guardhouse.environment" in {one["rule_id"] for one in told["violations"]}
+
+
+def test_a_start_file_of_ones_own_says_nothing_of_the_guard(home: World) -> None:
+    use = {
+        "action": "write",
+        "file_paths": ["docs/.bashrc.md"],
+        "content": "export GUARDHOUSE_URL=http://127.0.0.1:9\n",
+    }
+    told = tool(home, home.agent("writer"), **use)
+    assert not {one["rule_id"] for one in told["violations"]} & {"guardhouse.environment"}
