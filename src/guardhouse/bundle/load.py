@@ -64,7 +64,8 @@ def read_directory(path: Path) -> dict[str, bytes]:
     if include is None:
         return own
     if include != SHIPPED:
-        raise LawFault([LawProblem("gateway.yaml", lines.at("include"), f"only `{SHIPPED}` can be included")])
+        remedy = f"write `include: {SHIPPED}`, or leave it out"
+        raise LawFault([LawProblem("gateway.yaml", lines.at("include"), f"only `{SHIPPED}` can be included", remedy)])
     return _files_under(shipped_directory()) | own
 
 
@@ -77,12 +78,13 @@ def _files_under(path: Path) -> dict[str, bytes]:
     try:
         return _read_under(path.resolve())
     except (OSError, UnicodeError, RuntimeError) as error:  # RuntimeError: a loop of links, until Python 3.13
-        raise LawFault([LawProblem(path.name, 0, f"the directory cannot be read ({type(error).__name__})")]) from error
+        message = f"the directory cannot be read ({type(error).__name__})"
+        raise LawFault([LawProblem(path.name, 0, message, "look at its rights and links")]) from error
 
 
 def _read_under(root: Path) -> dict[str, bytes]:
     if not root.is_dir():
-        raise LawFault([LawProblem(root.name, 0, "there is no such directory")])
+        raise LawFault([LawProblem(root.name, 0, "there is no such directory", "name one with a `gateway.yaml`")])
     files: dict[str, bytes] = {}
     total = 0
     for entry in sorted(root.rglob("*")):
@@ -109,7 +111,8 @@ def load_directory(path: Path | str, actions: Mapping[str, ActionDecl]) -> Bundl
 def load_files(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) -> Bundle:
     """Compile a whole bundle in this process; text from callers MUST go through `child.parse_untrusted` first."""
     if sum(len(data) for data in files.values()) > MAX_BYTES or len(files) > MAX_FILES:
-        raise LawFault([LawProblem("policies", 0, f"the bundle is larger than {MAX_BYTES} bytes or {MAX_FILES} files")])
+        message = f"the bundle is larger than {MAX_BYTES} bytes or {MAX_FILES} files"
+        raise LawFault([LawProblem("policies", 0, message, "split it")])
     problems: list[LawProblem] = []
     made: dict[str, Any] = {}
 
@@ -263,7 +266,12 @@ def _check_schema(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl])
         for name in sorted(declared.keys() - wanted.keys())
     ]
     problems += [
-        LawProblem(file, 0, f"the action `{name}` must be in {', '.join(sorted(wanted[name] - {name})) or 'no group'}")
+        LawProblem(
+            file,
+            0,
+            f"the action `{name}` must be in {', '.join(sorted(wanted[name] - {name})) or 'no group'}",
+            "write exactly these groups behind `in`",
+        )
         for name in sorted(wanted.keys() & declared.keys())
         if wanted[name] != declared[name] | {name}
     ]
@@ -277,7 +285,11 @@ def schema_actions(text: str) -> dict[str, frozenset[str]]:
         cedarpy.Schema.from_str(text)
     except ValueError as error:
         raise LawFault(
-            [LawProblem(cedar.SCHEMA_FILE, 0, (str(error).splitlines() or ["not valid"])[0][:300])]
+            [
+                LawProblem(
+                    cedar.SCHEMA_FILE, 0, cedar_places.first_line(error), "mend the schema, or take the shipped one"
+                )
+            ]
         ) from error
     found: dict[str, frozenset[str]] = {}
     code = "\n".join(line.partition("//")[0] for line in text.splitlines())

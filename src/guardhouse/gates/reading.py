@@ -166,7 +166,7 @@ def read_yaml(file: str, data: bytes) -> tuple[Any, Lines]:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         problem = getattr(error, "problem", None) or "this is not YAML"
-        raise LawFault([LawProblem(file, mark.line + 1 if mark else 0, str(problem))]) from error
+        raise LawFault([LawProblem(file, mark.line + 1 if mark else 0, str(problem), "mend the syntax")]) from error
     return value, lines
 
 

@@ -203,7 +203,9 @@ def compile_policies(
     except LawFault as fault:
         problems.extend(fault.problems)
     except ValueError as error:
-        problems.append(LawProblem(SCHEMA_FILE, 0, cedar_places.first_line(error)))
+        problems.append(
+            LawProblem(SCHEMA_FILE, 0, cedar_places.first_line(error), "mend the schema, or take the shipped one")
+        )
     for file in sorted(files):
         if not (file.startswith("cedar/") and file.endswith(".cedar")):
             continue
@@ -225,7 +227,7 @@ def compile_policies(
     try:
         _set(static)
     except ValueError as error:
-        raise LawFault([LawProblem("cedar", 0, cedar_places.first_line(error))]) from error
+        raise LawFault([LawProblem("cedar", 0, cedar_places.first_line(error), "mend the policies")]) from error
     return Cedar(static, schema, notes, groups)
 
 
@@ -244,7 +246,8 @@ def _take(
         if not name:
             problems.append(LawProblem(file, line, "a policy has no `@id`", 'write `@id("…")` above it'))
         elif len(name) > LONGEST_ID or not name.isprintable():
-            problems.append(LawProblem(file, line, f"an `@id` has at most {LONGEST_ID} printable characters"))
+            message = f"an `@id` has at most {LONGEST_ID} printable characters"
+            problems.append(LawProblem(file, line, message, "write a shorter or plainer one"))
         elif name in static:
             problems.append(LawProblem(file, line, f"the id `{name}` is used twice", "give each its own"))
         problems.extend(
@@ -252,7 +255,8 @@ def _take(
             for key in sorted(said.keys() - _ANNOTATIONS)
         )
         if "effect" in said and (said["effect"] != "approval" or item["effect"] != "forbid"):
-            problems.append(LawProblem(file, line, '`@effect` is only `"approval"`, on a `forbid`'))
+            message = '`@effect` is only `"approval"`, on a `forbid`'
+            problems.append(LawProblem(file, line, message, "write that, or take the annotation away"))
         static[name], notes[name] = item, said
     return problems
 
