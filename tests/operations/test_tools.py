@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tests.world import Member, World, world
+from guardhouse.guardrails.surroundings import SAMPLE
+from guardhouse.operations.tools import check_tool
+from tests.world import Member, World, shipped_bundle, world
 
 ASKS = {"action": "shell", "tool": "Bash", "client": "claude-code", "command": "git push --delete origin old-topic"}
 BLOCKS = {**ASKS, "command": "git push --force origin main"}
@@ -213,3 +216,53 @@ def test_a_start_file_of_ones_own_says_nothing_of_the_guard(home: World) -> None
     }
     told = tool(home, home.agent("writer"), **use)
     assert not {one["rule_id"] for one in told["violations"]} & {"guardhouse.environment"}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "server", "used", "rule"),
+    [
+        ("relative_path", ".local/share/guardhouse/operator.token", "serena", "read_file", "guardhouse.state"),
+        ("from", "x/../.local/share/guardhouse/signing.key", "files", "read_file", "guardhouse.state"),
+        ("db", ".local/share/guardhouse/guardhouse.db", "sqlite", "query", "guardhouse.state"),
+        ("srcFile", ".local/share/guardhouse/guardhouse.db", "files", "copy", "guardhouse.state"),
+        ("relative_path", ".claude/settings.json", "serena", "create_text_file", "guardhouse.hooks"),
+        ("name", ".claude/settings.json", "files", "delete_file", "guardhouse.hooks"),
+        ("line", "guardhouse approvals grant apr_1", "x", "shell", "guardhouse.govern"),
+    ],
+)
+def test_no_mcp_tool_reaches_the_guard_whatever_its_arguments_are_called(
+    home: World, name: str, value: str, server: str, used: str, rule: str
+) -> None:
+    asked = {"action": "mcp", "server": server, "tool": used, "arguments": [{"name": name, "value": value}]}
+    told = tool(home, home.agent("worker", trust=3), cwd="/srv/user", **asked)
+    assert told["verdict"] in ("ask", "block")
+    # What a write makes of a client's configuration cannot be seen here, so that asks under a rule of its own.
+    assert {rule, f"{rule}.unseen"} & {*rules(told)}
+
+
+def _found(**asked: Any) -> set[str]:
+    """The rules that a use is caught by in the sample deployment, whose state lies below `/srv/user`."""
+    assert check_tool.texts is not None
+    texts = check_tool.texts(check_tool.ask.model_validate_json(json.dumps(asked)))
+    return {one.rule for one in shipped_bundle().packs.examine(tuple(replace(one, around=SAMPLE) for one in texts))}
+
+
+def test_a_search_over_the_guards_own_folder_asks() -> None:
+    for used, paths, cwd in (
+        ("Grep", ["/srv/user"], "/srv/app"),
+        ("Glob", [], "/srv/user"),
+        ("search_files", ["/"], "/"),
+    ):
+        assert "guardhouse.sweep" in _found(action="read", tool=used, file_paths=paths, cwd=cwd), used
+    given = [{"name": "path", "value": "/srv/user"}]
+    assert "guardhouse.sweep" in _found(
+        action="mcp", server="files", tool="search_files", arguments=given, cwd="/srv/app"
+    )
+    assert not _found(action="read", tool="Grep", file_paths=[], cwd="/srv/user/app")
+    assert not _found(action="read", tool="Read", file_paths=["/srv/user/app/a.py"], cwd="/srv/user")
+
+
+@pytest.mark.parametrize("value", ["and/or", "src/app.py", "feature/login", "https://example.com/a", "1/2", ".", "..."])
+def test_ordinary_arguments_say_nothing(home: World, value: str) -> None:
+    asked = {"action": "mcp", "server": "hub", "tool": "get_file", "arguments": [{"name": "ref", "value": value}]}
+    assert tool(home, home.agent("worker"), cwd="/srv/user/app", **asked)["verdict"] == "allow"

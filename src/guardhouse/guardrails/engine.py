@@ -198,7 +198,7 @@ class Engine:
             if event:
                 self._event(found, text, event, 0, size, ())
             told = (text.text, *(new for _old, new, _everywhere in text.edits))
-            if text.kind == "file" and text.act not in ("read", "delete") and meddling.sets_later(path, told):
+            if text.kind == "file" and text.act not in ("read", "search", "delete") and meddling.sets_later(path, told):
                 self._event(found, text, ENVIRONMENT, 0, size, ())
         if text.kind == "shell" and text.act:
             # Stands for a file tool's use: the guard of Guardhouse judges that by its paths, not by this likeness.

@@ -23,7 +23,7 @@ class Examined:
     `prose` (words for people: only rules that say so apply), `report` (words for people with commands in them: prose,
     and each line and block also as what could be run) or `auto`. The rest is context where known.
 
-    `act` says what a file tool does to `file_paths`: `read`, `write`, `edit`, `delete`, or empty when that is not known
+    `act` says what a file tool does to `file_paths`: `read`, `search`, `write`, `edit`, `delete`, or empty when that is not known
     (a `shell` text with an act is that tool's use put as a command, so that the rules on files bind it too);
     `edits` are an edit's (old, new, everywhere). The gateway adds what deciding may not look up itself: `around`, where
     this deployment keeps what no agent may touch; `links`, paths as written (absolute, case folded) that lead there; and

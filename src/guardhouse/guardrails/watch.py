@@ -119,7 +119,7 @@ def watch(
 
 
 def touched(path: str, act: str, kept: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> str:
-    """The event of a file tool's act (`read`, `write`, `edit`, `delete`, or empty: unknown) on a path; empty when none.
+    """The event of a file tool's act (`read`, `search`, `write`, `edit`, `delete`, or empty: unknown) on a path; empty when none.
 
     `kept` says of a change to a client's configuration whether our entries stay as they were: `same`, `changed`, or
     empty where that cannot be seen.
@@ -127,7 +127,9 @@ def touched(path: str, act: str, kept: str, cwd: str, around: Surroundings, link
     found = _reached(path, cwd, around, links)
     if found == "state":
         return STATE
-    if act == "read":
+    if found == "above" and act == "search":
+        return SWEEP
+    if act in ("read", "search"):
         return ""
     if found == "program":
         return PROGRAM

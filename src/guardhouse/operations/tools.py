@@ -34,12 +34,23 @@ _PATH_NAMES = (
     "directory",
     "root",
     "target",
+    "src",
+    "dst",
+    "dest",
+    "db",
+    "database",
+    "folder",
 )
+"""Words of an argument's name, such as `relative_path` or `srcFile`, that make its value a path."""
+_WORD = re.compile(r"[^\W_]+?(?=[A-Z]|[\W_]|$)")
 _CODE_NAMES = ("command", "cmd", "script", "sql", "query", "code", "statement", "args", "expression", "shell")
 _DOES = {"read": "cat", "write": "tee", "edit": "tee", "delete": "rm"}
 """What a shell would run to do as much to a file: so the rules on files bind whichever tool touches them."""
 _WRITING = re.compile(r"write|edit|create|update|append|save|put|move|rename|copy|upload|patch|replace", re.I)
 _DELETING = re.compile(r"delete|remove|unlink|trash", re.I)
+_SEARCHING = re.compile(r"grep|search|glob|find", re.I)
+_SHELLS = re.compile(r"(?i)(?:^|[^a-z])(?:ba|z)?sh(?:$|[^a-z])|shell|terminal|console|exec|run_?command")
+_TYPED = ("line", "input", "text", "cmdline", "commands", "keys")
 _URL_NAMES = ("url", "uri", "endpoint", "address", "href")
 
 Short = Annotated[str, Field(max_length=200)]
@@ -105,7 +116,11 @@ def _texts(ask: CheckToolAsk) -> tuple[Examined, ...]:
         edits = tuple((one.old, one.new, one.everywhere) for one in ask.edits)
         content = replace(here, field="content", text=ask.content, kind="file", file_paths=ask.file_paths)
         # An edit that does not say what it replaces (a patch) leaves what cannot be seen from here.
-        made.append(replace(content, act="" if ask.action == "edit" and not edits else ask.action, edits=edits))
+        searches = ask.action == "read" and _SEARCHING.search(ask.tool) is not None
+        act = "search" if searches else "" if ask.action == "edit" and not edits else ask.action
+        if searches and not ask.file_paths and ask.cwd:
+            content = replace(content, file_paths=(ask.cwd,))
+        made.append(replace(content, act=act, edits=edits))
         made.extend(
             replace(here, field=f"edits.{number}.new", text=one.new, kind="file")
             for number, one in enumerate(ask.edits)
@@ -114,7 +129,11 @@ def _texts(ask: CheckToolAsk) -> tuple[Examined, ...]:
     if ask.url:
         made.append(replace(here, field="url", text=ask.url, kind="prose"))
     if ask.action in ("mcp", "other"):
-        made.extend(_argument(number, one, here) for number, one in enumerate(ask.arguments))
+        shell = _SHELLS.search(f"{ask.server} {ask.tool}") is not None
+        arguments = [_argument(number, one, here, shell=shell) for number, one in enumerate(ask.arguments)]
+        if _SEARCHING.search(ask.tool):
+            arguments = [replace(one, act="search") if one.file_paths else one for one in arguments]
+        made.extend(arguments)
         if ask.file_paths:
             made.append(replace(here, field="file_paths", kind="file", file_paths=ask.file_paths))
         act = "delete" if _DELETING.search(ask.tool) else "write" if _WRITING.search(ask.tool) else "read"
@@ -136,17 +155,29 @@ def _as_shell(act: str, paths: tuple[str, ...], here: Examined) -> tuple[Examine
     return (replace(here, field="file_paths", text=text, kind="shell", act=act),) if named else ()
 
 
-def _argument(number: int, one: Argument, here: Examined) -> Examined:
-    """An MCP tool's argument: as code where its name says so, else as words; as a path where it may be one."""
+def _argument(number: int, one: Argument, here: Examined, *, shell: bool) -> Examined:
+    """An MCP tool's argument: as code where its name says so, else as words; as a path where it may be one.
+
+    `shell`: the tool is one that runs what it is given, so what is typed into it is code whatever it is called.
+    """
     name = one.name.casefold()
-    is_path = name.removesuffix("s") in _PATH_NAMES or (
-        len(one.value) <= 4096 and "\n" not in one.value and one.value.startswith(("/", "~", "./", "../", "file://"))
+    words = {name, *(word.casefold() for word in _WORD.findall(one.name))}
+    is_path = len(one.value) <= 4096 and (
+        any(word.removesuffix("s") in _PATH_NAMES for word in words)
+        or (
+            "\n" not in one.value
+            and (
+                one.value.startswith(("/", "~", ".", "file://"))
+                or ("/" in one.value and " " not in one.value and "://" not in one.value)
+            )
+        )
     )
+    code = name in _CODE_NAMES or (shell and name in _TYPED)
     return replace(
         here,
         field=f"arguments.{number}.value",
         text=one.value,
-        kind="auto" if name in _CODE_NAMES else "prose",
+        kind="auto" if code else "prose",
         file_paths=(one.value,) if is_path else (),
     )
 
