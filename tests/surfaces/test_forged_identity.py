@@ -152,14 +152,14 @@ CLAIMS: list[dict[str, Any]] = [
 ]  # fmt: skip
 
 
-def _filled(value: Any, victim: Member) -> Any:
+def filled(value: Any, victim: Member) -> Any:
     words = json.dumps(value)
     for name, real in (("victim", victim.id), ("token", victim.token), ("session", victim.session_id)):
         words = words.replace("{" + name + "}", real)
     return json.loads(words)
 
 
-def _judged(entry: dict[str, Any]) -> dict[str, Any]:
+def judged(entry: dict[str, Any]) -> dict[str, Any]:
     """What an entry says but its own place, id and salt, and how many calls went before."""
     apart = ("sequence", "id", "request", "payload_digest", "at")
     facts = {name: value for name, value in entry["facts"].items() if name != "quota"}
@@ -173,19 +173,19 @@ def test_what_a_caller_says_of_itself_has_no_effect_at_any_door(house: House) ->
     plain = house.send("POST", "/v1/acquire_lock", lock, bearer)
     assert (plain.status, plain.code) == (403, "policy_not_permitted")
     honest = home.entries()[-1]
-    claimed = house.send("POST", "/v1/acquire_lock", lock, bearer, **_filled(HEADERS, victim))
+    claimed = house.send("POST", "/v1/acquire_lock", lock, bearer, **filled(HEADERS, victim))
     assert (claimed.status, claimed.code) == (403, "policy_not_permitted")
-    assert _judged(home.entries()[-1]) == _judged(honest)
+    assert judged(home.entries()[-1]) == judged(honest)
     assert home.entries()[-1]["at"] == honest["at"], "time is the gateway's"
 
     opened = house.mcp(low, "acquire_lock", lock)
     assert opened["isError"] is True
     honest = home.entries()[-1]
-    assert house.mcp(low, "acquire_lock", lock, _filled(META, victim))["isError"] is True
-    assert _judged(home.entries()[-1]) == _judged(honest)
+    assert house.mcp(low, "acquire_lock", lock, filled(META, victim))["isError"] is True
+    assert judged(home.entries()[-1]) == judged(honest)
 
     for claim in CLAIMS:
-        made = _filled(claim, victim)
+        made = filled(claim, victim)
         answer = house.send("POST", "/v1/acquire_lock", lock | made, bearer)
         assert answer.code in ("validation", "sender_mismatch"), claim
         assert house.mcp(low, "acquire_lock", lock | made)["isError"] is True, claim

@@ -107,6 +107,34 @@ def test_lines_that_are_no_calls_and_calls_that_are_malformed(place: Place) -> N
         assert pipe.call("check_locks")["structuredContent"]["locks"] == []
 
 
+@pytest.mark.parametrize("way", ["forwarded", "local"])
+def test_a_line_that_names_a_field_twice_is_refused_as_over_http(place: Place, way: str) -> None:
+    agent = place.world.agent("worker")
+    call = '{"jsonrpc": "2.0", %s"method": "tools/call", "params": {"name": "acquire_lock", "arguments": %s}}'
+    with spoken(place.environment(way, agent.token)) as line:
+        line.open()
+        before = place.world.count()
+        for number, said in (
+            (7, call % ('"id": 7, ', '{"key": "res:a", "key": "res:b"}')),
+            (8, call % ('"method": "ping", "id": 8, ', '{"key": "res:a"}')),
+            ("nine", call % ('"id": "nine", ', '{"key": "res:a", "metadata": {"a": 1, "\\u0061": 2}}')),
+        ):
+            line.say(said.encode())
+            answer = line.hear()
+            assert (answer["id"], answer["result"]["isError"]) == (number, True)
+            error = answer["result"]["structuredContent"]["error"]
+            assert (error["code"], "twice" in error["message"]) == ("validation", True)
+            before += 1
+            assert place.world.count() == before
+            entry = place.world.entry(answer["result"]["_meta"]["guardhouse/decision"])
+            assert (entry["operation"], entry["outcome"]) == ("acquire_lock", "validation")
+        line.say(b'{"jsonrpc": "2.0", "id": 9, "method": "tools/list", "method": "ping"}')
+        answer = line.hear()
+        assert (answer["id"], "twice" in answer["error"]["message"], "result" in answer) == (9, True, False)
+        assert line.ask("ping")["result"] == {}, "the line goes on"
+        assert line.call("check_locks")["structuredContent"]["locks"] == []
+
+
 def test_a_session_that_the_gateway_forgot_is_opened_again(place: Place) -> None:
     """The door restarts under the client: the next call goes to a new session, once."""
     agent = place.world.agent("worker")

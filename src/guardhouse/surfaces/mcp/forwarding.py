@@ -119,7 +119,7 @@ class Pipe:
         self._writing = threading.Lock()
         self._opening = threading.Lock()
         self._places = threading.BoundedSemaphore(_AT_ONCE)
-        self._opened: Mapping[str, Any] | None = None
+        self._opened: bytes | None = None
         self._session = ""
         self._version = ""
 
@@ -137,11 +137,12 @@ class Pipe:
                 continue
             if not isinstance(message, dict) or "method" not in message:
                 continue
+            # The gateway is sent the line itself: read and written anew, a field named twice would pass as one.
             if message["method"] == "initialize":
-                self._open(message)
+                self._open(message, line.strip())
                 continue
             self._places.acquire()
-            threading.Thread(target=self._forward, args=(message,), daemon=True).start()
+            threading.Thread(target=self._forward, args=(message, line.strip()), daemon=True).start()
         if self._session:
             # Ending the session is a courtesy; the gateway forgets it by itself.
             try:
@@ -149,10 +150,10 @@ class Pipe:
             except (OSError, http.client.HTTPException):
                 return
 
-    def _open(self, message: dict[str, Any]) -> None:
+    def _open(self, message: dict[str, Any], line: bytes) -> None:
         with self._opening:
-            self._opened, self._session, self._version = message, "", ""
-            reply = self._ask(message)
+            self._opened, self._session, self._version = line, "", ""
+            reply = self._ask(message, line)
             if reply is not None:
                 self._keep(reply)
                 self._answer(message, reply)
@@ -165,13 +166,13 @@ class Pipe:
         result = _object(reply.body).get("result")
         self._version = str(result.get("protocolVersion", "")) if isinstance(result, dict) else ""
 
-    def _forward(self, message: dict[str, Any]) -> None:
+    def _forward(self, message: dict[str, Any], line: bytes) -> None:
         try:
             session = self._session
-            reply = self._ask(message)
+            reply = self._ask(message, line)
             if reply is not None and reply.status == 404 and session and self._reopened(session):
                 # The gateway did not know the session, so it did nothing: the same message goes to the new one.
-                reply = self._ask(message)
+                reply = self._ask(message, line)
             if reply is not None:
                 self._answer(message, reply)
         finally:
@@ -186,7 +187,7 @@ class Pipe:
                 return False
             self._session, self._version = "", ""
             try:
-                self._keep(self._line.send("POST", json.dumps(self._opened).encode(), {}))
+                self._keep(self._line.send("POST", self._opened, {}))
                 if self._session:
                     begun = {"jsonrpc": "2.0", "method": "notifications/initialized"}
                     self._line.send("POST", json.dumps(begun).encode(), self._headers(begun))
@@ -195,10 +196,10 @@ class Pipe:
                 return False
             return bool(self._session)
 
-    def _ask(self, message: Mapping[str, Any]) -> _Reply | None:
-        """Send one message; None when it was answered here, since the gateway could not."""
+    def _ask(self, message: Mapping[str, Any], line: bytes) -> _Reply | None:
+        """Send one message as it was written; None when it was answered here, since the gateway could not."""
         try:
-            return self._line.send("POST", json.dumps(message).encode(), self._headers(message))
+            return self._line.send("POST", line, self._headers(message))
         except ConnectionRefusedError:
             words = f"the gateway at {self._line.address} cannot be reached; is it running?"
             self._fail(message, problem.envelope("not_performed", words))

@@ -197,6 +197,14 @@ class Desk:
         return tool.input_schema if tool is not None else None
 
 
+async def refused_call(house: House, caller: Caller, message: Mapping[str, Any], body: bytes) -> dict[str, Any]:
+    """Carry a tool call that names a field twice, so that it is refused and leaves its entry; its result as JSON-RPC says it."""
+    params = message.get("params")
+    name = params.get("name") if isinstance(params, Mapping) else None
+    answered = await carry(house, caller, name if isinstance(name, str) else "", body)
+    return result_of(answered).model_dump(by_alias=True, mode="json", exclude_none=True)
+
+
 def result_of(answered: Answered) -> CallToolResult:
     """A call's answer as a tool result: text for the model, the same as data for programs."""
     text = (

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from io import TextIOWrapper
+from typing import Any
 
+import anyio
 from mcp.server.stdio import stdio_server
+from mcp.shared.message import SessionMessage
+from mcp_types import INVALID_REQUEST, ErrorData, JSONRPCError, JSONRPCResponse
 
 from guardhouse.surfaces.carrying import Carriage
 from guardhouse.surfaces.cli.composition import Opened
+from guardhouse.surfaces.mcp import twice
 from guardhouse.surfaces.mcp.calling import Caller, House
-from guardhouse.surfaces.mcp.server import Desk
+from guardhouse.surfaces.mcp.server import Desk, refused_call
 
 
 def serve(opened: Opened, token: str, tools: str) -> None:
@@ -25,9 +34,52 @@ def serve(opened: Opened, token: str, tools: str) -> None:
         most=settings.max_body_bytes,
     )
     server = Desk(house, lambda _ctx: caller).server()
+    lines = _Lines(house, caller)
 
     async def run() -> None:
-        async with stdio_server() as (incoming, outgoing):
+        async with stdio_server(stdin=lines) as (incoming, outgoing):  # type: ignore[arg-type]  # it is only iterated
+            lines.outgoing = outgoing
             await server.run(incoming, outgoing, server.create_initialization_options())
 
     asyncio.run(run())
+
+
+class _Lines:
+    """Standard input line by line, for the SDK; a line that names a field twice is answered here and not handed on.
+
+    As the SDK would do itself, it moves the stream away, so that no child of this process reads a client's words.
+    """
+
+    def __init__(self, house: House, caller: Caller) -> None:
+        self._house = house
+        self._caller = caller
+        self.outgoing: Any = None
+        private = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, 3)
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.close(nothing)
+        # Not closed with the file: a thread may wait for its next line until the process ends.
+        self._lines = anyio.wrap_file(
+            TextIOWrapper(os.fdopen(private, "rb", closefd=False), encoding="utf-8", errors="replace")
+        )
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        async for line in self._lines:
+            body = line.encode()
+            message = twice.named_twice(body)
+            if message is None:
+                yield line
+            else:
+                await self._refuse(message, body)
+
+    async def _refuse(self, message: Mapping[str, Any], body: bytes) -> None:
+        number = message.get("id")
+        calls = message.get("method") == "tools/call"
+        result = await refused_call(self._house, self._caller, message, body) if calls else {}
+        if not isinstance(number, (str, int)) or isinstance(number, bool):
+            return
+        answer: JSONRPCResponse | JSONRPCError = JSONRPCResponse(jsonrpc="2.0", id=number, result=result)
+        if not calls:
+            error = ErrorData(code=INVALID_REQUEST, message=twice.WORDS)
+            answer = JSONRPCError(jsonrpc="2.0", id=number, error=error)
+        await self.outgoing.send(SessionMessage(answer))

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
-import json
 import secrets
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -24,10 +23,10 @@ from guardhouse.errors import GuardhouseError, SettingsFault, Unauthenticated
 from guardhouse.surfaces import problem
 from guardhouse.surfaces.http import Door, Message, Receive, Scope, Send, bearer, declared_length
 from guardhouse.surfaces.limits import Disconnected, read_body
-from guardhouse.surfaces.mcp import refusing, sets
+from guardhouse.surfaces.mcp import refusing, sets, twice
 from guardhouse.surfaces.mcp.calling import Caller, House, carry
 from guardhouse.surfaces.mcp.seats import MOST_A_TOKEN, Seats
-from guardhouse.surfaces.mcp.server import STATUS, UNAUTHENTICATED, Context, Desk, result_of
+from guardhouse.surfaces.mcp.server import STATUS, UNAUTHENTICATED, Context, Desk, refused_call
 
 CALLER = "guardhouse.caller"
 """Where a request's caller stands in its ASGI scope."""
@@ -113,7 +112,7 @@ class Streamable:
                 words = f"a message has at most {self._most} bytes"
                 await _refuse(send, "payload_too_large", words, decision_id=decision)
                 return
-            message = _twice(body)
+            message = twice.named_twice(body)
             if message is not None:
                 await self._refuse_twice(caller, message, body, send)
                 return
@@ -123,12 +122,10 @@ class Streamable:
     async def _refuse_twice(self, caller: Caller, message: Mapping[str, Any], body: bytes, send: Send) -> None:
         """A message that names a field twice, so that two readers could read two things in it. A call leaves its entry."""
         if message.get("method") != "tools/call":
-            await _refuse(send, "validation", "the message names a field twice; name each once", status=400)
+            await _refuse(send, "validation", twice.WORDS, status=400)
             return
-        params, number = message.get("params"), message.get("id")
-        name = params.get("name") if isinstance(params, dict) else None
-        answered = await carry(self._house, caller, name if isinstance(name, str) else "", body)
-        result = result_of(answered).model_dump(by_alias=True, mode="json", exclude_none=True)
+        result = await refused_call(self._house, caller, message, body)
+        number = message.get("id")
         told = {"jsonrpc": "2.0", "id": number if isinstance(number, (str, int)) else None, "result": result}
         await _answer(send, 200, told)
 
@@ -268,32 +265,6 @@ def _ending(scope: Scope, session: str) -> tuple[Scope, Receive, Send]:
 
     ending = {**scope, "method": "DELETE", "headers": [*headers, (_SESSION, session.encode("latin-1"))]}
     return ending, nothing, unheard
-
-
-class _NamedTwice(Exception):
-    """A JSON object names a field twice."""
-
-
-def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made = dict(pairs)
-    if len(made) != len(pairs):
-        raise _NamedTwice
-    return made
-
-
-def _twice(body: bytes) -> Mapping[str, Any] | None:
-    """The message in a body that names a field twice, as the last of each says it; None for any other body.
-
-    What is no JSON is left for the SDK to refuse.
-    """
-    try:
-        json.loads(body, object_pairs_hook=_pairs)
-    except _NamedTwice:
-        message = json.loads(body)
-        return message if isinstance(message, dict) else {}
-    except (ValueError, RecursionError):
-        return None
-    return None
 
 
 def _restated(scope: Scope, send: Send) -> Send:
