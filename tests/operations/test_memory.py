@@ -39,8 +39,8 @@ def test_every_text_is_examined() -> None:
         {"event_type": "error", "summary": "s", "details": "d", "lessons": ("l", "m"), "tags": ("t",)}
     )
     assert [(text.field, text.text, text.kind) for text in memory.remember.texts(ask)] == [
-        ("summary", "s", "prose"),
-        ("details", "d", "prose"),
-        ("lessons", "l\nm", "prose"),
+        ("summary", "s", "report"),
+        ("details", "d", "report"),
+        ("lessons", "l\n\nm", "report"),
         ("tags", "t", "prose"),
     ]

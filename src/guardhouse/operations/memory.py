@@ -45,11 +45,13 @@ class RememberAnswer(Answer):
 
 
 def _texts(ask: RememberAsk) -> tuple[Examined, ...]:
-    texts = [Examined("summary", ask.summary, "prose")]
+    """What one agent remembers, another may run: words as in a report, with what is marked as code in them read as code."""
+    texts = [Examined("summary", ask.summary, "report")]
     if ask.details:
-        texts.append(Examined("details", ask.details, "prose"))
+        texts.append(Examined("details", ask.details, "report"))
     if ask.lessons:
-        texts.append(Examined("lessons", "\n".join(ask.lessons), "prose"))
+        # An empty line ends a passage: no statement is read out of two lessons together.
+        texts.append(Examined("lessons", "\n\n".join(ask.lessons), "report"))
     if ask.tags:
         texts.append(Examined("tags", "\n".join(ask.tags), "prose"))
     return tuple(texts)
