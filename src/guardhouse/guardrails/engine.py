@@ -233,7 +233,8 @@ class Engine:
                 self._event(found, text, name, 0, size, ())
             if kind == "sql" and not understood and not names:
                 self._event(found, text, "sql.unread", 0, size, ())
-        match = _HIDDEN.search(text.text)
+        ordinary = text.text.isascii() and text.text.isprintable()
+        match = None if ordinary else _HIDDEN.search(text.text)
         if match is not None:
             self._event(found, text, "hidden", match.start(), match.end(), ())
         if kind == "sql":
@@ -242,10 +243,10 @@ class Engine:
                 return
         else:
             source = text.text
-        if len(source) > MOST_SHELL or len(source.encode("utf-8", "replace")) > MOST_SHELL:
+        if len(source) > MOST_SHELL or (not ordinary and len(source.encode("utf-8", "replace")) > MOST_SHELL):
             self._event(found, text, "size", 0, size, ())
             return
-        runner = Runner(self._programs, clean(source), text.cwd)
+        runner = Runner(self._programs, source if ordinary else clean(source), text.cwd)
         runner.workspace = text.workspace_root
         runner.state.variables.update(text.around.variables)
         try:

@@ -25,6 +25,8 @@ _KNOWN = {
     "RANDOM": "1",
 }
 _DOLLAR, _BRACE = ord("$"), ord("{")
+Redirection = tuple[str, Word, bool]
+"""The effect of a redirection, its file, and whether what the command prints goes there (`2> file` takes only its complaints)."""
 _IN_WORD = re.compile(r"\$(\w+)")
 _EVERY = re.compile(r'"\$(?:\{(\w+)\[@\]\}|@|\{@\})"')
 
@@ -160,6 +162,10 @@ class Expander(Reading):
                 parts.append(self._text[at : child.start_byte].decode("utf-8", "replace"))
             at = child.end_byte
             kind = child.type
+            if kind != "string_content":
+                # The grammar counts blanks before a variable to it, and those before the closing quote to that.
+                said = self.raw(child)
+                parts.append(said[: len(said) - len(said.lstrip())])
             if kind == "string_content":
                 parts.append(words.unescape_quoted(self.raw(child)))
             elif kind in ("simple_expansion", "expansion"):
@@ -202,7 +208,7 @@ class Expander(Reading):
         return _KNOWN.get(name)
 
     def _variable(self, node: Node, kinds: list[frozenset[str]]) -> str:
-        name = self.raw(node).removeprefix("$")
+        name = self.raw(node).lstrip().removeprefix("$")
         found = self._lookup(name, kinds)
         if found is None:
             if _SECRET_NAME(name):
@@ -217,7 +223,7 @@ class Expander(Reading):
         return UNKNOWN if found is None else words.unquoted(found)
 
     def _expansion(self, node: Node, kinds: list[frozenset[str]]) -> str:
-        raw = self.raw(node)
+        raw = self.raw(node).lstrip()
         inner = raw[2:-1]
         named = list(node.named_children)
         if not named:
@@ -266,9 +272,9 @@ class Expander(Reading):
         flow = SILENT
         redirected = [child for child in node.named_children if child.type == "file_redirect"]
         if redirected:
-            notes: list[tuple[str, Word]] = []
+            notes: list[Redirection] = []
             self._file_redirect(redirected[0], notes)
-            for operator, target in notes:
+            for operator, target, _ in notes:
                 kinds.append(self.effect(operator, [target]))
             return UNKNOWN
         flow = self._sequence(node, None, own=True)
@@ -306,8 +312,9 @@ class Expander(Reading):
             else:
                 waiting.extend(one.named_children)
 
-    def _file_redirect(self, node: Node, notes: list[tuple[str, Word]], extra: list[Word] | None = None) -> None:
+    def _file_redirect(self, node: Node, notes: list[Redirection], extra: list[Word] | None = None) -> None:
         operator = ""
+        descriptor = node.child_by_field_name("descriptor")
         if extra is not None:
             # The grammar counts words behind a redirection to it; they are the command's.
             for child in node.children_by_field_name("destination")[1:]:
@@ -325,9 +332,10 @@ class Expander(Reading):
         if operator in (">&", "<&", ">&-", "<&-") and (word.text.isdigit() or word.text == "-"):
             return
         if operator.startswith("<") and operator != "<>":
-            notes.append(("<read>", word))
+            notes.append(("<read>", word, False))
         else:
-            notes.append(("<append>" if operator.endswith(">>") else "<write>", word))
+            prints = descriptor is None or self.raw(descriptor) == "1"
+            notes.append(("<append>" if operator.endswith(">>") else "<write>", word, prints))
 
 
 def _SECRET_NAME(name: str) -> bool:  # noqa: N802  reads as a predicate constant

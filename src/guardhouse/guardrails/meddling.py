@@ -18,6 +18,7 @@ _ATTACHES = frozenset(
 )  # fmt: skip
 _FILTERS = frozenset({"iptables", "ip6tables", "nft", "ufw", "firewall-cmd", "pfctl", "ipfw", "tc", "ebtables"})
 _FORWARDS = frozenset({"socat", "rinetd", "redir", "simpleproxy", "tcptunnel", "portfwd", "chisel", "ngrok"})
+_TUNNELS = frozenset({"ssh", "nc", "ncat", "netcat"})
 _ENDS_SESSIONS = frozenset(
     {"terminate-user", "terminate-session", "terminate-seat", "kill-user", "kill-session", "poweroff", "reboot", "halt"}
 )
@@ -31,6 +32,9 @@ _STARTUP = re.compile(
     r"|\.kshrc|config\.fish|environment|environment\.d/.*|profile\.d/.*|conf\.d/.*|\.envrc|\.xsessionrc|\.xprofile)$"
 )
 _PREFERENCES = re.compile(r"(?i)com\.(?:openai\.codex|anthropic\.claude\w*|google\.gemini\w*|github\.copilot\w*)\b")
+_PREFERRERS = frozenset({"defaults", "plutil", "PlistBuddy", "profiles"})
+CONCERNED = _ATTACHES | _FILTERS | _FORWARDS | _TUNNELS | _PREFERRERS | {"systemctl", "loginctl"}
+"""The programs that this module asks about; beside them only a word `install` matters."""
 _CODE = re.compile(
     r"(?:from|import)\s+guardhouse\.(?:app|__main__|surfaces|governance|gateway|storage|operations|services|ledger)\b"
     r"|from\s+guardhouse\s+import\s+(?:app|__main__|surfaces|governance|gateway|storage|operations|services|ledger)\b"
@@ -45,8 +49,10 @@ class _Command(Protocol):
 
 def attaches(program: str, words: Sequence[str], pid: int) -> bool:
     """Whether a debugger, tracer or limiter is put onto the gateway's process."""
+    if not pid or program not in _ATTACHES:
+        return False
     named = re.compile(rf"(?:--?[a-z]+=?)?{pid}$")
-    return bool(pid) and program in _ATTACHES and any(named.match(word) for word in words)
+    return any(named.match(word) for word in words)
 
 
 def cuts_off(program: str, words: Sequence[str], port: int) -> bool:
@@ -56,6 +62,8 @@ def cuts_off(program: str, words: Sequence[str], port: int) -> bool:
 
 def forwards(program: str, words: Sequence[str], port: int) -> bool:
     """Whether the gateway gets another address, under which its wire would not be known."""
+    if program not in _FORWARDS and program not in _TUNNELS:
+        return False
     near = any(re.search(rf"(?:^|\D){port}(?:\D|$)", word) for word in words)
     tunnels = program == "ssh" and any(word.startswith(("-L", "-R")) for word in words)
     listens = program in ("nc", "ncat", "netcat") and any(
@@ -87,7 +95,7 @@ def ends_session(program: str, words: Sequence[str]) -> bool:
 def preferences(program: str, words: Sequence[str]) -> bool:
     """Whether a client's managed preferences are changed."""
     return (
-        program in ("defaults", "plutil", "PlistBuddy", "profiles")
+        program in _PREFERRERS
         and bool({"write", "delete", "import", "remove", "-replace"} & {*words})
         and any(_PREFERENCES.search(word) for word in words)
     )

@@ -8,6 +8,8 @@ from typing import Any
 import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
+from guardhouse.guardrails import plain
+from guardhouse.guardrails.plain import Plain
 from guardhouse.guardrails.programs import UNSPECIFIED, Programs
 from guardhouse.guardrails.units import MOST_DEPTH, SOMETHING, Event, Flow, Spent, State, Unit
 from guardhouse.guardrails.words import Word
@@ -85,17 +87,21 @@ class Reading:
         if self.bytes < 0 or len(data) > MOST_SHELL:
             self.event("size", start, end)
             return SOMETHING
-        tree = _parse(data)
-        if tree is None:
+        at = self.source.find(text, start, end) if text else -1
+        base, fixed = (max(at, 0), None) if at >= 0 else (0, (start, end))
+        commands = self.told_plainly(text, base, fixed)
+        tree = _parse(data) if commands is None else None
+        if tree is None and commands is None:
             self.event("size", start, end)
             return SOMETHING
         saved = (self._text, self._base, self._fixed, self._ascii if self.depth else True)
         self._text, self._ascii = data, len(data) == len(text)
-        at = self.source.find(text, start, end) if text else -1
-        self._base, self._fixed = (max(at, 0), None) if at >= 0 else (0, (start, end))
+        self._base, self._fixed = base, fixed
         self.depth += 1
         try:
-            root = tree.root_node
+            if commands is not None:
+                return self.run_plain(commands, feed)
+            root: Node = tree.root_node  # type: ignore[union-attr]  # one of the two is there
             if root.has_error:
                 self._broken(root)
             return self.run(root, feed)
@@ -144,6 +150,14 @@ class Reading:
         return self.programs.get(name, UNSPECIFIED)
 
     # -- what heirs fill ---------------------------------------------------------------------------------------------
+
+    def told_plainly(self, text: str, base: int, fixed: tuple[int, int] | None) -> list[Plain] | None:
+        """The commands of a text that needs no grammar; see `plain`."""
+        return plain.read(text, base, fixed)
+
+    def run_plain(self, commands: list[Plain], feed: Flow | None) -> Flow:
+        """Read commands told apart already; what they would print."""
+        raise NotImplementedError
 
     def run(self, node: Node, feed: Flow | None = None) -> Flow:
         """Read one node as a statement; what it would print."""

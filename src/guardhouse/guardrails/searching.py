@@ -42,7 +42,7 @@ class Finder(Hooker):
         texts = [word.text for word in rest]
         narrowed = name != "find" or any(
             text in _FILTERS and not (text in _NAMES and _EVERY.fullmatch(follows))
-            for text, follows in zip(texts, [*texts[1:], ""], strict=True)
+            for text, follows in zip(texts, [*texts[1:], ""], strict=False)
         )
         sensitive = any(paths.classes(text, "", "") & SENSITIVE for text in texts[first:]) or any(
             text in (".env", "*.pem", "*.key", "id_rsa", "id_rsa*", "id_*") for text in texts

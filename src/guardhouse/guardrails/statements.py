@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from tree_sitter import Node
 
 from guardhouse.guardrails import documents, words
+from guardhouse.guardrails.expanding import Redirection
 from guardhouse.guardrails.naming import Binder
+from guardhouse.guardrails.plain import Plain
 from guardhouse.guardrails.units import NOTHING, SILENT, SOMETHING, Flow, Spent
 from guardhouse.guardrails.words import UNKNOWN, Word
 
@@ -62,6 +65,32 @@ def _breeds(loop: str) -> bool:
 
 class Reader(Binder):
     """An abstract interpreter of one text. Its runner (see `running`) says what each command does."""
+
+    def run_plain(self, commands: list[Plain], feed: Flow | None) -> Flow:
+        """Read commands told apart already, as `run` reads those of a tree; what they would print."""
+        texts: list[str | None] = []
+        kinds: frozenset[str] = NOTHING
+        given, piped = feed, False
+        for one in commands:
+            self.nodes -= 1
+            if self.nodes < 0:
+                raise Spent
+            keep = dict(self.state.variables) if piped or one.piped else None
+            words = one.words
+            start, end = self._fixed or (words[0].start, words[-1].end)
+            flow = self.command(words, given, start, end)
+            if one.into:
+                flow = self._into(one.into, flow)
+            if keep is not None:
+                # Each part of a pipeline runs in a shell of its own.
+                self.state.variables = keep
+            given, piped = (flow, True) if one.piped else (feed, False)
+            if not piped:
+                texts.append(flow.text)
+                kinds |= flow.kinds
+        if None in texts:
+            return Flow(None, kinds)
+        return Flow("".join(text or "" for text in texts), kinds)
 
     def run(self, node: Node, feed: Flow | None = None) -> Flow:
         """Read one node as a statement; what it would print."""
@@ -132,7 +161,7 @@ class Reader(Binder):
 
     def _with_redirects(self, body: Node | None, redirects: list[Node], feed: Flow | None) -> Flow:
         tails: list[Node] = []
-        notes: list[tuple[str, Word]] = []
+        notes: list[Redirection] = []
         extra: list[Word] = []
         for redirect in redirects:
             if redirect.type == "heredoc_redirect":
@@ -144,7 +173,7 @@ class Reader(Binder):
                 feed = Flow(None if UNKNOWN in text else text + "\n", kinds)
             elif redirect.type == "file_redirect":
                 self._file_redirect(redirect, notes, extra)
-        for operator, target in notes:
+        for operator, target, _ in notes:
             if operator == "<read>":
                 known = self.state.files.get(target.text)
                 feed = known if known is not None else Flow(None, target.kinds | {"file"})
@@ -153,7 +182,15 @@ class Reader(Binder):
             flow = self._command(body, feed, extra) if body.type == "command" else self.run(body, feed)
         elif extra:
             flow = self.command(extra, feed, *self.span(redirects[0]))
-        for operator, target in notes:
+        flow = self._into(notes, flow)
+        for tail in tails:
+            flow = self.run(tail, flow)
+        return flow
+
+    def _into(self, notes: Iterable[Redirection], flow: Flow) -> Flow:
+        """Note where a command's output goes; what of it is left for the next one to read."""
+        left = flow
+        for operator, target, prints in notes:
             self.effect(operator, [target])
             if operator in ("<write>", "<append>"):
                 known = self.state.files.get(target.text)
@@ -162,13 +199,12 @@ class Reader(Binder):
                 else:
                     self.state.files[target.text] = flow
                 self.written(target, flow)
-                flow = SILENT
-        for tail in tails:
-            flow = self.run(tail, flow)
-        return flow
+                if prints:
+                    left = flow = SILENT
+        return left
 
     def _heredoc(
-        self, node: Node, tails: list[Node], notes: list[tuple[str, Word]], extra: list[Word] | None = None
+        self, node: Node, tails: list[Node], notes: list[Redirection], extra: list[Word] | None = None
     ) -> Flow:
         quoted = False
         text: str | None = ""
@@ -238,7 +274,7 @@ class Reader(Binder):
         return self.command(args, feed, start, end)
 
     def _redirect_words(self, args: list[Word], redirects: list[Node], feed: Flow | None, start: int, end: int) -> Flow:
-        notes: list[tuple[str, Word]] = []
+        notes: list[Redirection] = []
         tails: list[Node] = []
         for redirect in redirects:
             if redirect.type == "herestring_redirect":
@@ -251,7 +287,7 @@ class Reader(Binder):
             else:
                 self._file_redirect(redirect, notes, args)
         flow = self.command(args, feed, start, end)
-        for operator, target in notes:
+        for operator, target, _ in notes:
             self.effect(operator, [target])
             if operator != "<read>":
                 self.state.files[target.text] = flow

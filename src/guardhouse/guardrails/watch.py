@@ -65,6 +65,10 @@ _SETS = frozenset(
     ["export", "declare", "typeset", "readonly", "local", "setenv", "set", "launchctl", "systemctl", "env", "genv", "sudo", "doas", "bwrap", "systemd-run", "dbus-update-activation-environment", "direnv", "dotenv", "tmux"]
 )  # fmt: skip
 _UNSETS = frozenset({"unset", "unsetenv", "read", "mapfile", "readarray", "getopts"})
+_SETTERS = _SETS | _UNSETS | {"printf"}
+_MEDDLERS = _SETS | meddling.CONCERNED
+_REACHING = re.compile(r"[/~.\x00]|operator\.token")
+"""What a word holds that may be a path of ours, beside our own name."""
 _CLIENT_HOMES = re.compile(
     r"(?:CLAUDE_CONFIG_DIR|CODEX_HOME|GEMINI_CLI_(?:HOME|SYSTEM_SETTINGS_PATH)|CURSOR_CONFIG_DIR|OPENCODE_CONFIG\w*|COPILOT_HOME|CLAUDE_CODE_(?:SIMPLE|SAFE_MODE))\+?="
 )
@@ -172,19 +176,29 @@ class _Eye:
             yield from self._effect(name, unit)
             return
         words = [word.text for word in unit.args]
-        yield from self._paths(name, unit, words)
-        yield from self._variables(name, words)
+        # Most commands name nothing of ours: what each look needs is told of all words at once.
+        told = " ".join(words).casefold()
+        named = "guardhouse" in told
+        if unit.cwd or named or _REACHING.search(told) is not None:
+            yield from self._paths(name, unit, words)
+        if name in _SETTERS:
+            yield from self._variables(name, words)
         if name in _KILLS:
             yield from self._kills(name, words)
-        yield from self._government(name, unit, words)
-        yield from self._meddling(name, words)
-        if name in _CLIENTS and any(
-            _SWITCHES.search(word) or (name == "claude" and _CLAUDE_SETTINGS.match(word)) for word in words
-        ):
+        if named or name == "guardhouse" or "/v1/" in told or unit.feed is not None or tuple(words[:2]) in _PAIRS:
+            yield from self._government(name, unit, words)
+        if name in _MEDDLERS or "install" in words:
+            yield from self._meddling(name, words)
+        if name in _CLIENTS:
+            yield from self._switches(name, words)
+
+    @staticmethod
+    def _switches(name: str, words: Sequence[str]) -> Iterator[str]:
+        if any(_SWITCHES.search(word) or (name == "claude" and _CLAUDE_SETTINGS.match(word)) for word in words):
             yield SWITCH
-        if name in _CLIENTS and "hooks" in words and {"disable", "remove", "uninstall", "off"} & {*words}:
+        if "hooks" in words and {"disable", "remove", "uninstall", "off"} & {*words}:
             yield SWITCH
-        if name in _CLIENTS and ("features" in words or "hooks" in words) and {"disable", "--disable"} & {*words}:
+        if ("features" in words or "hooks" in words) and {"disable", "--disable"} & {*words}:
             yield SWITCH
 
     # -- paths --------------------------------------------------------------------------------------------------------
