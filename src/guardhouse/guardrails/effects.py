@@ -16,13 +16,13 @@ class Effects(Reader):
 
     workspace = ""
 
-    def effect(self, operator: str, targets: list[Word]) -> frozenset[str]:
-        """Note that paths are read, written, deleted or sent; what flows out of them."""
+    def effect(self, operator: str, targets: list[Word], gets: Flow | None = None) -> frozenset[str]:
+        """Note that paths are read, written (with what `gets` tells), deleted or sent; what flows out of them."""
         kinds: set[str] = set()
         for word in targets:
             if not word.text or word.text == "-":
                 continue
-            self.unit(operator, [word], word.start, word.end, None)
+            self.unit(operator, [word], word.start, word.end, None).gets = gets
             if operator in ("<read>", "<send>"):
                 found = paths.classes(word.text, self.state.cwd, self.workspace)
                 if found & SENSITIVE:
@@ -39,7 +39,9 @@ class Effects(Reader):
     def assigned(self, word: Word) -> None:
         """A variable was given a value; nothing to do here."""
 
-    def _touches(self, program: Program, given: Arguments, rest: list[Word]) -> frozenset[str]:
+    def _touches(
+        self, program: Program, given: Arguments, rest: list[Word], feed: Flow | None = None
+    ) -> frozenset[str]:
         kinds: set[str] = set()
         for operator, way, flags in program.touches:
             touched = chosen(given.positionals, way)
@@ -63,7 +65,7 @@ class Effects(Reader):
                     if equals and key in flags and not key.startswith("-"):
                         touched.append(Word(value, word.start, word.end))
             if touched:
-                kinds |= self.effect(operator, touched)
+                kinds |= self.effect(operator, touched, feed if program.flow == "same" else None)
         if not program.sink and program.flow != "bulk":
             kinds.discard("homes")
         return frozenset(kinds)

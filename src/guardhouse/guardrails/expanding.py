@@ -213,7 +213,7 @@ class Expander(Reading):
         if found is None:
             if _SECRET_NAME(name):
                 kinds.append(frozenset({"secretvar"}))
-            elif name in ("$", "BASHPID"):
+            elif name in ("$", "BASHPID", "!"):
                 kinds.append(frozenset({"own"}))
             return UNKNOWN
         return found

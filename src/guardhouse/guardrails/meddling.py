@@ -10,12 +10,18 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
+from guardhouse.guardrails.units import Flow
+
 CLIENTS = frozenset({"claude", "codex", "gemini", "cursor-agent", "cursor", "copilot", "opencode", "agent"})
 """The programs of the clients that ask by our hooks."""
 
 _ATTACHES = frozenset(
     ["gdb", "lldb", "strace", "ltrace", "perf", "bpftrace", "py-spy", "pyrasite", "pyrasite-shell", "memray", "austin", "rbspy", "criu", "reptyr", "prlimit", "taskset", "ionice", "chrt", "schedtool", "xkill", "skill", "cpulimit", "nsenter", "gcore", "dd", "trace-cmd", "frida", "frida-trace", "dlv", "jattach"]
 )  # fmt: skip
+_SWITCHES = re.compile(
+    r"(?i)disableallhooks|(?:^|[^a-z])(?:codex_)?hooks?\s*[=:]\s*(?:false|off|0|\{\s*\}|\[\s*\])|^--(?:bare|no-hooks?|safe-mode|pure|config-dir|setting-sources|ignore-user-config)\b|hooksconfig\.enabled|bypass-hook"
+)
+_CLAUDE_SETTINGS = re.compile(r"(?i)^--settings(?:=|$)")
 _FILTERS = frozenset({"iptables", "ip6tables", "nft", "ufw", "firewall-cmd", "pfctl", "ipfw", "tc", "ebtables"})
 _FORWARDS = frozenset({"socat", "rinetd", "redir", "simpleproxy", "tcptunnel", "portfwd", "chisel", "ngrok"})
 _TUNNELS = frozenset({"ssh", "nc", "ncat", "netcat"})
@@ -25,6 +31,7 @@ _ENDS_SESSIONS = frozenset(
 _STOPS = frozenset({"stop", "kill", "disable", "mask", "restart", "try-restart", "isolate", "edit", "revert", "freeze"})
 _ABOVE_UNITS = frozenset({"default.target", "basic.target", "graphical-session.target", "user.slice", "app.slice"})
 _UNIT = "guardhouse.service"
+_MEMBERS = ("/tasks", "/cgroup.procs", "/cgroup.threads")
 _STARTS = frozenset({"HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "USERPROFILE", "APPDATA"})
 _LOST = re.compile(r"(?:GUARDHOUSE_\w+|CLAUDE_CONFIG_DIR|CODEX_HOME|COPILOT_HOME|OPENCODE_CONFIG\w*)\+?=")
 _STARTUP = re.compile(
@@ -99,6 +106,26 @@ def preferences(program: str, words: Sequence[str]) -> bool:
         and bool({"write", "delete", "import", "remove", "-replace"} & {*words})
         and any(_PREFERENCES.search(word) for word in words)
     )
+
+
+def switches(program: str, words: Sequence[str]) -> bool:
+    """Whether a client is told to leave its hooks, or the settings that name them, aside."""
+    named = {*words}
+    return (
+        any(_SWITCHES.search(word) or (program == "claude" and _CLAUDE_SETTINGS.match(word)) for word in words)
+        or ("hooks" in named and not named.isdisjoint(("disable", "remove", "uninstall", "off", "--disable")))
+        or ("features" in named and not named.isdisjoint(("disable", "--disable")))
+    )
+
+
+def moves_itself(path: str, gets: Flow | None) -> bool:
+    """Whether only the writer itself, or a child that it started, moves into a control group. That hinders nobody else.
+
+    A group's list of processes takes a process's number; `0` means whoever writes it.
+    """
+    if gets is None or not path.endswith(_MEMBERS):
+        return False
+    return gets.text.strip() == "0" if gets.text is not None else gets.kinds == {"own"}
 
 
 def elsewhere(assigned: str, commands: Iterable[_Command]) -> bool:

@@ -169,7 +169,7 @@ class Reading:
     def command(self, args: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
         raise NotImplementedError
 
-    def effect(self, operator: str, targets: list[Word]) -> frozenset[str]:
+    def effect(self, operator: str, targets: list[Word], gets: Flow | None = None) -> frozenset[str]:
         raise NotImplementedError
 
     def written(self, target: Word, flow: Flow) -> None:

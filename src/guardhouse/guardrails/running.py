@@ -11,11 +11,23 @@ from guardhouse.guardrails.effects import chosen
 from guardhouse.guardrails.opening import ASSIGNMENT, Opener
 from guardhouse.guardrails.programs import Arguments, Program, arguments
 from guardhouse.guardrails.searching import without_clauses
-from guardhouse.guardrails.units import NOTHING, SOMETHING, Flow, Spent, base_name
+from guardhouse.guardrails.units import ALONE, NOTHING, SOMETHING, Flow, Spent, base_name
 from guardhouse.guardrails.words import UNKNOWN, Word
 
 _DESCRIPTOR = re.compile(r"\{\w+\}")
 """`exec {fd}> file`: a variable for the number of an opened file."""
+
+
+_NUMBERS = re.compile(r"(?:%[sd]|\\n|\s)+")
+
+
+def _only_own(name: str, words: list[Word]) -> bool:
+    """Whether `echo` or `printf` prints nothing but the shell's own number, or its child's."""
+    if name == "printf":
+        if _NUMBERS.fullmatch(words[0].text) is None:
+            return False
+        words = words[1:]
+    return all(word.text == UNKNOWN and word.kinds == {"own"} for word in words)
 
 
 class Runner(Opener):
@@ -129,12 +141,14 @@ class Runner(Opener):
             if word.kinds:
                 kinds |= word.kinds
         if program.touches and not helps:
-            kinds |= self._touches(program, given, rest)
+            kinds |= self._touches(program, given, rest, feed)
         if name in ("echo", "printf"):
             if name == "printf" and given.positionals and rest[0].text == "-v" and len(rest) > 2:
                 made = printed("printf", [word.text for word in rest[2:]])
                 self.state.variables[rest[1].text] = (UNKNOWN if made is None else made, NOTHING)
                 return Flow("")
+            if "own" in kinds and not _only_own(name, rest):
+                kinds.discard("own")
             return Flow(printed(name, [word.text for word in rest]), frozenset(kinds))
         if name == "cd" or name == "pushd":
             target = given.positionals[0].text if given.positionals else "~"
@@ -178,7 +192,7 @@ class Runner(Opener):
         if name == "which" or (name == "type" and rest and rest[0].text in ("-p", "-P")):
             return Flow(base_name(given.positionals[-1].text) if given.positionals else None)
         if feed is not None:
-            kinds |= feed.kinds
+            kinds |= feed.kinds if name == "tee" else feed.kinds - ALONE
         if name in DECODERS:
             made = decoded(name, [word.text for word in rest], self._input(given, feed))
             if made is not None:

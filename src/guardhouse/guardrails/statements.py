@@ -11,7 +11,7 @@ from guardhouse.guardrails import documents, words
 from guardhouse.guardrails.expanding import Redirection
 from guardhouse.guardrails.naming import Binder
 from guardhouse.guardrails.plain import Plain
-from guardhouse.guardrails.units import NOTHING, SILENT, SOMETHING, Flow, Spent
+from guardhouse.guardrails.units import ALONE, NOTHING, SILENT, SOMETHING, Flow, Spent
 from guardhouse.guardrails.words import UNKNOWN, Word
 
 _ENDLESS = re.compile(
@@ -88,6 +88,8 @@ class Reader(Binder):
             if not piped:
                 texts.append(flow.text)
                 kinds |= flow.kinds
+        if len(texts) > 1:
+            kinds -= ALONE
         if None in texts:
             return Flow(None, kinds)
         return Flow("".join(text or "" for text in texts), kinds)
@@ -150,6 +152,8 @@ class Reader(Binder):
                 kinds |= flow.kinds
         if own:
             self.state.cwd = cwd
+        if len(texts) > 1:
+            kinds -= ALONE
         if any(text is None for text in texts):
             return Flow(None, kinds)
         return Flow("".join(text or "" for text in texts), kinds)
@@ -191,7 +195,7 @@ class Reader(Binder):
         """Note where a command's output goes; what of it is left for the next one to read."""
         left = flow
         for operator, target, prints in notes:
-            self.effect(operator, [target])
+            self.effect(operator, [target], flow)
             if operator in ("<write>", "<append>"):
                 known = self.state.files.get(target.text)
                 if operator == "<append>" and known is not None and known.text is not None and flow.text is not None:
@@ -288,7 +292,7 @@ class Reader(Binder):
                 self._file_redirect(redirect, notes, args)
         flow = self.command(args, feed, start, end)
         for operator, target, _ in notes:
-            self.effect(operator, [target])
+            self.effect(operator, [target], flow)
             if operator != "<read>":
                 self.state.files[target.text] = flow
                 self.written(target, flow)

@@ -13,6 +13,8 @@ from guardhouse.guardrails.words import Word
 MOST_DEPTH = 8
 """Wrappers and texts within texts; deeper is told as the event `depth`."""
 NOTHING: frozenset[str] = frozenset()
+ALONE = frozenset({"own"})
+"""Kinds that tell what *all* of a text is: they go where something else joins it."""
 
 
 @dataclass(slots=True)
@@ -41,6 +43,8 @@ class Unit:
     trial: bool = False
     given: Arguments | None = None
     """Its arguments told apart, where the reader did so already."""
+    gets: Flow | None = None
+    """Of a `<write>` or `<append>`: what goes into the file, where that is seen."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,10 +73,6 @@ _CLIENT_HOMES = re.compile(
     r"(?:CLAUDE_CONFIG_DIR|CODEX_HOME|GEMINI_CLI_(?:HOME|SYSTEM_SETTINGS_PATH)|CURSOR_CONFIG_DIR|OPENCODE_CONFIG\w*|COPILOT_HOME|CLAUDE_CODE_(?:SIMPLE|SAFE_MODE))\+?="
 )
 _CLIENTS = meddling.CLIENTS
-_SWITCHES = re.compile(
-    r"(?i)disableallhooks|(?:^|[^a-z])(?:codex_)?hooks?\s*[=:]\s*(?:false|off|0|\{\s*\}|\[\s*\])|^--(?:bare|no-hooks?|safe-mode|pure|config-dir|setting-sources|ignore-user-config)\b|hooksconfig\.enabled|bypass-hook"
-)
-_CLAUDE_SETTINGS = re.compile(r"(?i)^--settings(?:=|$)")
 _KILLS = frozenset(
     {"kill", "pkill", "killall", "skill", "snice", "killall5", "slay", "fuser", "kill-port", "fkill", "tkill", "renice"}
 )
@@ -189,16 +185,7 @@ class _Eye:
             yield from self._government(name, unit, words)
         if name in _MEDDLERS or "install" in words:
             yield from self._meddling(name, words)
-        if name in _CLIENTS:
-            yield from self._switches(name, words)
-
-    @staticmethod
-    def _switches(name: str, words: Sequence[str]) -> Iterator[str]:
-        if any(_SWITCHES.search(word) or (name == "claude" and _CLAUDE_SETTINGS.match(word)) for word in words):
-            yield SWITCH
-        if "hooks" in words and {"disable", "remove", "uninstall", "off"} & {*words}:
-            yield SWITCH
-        if ("features" in words or "hooks" in words) and {"disable", "--disable"} & {*words}:
+        if name in _CLIENTS and meddling.switches(name, words):
             yield SWITCH
 
     # -- paths --------------------------------------------------------------------------------------------------------
@@ -222,7 +209,7 @@ class _Eye:
             if (
                 text.startswith("/sys/fs/cgroup/")
                 and operator not in ("<read>", "<send>")
-                and not self._moves_itself(text)
+                and not meddling.moves_itself(text, unit.gets)
             ):
                 yield PROCESSES
             found = self._reach(text, unit.cwd)
@@ -352,15 +339,6 @@ class _Eye:
                     yield ENVIRONMENT
                 if _CLIENT_HOMES.match(word):
                     yield SWITCH
-
-    def _moves_itself(self, text: str) -> bool:
-        """Whether all that could be written to a group's list of processes is the shell's own number."""
-        spoken = [word for unit in self._units if unit.program[:1] != "<" for word in unit.args or (Word("?"),)]
-        return (
-            text.endswith(("/tasks", "/cgroup.procs"))
-            and bool(spoken)
-            and all(word.text == UNKNOWN and word.kinds == {"own"} for word in spoken)
-        )
 
     def _spoken(self) -> Iterator[str]:
         return (
