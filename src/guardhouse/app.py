@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from guardhouse.bundle import load, versions
 from guardhouse.bundle.load import ActionDecl
@@ -27,7 +28,7 @@ from guardhouse.operations import CATALOG, housekeeping
 from guardhouse.settings import Settings
 from guardhouse.storage import migrate as migrations
 from guardhouse.storage import private
-from guardhouse.storage.opening import backend_of, open_store, reaching
+from guardhouse.storage.opening import backend_of, open_store, reaching, unusable
 from guardhouse.surfaces import endpoint as endpoints
 from guardhouse.surfaces.cli.composition import Founded
 from guardhouse.surfaces.endpoint import Endpoint
@@ -49,6 +50,11 @@ def wall_clock() -> Micros:
 def actions() -> Mapping[str, ActionDecl]:
     """What the Cedar schema must equal: every operation's category, and whether it governs."""
     return {declared.name: ActionDecl(declared.category, declared.people_only) for declared in CATALOG}
+
+
+def _brief(error: SQLAlchemyError) -> str:
+    """A database's fault in a line for the log: not the statement and its values, and no traceback every second."""
+    return unusable(error) if isinstance(error, DBAPIError) else type(error).__name__
 
 
 class Guardhouse:
@@ -100,6 +106,8 @@ class Guardhouse:
         """One round of housekeeping: what lapsed, and what the silent still hold, is ended by recorded calls."""
         try:
             housekeeping.sweep(self.gateway)
+        except SQLAlchemyError as error:
+            _log.error("housekeeping failed and will be tried again: %s", _brief(error))
         except Exception:  # noqa: BLE001  # whatever fails here must not end the thread that would try again
             _log.exception("housekeeping failed and will be tried again")
 
@@ -120,12 +128,14 @@ class Guardhouse:
             self.store.tidy()
             for work in self._beside:
                 work()
+        except SQLAlchemyError as error:
+            _log.error("background work failed and will be tried again: %s", _brief(error))
         except Exception:  # noqa: BLE001  # whatever fails here must not end the thread that would try again
             _log.exception("background work failed and will be tried again")
 
-    def ready(self) -> dict[str, str]:
+    def ready(self) -> dict[str, str | int]:
         """How the ground stands, for `readyz`: `gateway`, `database` and `migrations` decide, the rest is told."""
-        states = {"gateway": "ok", "queued": str(self.gateway.waiting)}
+        states: dict[str, str | int] = {"gateway": "ok", "queued": self.gateway.waiting}
         try:
             with self.store.reading(5.0) as connection:
                 states["database"] = "ok"
@@ -143,10 +153,12 @@ class Guardhouse:
                     .subquery()
                 )
                 covered = connection.execute(select(func.coalesce(func.sum(signed.c.size), 0))).scalar_one()
-                states["checkpoint_lag"] = str(int(entries) - int(covered))
+                states["checkpoint_lag"] = int(entries) - int(covered)
             states |= self.store.durability()
         except Exception as error:  # noqa: BLE001  # whatever fails, the ground does not stand
             states["database"] = f"unreachable: {type(error).__name__}"
+            if isinstance(error, SQLAlchemyError):
+                _log.warning("the database cannot be used: %s", _brief(error))
         return states
 
     def require_sound(self) -> None:

@@ -101,6 +101,14 @@ class Unauthenticated(GuardhouseError):
     """No known principal: no entry, only a line in the access log."""
 
     code = "unauthenticated"
+    UNKNOWN = (
+        "this token is not known here: look whether it is whole and of this gateway, or have an operator issue another "
+        "(`guardhouse tokens issue`)"
+    )
+    NONE = (
+        "send one `Authorization: Bearer` header with a token; an operator issues one with `guardhouse agents add` or "
+        "`guardhouse tokens issue`"
+    )
 
 
 class LedgerFault(GuardhouseError):

@@ -88,3 +88,22 @@ def test_a_mode_is_set_shown_and_ended(here: World) -> None:
 )
 def test_a_mode_needs_something_to_observe(here: World, body: dict[str, Any], code: str) -> None:
     assert here.call(here.operator, "set_mode", body).code == code
+
+
+def test_a_role_that_nobody_has_is_refused_with_those_there_are(here: World) -> None:
+    refused = here.call(here.operator, "set_mode", {"scope": "role", "id": "reviwer", "seconds": 600})
+    assert (refused.code, refused.message.partition("; ")[0]) == ("not_found", "no agent has the role `reviwer`")
+    assert "none yet" in refused.message
+    here.agent("one", role="reviewer")
+    here.agent("two", role="developer")
+    gone = here.agent("three", role="tester")
+    here.done(here.operator, "retire_agent", {"agent_id": gone.id})
+    refused = here.call(here.operator, "set_mode", {"scope": "role", "id": "reviwer", "seconds": 600})
+    assert refused.message.endswith("roles there are: `developer`, `reviewer`")
+    assert here.done(here.operator, "set_mode", {"scope": "role", "id": "reviewer", "seconds": 600})["id"] == "reviewer"
+
+
+def test_a_mode_for_too_long_is_refused_with_the_field_and_its_limit(here: World) -> None:
+    refused = here.call(here.operator, "set_mode", {"scope": "workspace", "seconds": 61 * 86_400})
+    assert refused.code == "validation"
+    assert refused.error["fields"] == [{"field": "seconds", "problem": "input should be less than or equal to 2592000"}]

@@ -193,3 +193,17 @@ def test_a_mode_observes_for_a_while_and_ends(desk: Desk) -> None:
 def test_what_cannot_be_understood_is_usage(desk: Desk, arguments: tuple[str, ...]) -> None:
     done = desk.run(*arguments, expect=exits.USAGE)
     assert done.err or not arguments
+
+
+@pytest.mark.parametrize(("span", "says"), [("61d", "too long"), ("30s", "too short"), ("30d1s", "too long")])
+def test_a_mode_for_too_long_names_the_option_and_its_limit(desk: Desk, span: str, says: str) -> None:
+    done = desk.run("mode", "observe", "workspace", "--for", span, expect=exits.USAGE)
+    assert done.err == f"guardhouse: `--for {span}` is {says}: observing lasts 1m to 30d\n"
+    assert desk.json("mode", "observe", "workspace", "--for", span, expect=exits.USAGE)["error"]["code"] == "validation"
+
+
+def test_a_mode_for_a_role_that_nobody_has_names_those_there_are(desk: Desk) -> None:
+    desk.json("agents", "add", "roled", "--trust", "1", "--role", "night-watch")
+    done = desk.run("mode", "observe", "role", "nightwatch", expect=exits.USAGE)
+    assert "no agent has the role `nightwatch`" in done.err
+    assert "`night-watch`" in done.err

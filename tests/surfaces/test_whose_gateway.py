@@ -18,7 +18,7 @@ import pytest
 
 from guardhouse.surfaces import endpoint
 from tests.server import environment, guardhouse, serving
-from tests.surfaces.terminal import prepare
+from tests.surfaces.terminal import Desk, prepare
 
 
 def _mode(path: Path) -> int:
@@ -113,6 +113,36 @@ def test_this_homes_own_gateway_may_be_named_too(tmp_path: Path) -> None:
     with serving(env) as server:
         done = guardhouse(env | {"GUARDHOUSE_URL": f"http://127.0.0.1:{server.port}"}, "people", "list", "--json")
     assert json.loads(done.stdout)["people"]
+
+
+@pytest.mark.parametrize("how", ["open to others", "of another user", "damaged"])
+def test_an_endpoint_that_is_not_believed_is_told_and_not_that_no_gateway_runs(
+    tmp_path: Path, how: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    desk = Desk(home, prepare(home), capsys, monkeypatch)
+    file = endpoint.write(home, endpoint.Endpoint.new("http://127.0.0.1:9"))
+    if how == "open to others":
+        file.chmod(0o644)
+        wanted = ["is open to others (mode 644)", f"run `chmod 600 {file}`"]
+    elif how == "of another user":
+        if os.geteuid() != 0:
+            pytest.skip("only root can give a file away")
+        os.chown(file, 65_534, 65_534)
+        wanted = ["belongs to another user", "run this as the user whose gateway it is"]
+    else:
+        file.write_text("{")
+        wanted = ["is damaged", "remove it"]
+    for words in (("status",), ("people", "list"), ("check", "ls"), ("call", "get_my_profile"), ("install", "codex")):
+        done = desk.run(*words, expect=69)
+        assert len(done.err.splitlines()) == 1, done.err
+        assert all(one in done.err for one in (str(file), *wanted)), done.err
+        assert "no gateway" not in done.err
+    assert desk.json("status", expect=69)["error"]["message"] in done.err
+    findings = {one["part"]: one for one in desk.json("doctor", expect=69)["findings"]}
+    assert wanted[0] in findings["gateway"]["detail"]
+    file.unlink()
+    assert "no gateway runs for this home" in desk.run("status", expect=69).out
 
 
 def _named(home: Path, pid: int, seconds: float = 30.0) -> bool:

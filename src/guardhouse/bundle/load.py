@@ -77,6 +77,9 @@ def own_files(path: Path) -> dict[str, bytes]:
 def _files_under(path: Path) -> dict[str, bytes]:
     try:
         return _read_under(path.resolve())
+    except PermissionError as error:
+        message = f"`{error.filename}` cannot be read"
+        raise LawFault([LawProblem(path.name, 0, message, private.refused(error))]) from error
     except (OSError, UnicodeError, RuntimeError) as error:  # RuntimeError: a loop of links, until Python 3.13
         message = f"the directory cannot be read ({type(error).__name__})"
         raise LawFault([LawProblem(path.name, 0, message, "look at its rights and links")]) from error

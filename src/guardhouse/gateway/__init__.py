@@ -174,7 +174,7 @@ class Gateway:
         except SQLAlchemyError as error:
             raise NotPerformed("the database cannot be read; ask again") from error
         if found is None:
-            raise Unauthenticated("this token is not known")
+            raise Unauthenticated(Unauthenticated.UNKNOWN)
         return found
 
     async def _board_slowly(
@@ -264,7 +264,7 @@ class Gateway:
             principal = standing.read_principals(connection, workspace_id, [token_hash]).get(token_hash)
             workspace, _key = standing.read_workspace(connection, workspace_id)
         if principal is None:
-            raise Unauthenticated("this token is not known")
+            raise Unauthenticated(Unauthenticated.UNKNOWN)
         facts = Facts(now=self.clock(), principal=principal, workspace=workspace)
         call = Call(
             "",
@@ -290,7 +290,7 @@ class Gateway:
         with self.store.reading() as connection:
             found = standing.locate_token(connection, token_hash)
         if found is None:
-            raise Unauthenticated("this token is not known")
+            raise Unauthenticated(Unauthenticated.UNKNOWN)
         located = Located(
             workspace_id=found.workspace_id,
             key=found.key,
@@ -345,7 +345,7 @@ class Gateway:
             return unavailable(answer)
         caller = principals.get(prepared.token_hash)
         if caller is None:
-            raise Unauthenticated("this token is not known")
+            raise Unauthenticated(Unauthenticated.UNKNOWN)
         return fetch(
             self.store,
             prepared,
@@ -395,5 +395,5 @@ def _forget(boarding: asyncio.Future[Any]) -> None:
 
 def _hash(token: str | None) -> str:
     if not token:
-        raise Unauthenticated("a bearer token is needed")
+        raise Unauthenticated(Unauthenticated.NONE)
     return standing.hash_token(token)

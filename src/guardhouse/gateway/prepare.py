@@ -231,9 +231,16 @@ def _read(raw: RawCall, operation: Operation, home: Home, bundle: Bundle, *, per
     if raw.approval_id and not _ID.match(raw.approval_id):
         raise InvalidInput("the approval presented is no approval id: give it as it was told, `apr_` and what follows")
     if raw.oversized:
-        raise InvalidInput("the body is larger than this gateway takes", code="payload_too_large")
+        raise InvalidInput(
+            "the body is larger than this gateway takes: send less, or split it over several calls "
+            "(GUARDHOUSE_MAX_BODY_BYTES is the operator's limit)",
+            code="payload_too_large",
+        )
     if raw.media_type:
-        raise InvalidInput("the body must be sent as `application/json`", code="unsupported_media_type")
+        raise InvalidInput(
+            "the body must be JSON and say so: send it with `Content-Type: application/json`",
+            code="unsupported_media_type",
+        )
     body, claims = _without_claims(_parse(raw.body), operation)
     ask = _validate(operation, body, bundle)
     plain = ask.model_dump(mode="json")

@@ -357,7 +357,7 @@ def _store_first(tx: Transaction, row: dict[str, Any]) -> None:
 
 
 def _nobody() -> Unauthenticated:
-    return Unauthenticated("this token is not known")
+    return Unauthenticated(Unauthenticated.UNKNOWN)
 
 
 def _brief(error: Exception) -> str:

@@ -90,6 +90,12 @@ def active(tx: Transaction, workspace_id: str, agent_id: str) -> dict[str, Any]:
     return row
 
 
+def roles(tx: Transaction, workspace_id: str) -> list[str]:
+    """Every role that an active agent has, sorted."""
+    found = select(AGENT.c.role).where(AGENT.c.workspace_id == workspace_id, AGENT.c.retired_at == 0).distinct()
+    return sorted(str(row["role"]) for row in tx.rows(found))
+
+
 def set_trust(tx: Transaction, workspace_id: str, agent_id: str, trust: int) -> dict[str, Any]:
     """Give an agent another trust level; its row before. Everybody it delegated to is bound at once as well."""
     before = active(tx, workspace_id, agent_id)

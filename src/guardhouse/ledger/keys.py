@@ -150,7 +150,7 @@ def load(path: Path, *, create: bool = True) -> Signer:
     try:
         return _loaded(path, create=create)
     except (OSError, ValueError, TypeError) as error:
-        why = error.strerror if isinstance(error, OSError) else "it holds no readable Ed25519 key"
+        why = private.refused(error, path) if isinstance(error, OSError) else "it holds no readable Ed25519 key"
         raise SettingsFault(f"GUARDHOUSE_SIGNING_KEY_FILE: `{path}` cannot be used: {why}") from error
 
 

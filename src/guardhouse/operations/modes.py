@@ -13,6 +13,7 @@ from guardhouse.model.call import Category
 from guardhouse.model.instants import SECOND
 from guardhouse.operations.fields import Cursor, Limit, Reason, instant, page, workspace_resource
 
+_MOST_TOLD = 20
 Scope = Literal["workspace", "agent", "role", "pack"]
 ScopeId = Annotated[
     str,
@@ -72,6 +73,11 @@ def set_mode(ctx: Context, ask: SetModeAsk) -> ModeAnswer:
     scope_id = _scope_id(ctx, ask.scope, ask.id)
     if ask.scope == "agent":
         agents.active(ctx.tx, ctx.workspace_id, scope_id)
+    if ask.scope == "role":
+        known = agents.roles(ctx.tx, ctx.workspace_id)
+        if scope_id not in known:
+            told = ", ".join(f"`{role}`" for role in known[:_MOST_TOLD]) or "none yet: `add_agent` gives the first"
+            raise Refusal("not_found", f"no agent has the role `{scope_id}`; roles there are: {told}")
     if (
         ask.scope == "pack"
         and scope_id != modes.PROTECTING_PACK

@@ -10,10 +10,31 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 
 from guardhouse.errors import SettingsFault
 from guardhouse.model.instants import Clock
+from guardhouse.storage import private
 from guardhouse.storage.postgres import PostgresStore
 from guardhouse.storage.sqlite import SqliteStore
 
 _FORMS = "`sqlite:///path` or `postgresql://…`"
+
+
+_REMEDIES = (
+    ("password", "put the role's right password into the address, or where the server's clients look for one"),
+    ("pg_hba.conf", "let this role in there, from this machine and to this database"),
+    ("does not exist", "make it first, or mend the address"),
+    ("unable to open database file", "see that its folder is there and that you may write in it"),
+    ("readonly database", "run this as a user who may write it"),
+    ("connection", "see that the server runs at that address and lets this role in"),
+)
+"""What to do, by a word of the database's own message; the first that fits."""
+
+
+def unusable(error: DBAPIError) -> str:
+    """What a database said against being used, in one line and without its address, and what to do about it."""
+    lines = [line.strip() for line in str(error.orig).splitlines() if line.strip()]
+    # A client that tried several ways tells of each; what the server itself said is worth more than that it was tried.
+    said = next((line.partition("FATAL:")[2].strip() for line in lines if "FATAL:" in line), lines[0] if lines else "")
+    remedy = next((words for mark, words in _REMEDIES if mark in said), "")
+    return f"{said or 'it does not say why'}{'; ' * bool(remedy)}{remedy}"
 
 
 @contextmanager
@@ -22,12 +43,11 @@ def reaching(variable: str = "GUARDHOUSE_DATABASE_URL") -> Iterator[None]:
     try:
         yield
     except DBAPIError as error:
-        told = str(error.orig).strip().splitlines()
-        raise SettingsFault(f"{variable}: the database cannot be used: {told[0] if told else 'unknown'}") from error
+        raise SettingsFault(f"{variable}: the database cannot be used: {unusable(error)}") from error
     except (NoSuchModuleError, ArgumentError, UnicodeError) as error:
         raise SettingsFault(f"{variable} is not an address of a database: use {_FORMS}") from error
     except OSError as error:
-        raise SettingsFault(f"{variable}: `{error.filename or 'the database'}`: {error.strerror}") from error
+        raise SettingsFault(f"{variable}: `{error.filename or 'the database'}`: {private.refused(error)}") from error
 
 
 def backend_of(url: str, variable: str = "GUARDHOUSE_DATABASE_URL") -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import pwd
 from pathlib import Path
 
 FILE = 0o600
@@ -41,3 +43,41 @@ def written(path: Path, data: bytes) -> None:
     """Write a whole new private file; FileExistsError where one stands."""
     with os.fdopen(opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
         file.write(data)
+
+
+def refused(error: OSError, path: Path | None = None) -> str:
+    """What keeps a file from us, and what to do about it: the end of a message that has named the file before.
+
+    `path` where the error itself does not say which file it was.
+    """
+    told = error.strerror or type(error).__name__
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{told}: make room there"
+    if error.errno not in (errno.EACCES, errno.EPERM):
+        return told
+    named = error.filename if isinstance(error.filename, str) else None
+    place, keeper = _nearest(path or Path(named or "."))
+    if keeper == os.geteuid():
+        return f"{told}: it is your own, so `chmod u+rwX {place}` opens it to you"
+    owner, us = _user(keeper), _user(os.geteuid())
+    return (
+        f"{told}: `{place}` belongs to `{owner}` and this runs as `{us}`; run it as `{owner}`, "
+        "or set GUARDHOUSE_HOME to a folder of your own"
+    )
+
+
+def _nearest(path: Path) -> tuple[Path, int]:
+    """The file, or the nearest folder above it that can be looked at, and whose that is."""
+    for place in (path, *path.absolute().parents):
+        try:
+            return place, place.stat().st_uid
+        except OSError:
+            continue
+    return path, 0
+
+
+def _user(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)

@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
+from guardhouse.bundle.child import PATIENCE_SECONDS
 from guardhouse.catalog import Catalog
 from guardhouse.errors import NotPerformed, OutcomeUnknown
 from guardhouse.model.answer import Outcome
@@ -86,8 +87,10 @@ class Carriage:
 
     async def _ask(self, raw: RawCall) -> Outcome:
         """Carry one call. When the answer takes too long the call goes on; the caller learns that it is not known."""
+        operation = self.gateway.catalog.find(raw.operation)
+        reads_law = operation is not None and operation.gather is not None
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience + (PATIENCE_SECONDS if reads_law else 0)):
                 return await self.gateway.handle_async(raw)
         except TimeoutError:
             raise OutcomeUnknown(

@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from guardhouse.errors import SettingsFault
 from guardhouse.storage import private
 
 NAME = "endpoint.json"
@@ -64,22 +65,46 @@ def write(home: Path, endpoint: Endpoint) -> Path:
 
 
 def read(home: Path) -> Endpoint | None:
-    """What `endpoint.json` says, believed only if it is ours and closed to others; None when there is none."""
+    """What `endpoint.json` says, believed only if it is ours and closed to others; None when there is none to believe."""
     try:
-        descriptor = os.open(home / NAME, os.O_RDONLY | os.O_NOFOLLOW)
-    except OSError:
+        return _believed(home / NAME)
+    except SettingsFault:
         return None
+
+
+def _believed(path: Path) -> Endpoint | None:
+    """What the file says; None where there is none. SettingsFault, with how to mend it, where it must not be believed."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise SettingsFault(f"`{path}` cannot be read: {private.refused(error, path)}") from error
+    anew = "then start the gateway anew, which writes another"
     with os.fdopen(descriptor, "rb") as file:
         state = os.fstat(file.fileno())
-        if state.st_uid != os.getuid() or state.st_mode & 0o077:
-            return None
+        if state.st_uid != os.getuid():
+            raise SettingsFault(
+                f"`{path}` belongs to another user, so what it says of the gateway is not believed: run this as the user "
+                "whose gateway it is, or give the address in GUARDHOUSE_URL and a token of its in GUARDHOUSE_TOKEN"
+            )
+        if state.st_mode & 0o077:
+            raise SettingsFault(
+                f"`{path}` is open to others (mode {state.st_mode & 0o777:o}), so what it says of the gateway is not "
+                f"believed: run `chmod 600 {path}`; if somebody may have read it, {anew}"
+            )
         try:
             value = json.loads(file.read(4096))
             found = Endpoint(str(value["address"]), int(value["pid"]), str(value["instance"]), str(value["secret"]))
             bytes.fromhex(found.secret)
-        except (ValueError, KeyError, TypeError):
-            return None
+        except (ValueError, KeyError, TypeError) as error:
+            raise SettingsFault(f"`{path}` is damaged: remove it, {anew}") from error
     return found
+
+
+def require_believable(home: Path) -> None:
+    """SettingsFault where an `endpoint.json` stands that is not believed: whoever asks must not be told that no gateway runs."""
+    _believed(home / NAME)
 
 
 def remove(home: Path, endpoint: Endpoint) -> None:

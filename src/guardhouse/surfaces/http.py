@@ -50,6 +50,10 @@ HOOKS = "/v1/hooks/"
 """Where clients' hooks are answered in their own words; see `surfaces.hooks`."""
 TASKS = "/api/v1/tasks/"
 """`GET /api/v1/tasks/{task_id}` is `get_task` where schedulers of other coordinators look for it."""
+_METHODS = {
+    "POST": "use POST here, with the operation's input as a JSON object; `/openapi.json` describes it",
+    "GET": "use GET here: the path says everything",
+}
 _WANTED = frozenset(
     {
         b"authorization",
@@ -84,7 +88,7 @@ class Door:
         gateway: Carrier,
         settings: Settings,
         *,
-        ready: Callable[[], Mapping[str, str]] | None = None,
+        ready: Callable[[], Mapping[str, str | int]] | None = None,
         watch: Watch | None = None,
         endpoint: Endpoint | None = None,
         metrics: Metrics | None = None,
@@ -103,7 +107,7 @@ class Door:
         self._proxies = Proxies(settings.trusted_proxies)
         self._most = settings.max_body_bytes
         self._patience = settings.request_timeout_seconds
-        self._openapi: bytes | None = None
+        self._openapi: asyncio.Future[bytes] | None = None
         self._cold: dict[str, Callable[[Scope], Awaitable[tuple[int, bytes, bytes]]]] = {
             "/healthz": self._health,
             "/readyz": self._readiness,
@@ -134,13 +138,22 @@ class Door:
                 status, kind, body = await page(scope)
                 await send_answer(send, status, body, [(b"content-type", kind), (b"cache-control", b"no-store")])
             else:
-                await self.refuse(send, "method_not_allowed", "use GET here", (b"allow", b"GET, HEAD"))
+                await self.refuse(
+                    send,
+                    "method_not_allowed",
+                    "nothing is changed at this path: use GET; operations are asked for with POST below `/v1/`",
+                    (b"allow", b"GET, HEAD"),
+                )
             return
         for prefix, app in self._mounts.items():
             if path == prefix or path.startswith(prefix + "/"):
                 await app(scope, receive, send)
                 return
-        await self.refuse(send, "not_found", "there is nothing at this path; operations live under `/v1/`")
+        await self.refuse(
+            send,
+            "not_found",
+            "there is nothing at this path; operations live under `/v1/`, and `/openapi.json` lists them all",
+        )
 
     async def _v1(
         self, operation: str, scope: Scope, receive: Receive, send: Send, *, asked: bytes | None = None
@@ -196,10 +209,10 @@ class Door:
     def _enter(self, method: str, headers: Mapping[bytes, str], repeated: set[bytes], wanted: str) -> tuple[str, int]:
         """The token, and the suppressed calls that this call reports. Raises when there is no call to carry."""
         if method != wanted:
-            raise _NoCall("method_not_allowed", f"use {wanted} here", (b"allow", wanted.encode()))
+            raise _NoCall("method_not_allowed", _METHODS[wanted], (b"allow", wanted.encode()))
         token = None if b"authorization" in repeated else bearer(headers.get(b"authorization", ""))
         if token is None:
-            raise Unauthenticated("send one `Authorization: Bearer` header with a token")
+            raise Unauthenticated(Unauthenticated.NONE)
         suppressed = self.silences.admit(token)
         if suppressed is None:
             self.metrics.suppressed()
@@ -224,7 +237,11 @@ class Door:
                 async with asyncio.timeout(self._patience):
                     body = await read_body(receive, self._most, declared_length(declared))
             except TimeoutError:
-                raise _NoCall("request_timeout", "the body did not arrive in time", _CLOSE) from None
+                raise _NoCall(
+                    "request_timeout",
+                    f"the body did not arrive whole within {self._patience:g} seconds: send it again",
+                    _CLOSE,
+                ) from None
             raw = RawCall(
                 operation=operation,
                 body=body.data if asked is None else asked,
@@ -269,7 +286,7 @@ class Door:
 
     async def _readiness(self, _scope: Scope) -> tuple[int, bytes, bytes]:
         try:
-            states = dict(await asyncio.wait_for(asyncio.to_thread(self._ready), 5))
+            states: dict[str, str | int] = dict(await asyncio.wait_for(asyncio.to_thread(self._ready), 5))
         except Exception as error:  # noqa: BLE001  # whatever fails here, the answer is: not ready
             _log.warning("readiness cannot be told: %s", type(error).__name__)
             states = {"database": "unreachable"}
@@ -282,9 +299,10 @@ class Door:
 
     async def _openapi_page(self, _scope: Scope) -> tuple[int, bytes, bytes]:
         if self._openapi is None:
-            # It takes a while to build: on a thread, so that calls are carried meanwhile.
-            self._openapi = await asyncio.to_thread(lambda: orjson.dumps(document(self.gateway.catalog)))
-        return 200, b"application/json", self._openapi
+            # It takes a while to build: on a thread, so that calls are carried meanwhile; once, whoever asks meanwhile.
+            loop = asyncio.get_running_loop()
+            self._openapi = loop.run_in_executor(None, lambda: orjson.dumps(document(self.gateway.catalog)))
+        return 200, b"application/json", await asyncio.shield(self._openapi)
 
 
 def headers_of(sent: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[bytes]]:

@@ -132,8 +132,51 @@ def _header(name: str, text: str) -> dict[str, Any]:
     return {"name": name, "in": "header", "required": False, "description": text, "schema": {"type": "string"}}
 
 
-def _page(name: str, summary: str, kind: str, *statuses: str) -> dict[str, Any]:
-    schema = {"type": "object"} if kind == "application/json" else {"type": "string"}
+_HEALTH = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {
+        "status": {"const": "ok"},
+        "instance": {"type": "string", "description": "this process, until it ends"},
+        "proof": {
+            "type": "string",
+            "description": "the answer to `?challenge=`, which only this home's gateway can give",
+        },
+    },
+}
+_READINESS = {
+    "type": "object",
+    "required": ["status"],
+    "properties": {
+        "status": {"enum": ["ready", "not_ready"]},
+        "gateway": {"type": "string", "description": "`ok`, or what is wrong; decides"},
+        "database": {"type": "string", "description": "`ok`, or what is wrong; decides"},
+        "migrations": {"type": "string", "description": "`ok`, or the revision that it is at; decides"},
+        "ledger": {"enum": ["protected", "unprotected"]},
+        "queued": {"type": "integer", "minimum": 0, "description": "calls that wait for a train"},
+        "checkpoint_lag": {
+            "type": "integer",
+            "minimum": 0,
+            "description": "entries that no checkpoint covers yet",
+        },
+        **{
+            name: {"type": "string", "description": "what the database really does for durability, as it says itself"}
+            for name in (
+                "journal_mode",
+                "synchronous",
+                "fullfsync",
+                "checkpoint_fullfsync",
+                "synchronous_commit",
+                "fsync",
+            )
+        },
+    },
+    "additionalProperties": False,
+}
+
+
+def _page(name: str, summary: str, kind: str, *statuses: str, schema: dict[str, Any] | None = None) -> dict[str, Any]:
+    schema = schema or ({"type": "object"} if kind == "application/json" else {"type": "string"})
     return {
         "operationId": name,
         "summary": summary,
@@ -150,8 +193,10 @@ def _page(name: str, summary: str, kind: str, *statuses: str) -> dict[str, Any]:
 
 
 _PAGES = {
-    "/healthz": _page("healthz", "Whether the process lives, and which instance it is", "application/json", "200"),
-    "/readyz": _page("readyz", "Whether it can decide and record", "application/json", "200", "503"),
+    "/healthz": _page(
+        "healthz", "Whether the process lives, and which instance it is", "application/json", "200", schema=_HEALTH
+    ),
+    "/readyz": _page("readyz", "Whether it can decide and record", "application/json", "200", "503", schema=_READINESS),
     "/metrics": _page("metrics", "Numbers for Prometheus", "text/plain", "200"),
     "/openapi.json": _page("openapi", "This document", "application/json", "200"),
 }

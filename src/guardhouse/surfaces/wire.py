@@ -16,6 +16,8 @@ from guardhouse.surfaces import problem
 
 HEAD_SECONDS = 10.0
 HEAD_BYTES = 65_536
+_HEAD_TOO_LARGE = f"the request's head is too large: {HEAD_BYTES // 1024} KiB at most, so send fewer or shorter headers"
+_NOT_HTTP = "this is not HTTP/1.1: see whether the address wants `http://` or `https://`, and what speaks to it"
 _SEGMENT = 262_144
 """The most that one read from the socket brings; the head's bytes are counted in whole reads."""
 
@@ -111,10 +113,10 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def send_400_response(self, msg: str) -> None:  # noqa: ARG002  # uvicorn's words are replaced by ours
         if self._too_large:
-            line, code, text = b"431 Request Header Fields Too Large", "validation", "the request's head is too large"
+            line, text = b"431 Request Header Fields Too Large", _HEAD_TOO_LARGE
         else:
-            line, code, text = b"400 Bad Request", "validation", "this is not HTTP/1.1"
-        self._answer(line, code, text)
+            line, text = b"400 Bad Request", _NOT_HTTP
+        self._answer(line, "validation", text)
 
     def _answer(self, line: bytes, code: str, text: str) -> None:
         envelope = problem.envelope(code, text)
@@ -142,4 +144,5 @@ class GuardedProtocol(HttpToolsProtocol):
 
     def _no_head(self) -> None:
         self._patience = None
-        self._answer(b"408 Request Timeout", "request_timeout", "the request's head did not arrive in time")
+        told = f"the request's head did not arrive whole within {self.head_seconds:g} seconds: send it again"
+        self._answer(b"408 Request Timeout", "request_timeout", told)

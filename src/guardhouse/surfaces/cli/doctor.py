@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from guardhouse.errors import GuardhouseError
+from guardhouse.errors import GuardhouseError, SettingsFault
 from guardhouse.surfaces.cli import exits, operator, render
 from guardhouse.surfaces.cli.output import Json, composition_of
 
@@ -35,10 +35,14 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     home = Path(os.path.realpath(operator.home()))
     findings = [examining.home(home)]
     named = os.environ.get("GUARDHOUSE_URL", "")
-    found = None if named else running()
+    try:
+        found, disbelieved = None if named else running(), ""
+    except SettingsFault as fault:
+        found, disbelieved = None, fault.message
     address = named or (found.address if found is not None else "")
     settings = composition_of(context).settings()
-    findings.append(examining.gateway(address, settings.host, settings.port))
+    standing = examining.gateway(address, settings.host, settings.port)
+    findings.append(examining.Finding("gateway", False, disbelieved) if disbelieved else standing)
 
     def ask(token: str) -> str:
         line = HttpDoor(address, token, ours=not named)

@@ -16,10 +16,8 @@ from guardhouse.surfaces import endpoint
 from guardhouse.surfaces.cli import operator
 
 if TYPE_CHECKING:
-    from guardhouse.surfaces.cli.composition import Composition
-
-if TYPE_CHECKING:
     from guardhouse.settings import Settings
+    from guardhouse.surfaces.cli.composition import Composition, Opened
 
 _SECONDS = 330.0
 
@@ -138,9 +136,10 @@ class LocalDoor:
 
     where = "the local database"
 
-    def __init__(self, gateway: Any, token: str, composition: Composition) -> None:
+    def __init__(self, opened: Opened, token: str, composition: Composition) -> None:
         self._composition = composition
-        self._gateway = gateway
+        self._opened = opened
+        self._gateway = opened.gateway
         self._token = token
 
     def schema(self, operation: str) -> Mapping[str, Any]:
@@ -168,6 +167,10 @@ class LocalDoor:
         )
         try:
             outcome = self._gateway.handle(raw)
+        except NotPerformed as error:
+            # There is no other process whose log would say why: the ground's own fault is the answer, if it has one.
+            self._opened.require_sound()
+            return Reply(error.code, {}, problem.of_error(error, request), error.message)
         except GuardhouseError as error:
             return Reply(error.code, {}, problem.of_error(error, request), error.message)
         if outcome.performed:
@@ -178,8 +181,15 @@ class LocalDoor:
 
 
 def running() -> endpoint.Endpoint | None:
-    """The gateway that serves this home, if it runs and proves itself."""
-    return endpoint.find_endpoint(operator.home())
+    """The gateway that serves this home, if it runs and proves itself.
+
+    SettingsFault, with the repair, where the file that would say so must not be believed.
+    """
+    home = operator.home()
+    found = endpoint.find_endpoint(home)
+    if found is None:
+        endpoint.require_believable(home)
+    return found
 
 
 def local_settings(composition: Composition) -> Settings:
@@ -236,4 +246,4 @@ def open_door(composition: Composition, token: str = "") -> Iterator[Door]:
             line.close()
         return
     with composition.open(local_settings(composition)) as opened:
-        yield LocalDoor(opened.gateway, token or operator.token(), composition)
+        yield LocalDoor(opened, token or operator.token(), composition)

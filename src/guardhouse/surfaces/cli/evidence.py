@@ -128,7 +128,8 @@ def receipt(
     if verify is not None:
         _check_receipt(settings, verify, key or [], json)
         return
-    text = _receipt(settings, decision)
+    with render.working("waiting for a checkpoint that covers it", shown=not json):
+        text = _receipt(settings, decision)
     if output is not None:
         output.write_text(text, encoding="utf-8")
     if json:
@@ -156,7 +157,7 @@ def replay(
     told: dict[str, Any] = {"ok": True, "entries": 0, "decider_changed": 0, "faults": []}
     with ground.reading(settings) as connection:
         for workspace_id, _slug in ground.workspaces(connection, settings, workspace):
-            _replay_one(connection, workspace_id, composition.actions(), first, told)
+            _replay_one(connection, workspace_id, composition.actions(), first, told, shown=not json)
     if json:
         render.print_json(told)
     else:
@@ -307,13 +308,16 @@ def _check_receipt(settings: Settings, file: Path, given: list[str], json: bool)
         )
 
 
-def _replay_one(connection: Connection, workspace_id: str, actions: Any, first: int, told: dict[str, Any]) -> None:
+def _replay_one(
+    connection: Connection, workspace_id: str, actions: Any, first: int, told: dict[str, Any], *, shown: bool
+) -> None:
     from sqlalchemy.exc import NoResultFound
 
     from guardhouse.bundle.versions import BundleCache
     from guardhouse.gateway.replay import replay as replay_ledger
 
-    with render.working(f"replaying {workspace_id}", max(0, _size(connection, workspace_id, 0) - first)) as advance:
+    entries = max(0, _size(connection, workspace_id, 0) - first)
+    with render.working(f"replaying {workspace_id}", entries, shown=shown) as advance:
         before = 0
 
         def progress(done: int) -> None:

@@ -2,8 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 from guardhouse.errors import GuardhouseError, InvalidInput, LawFault, SettingsFault
 from guardhouse.surfaces.cli import exits, render
+
+
+def of_system(error: OSError) -> SettingsFault:
+    """What the system refused (a file that is somebody else's, a full disk), as a fault that names it and says what to do."""
+    from guardhouse.storage import private
+
+    named = f"`{os.fspath(error.filename)}`: " if isinstance(error.filename, (str, os.PathLike)) else ""
+    return SettingsFault(f"{named}{private.refused(error)}")
 
 
 def told(error: GuardhouseError, *, json: bool = False) -> int:

@@ -27,7 +27,7 @@ def reading(settings: Settings) -> Iterator[Connection]:
     """One read-only snapshot of this home's database. NotPerformed when it cannot be read, SettingsFault without one."""
     from sqlalchemy.exc import OperationalError, ProgrammingError
 
-    from guardhouse.storage.opening import open_store
+    from guardhouse.storage.opening import open_store, unusable
     from guardhouse.storage.sqlite import sqlite_path
 
     url = settings.resolved_database_url
@@ -40,9 +40,8 @@ def reading(settings: Settings) -> Iterator[Connection]:
         with store.reading(_READING_SECONDS) as connection:
             yield connection
     except (OperationalError, ProgrammingError) as error:
-        first = str(error.orig).strip().splitlines()[0] if error.orig is not None else type(error).__name__
         raise NotPerformed(
-            f"the database cannot be read ({first}): is it there, and has `guardhouse migrate` run?"
+            f"the database cannot be read: {unusable(error)}; is it there, and has `guardhouse migrate` run?"
         ) from error
     finally:
         store.close()

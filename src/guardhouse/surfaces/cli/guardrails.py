@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 
 guardrails = typer.Typer(help="Measure the guardrail packs.", no_args_is_help=True)
 
-_BAR_AFTER = 2_000
-"""Rows that are judged within about a second; more show their progress."""
 _COLUMNS = ("group", "rows", "detect", "gate", "block", "false positive", "false block")
 
 
@@ -52,8 +50,9 @@ def score(
     from guardhouse.guardrails import scoring
 
     rows = scoring.read_rows(_bytes(file), str(file))
-    packs = composition_of(context).load_bundle(policies).packs
-    verdicts, taken = _judged(packs, rows)
+    with render.working("loading the policies", shown=not json):
+        packs = composition_of(context).load_bundle(policies).packs
+    verdicts, taken = _judged(packs, rows, shown=not json)
     groups = scoring.groups(rows, verdicts)
     found = [(row, got) for row, got in zip(rows, verdicts, strict=True) if scoring.disagrees(row, got)]
     taken.sort()
@@ -87,13 +86,13 @@ def _bytes(file: Path) -> bytes:
         raise InvalidInput(f"`{file}` cannot be read: {error.strerror or 'not a file'}") from error
 
 
-def _judged(packs: Packs, rows: Sequence[Row]) -> tuple[list[str], list[float]]:
+def _judged(packs: Packs, rows: Sequence[Row], *, shown: bool) -> tuple[list[str], list[float]]:
     """Each row's verdict, and the microseconds of processor time that it took; nothing is answered from memory."""
     from guardhouse.guardrails.scoring import verdict
     from guardhouse.guardrails.text import Examined
 
     verdicts, taken = [], []
-    with render.working("judging", len(rows)) if len(rows) > _BAR_AFTER else render.silently() as advance:
+    with render.working("judging", len(rows), shown=shown) as advance:
         for row in rows:
             # The field is part of what the engine remembers a text by, so that a repeated command is judged again.
             text = Examined(f"line {row.line}", row.command, row.kind, row.cwd, row.tool)

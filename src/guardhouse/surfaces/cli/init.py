@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import os
 from typing import Annotated
 
@@ -35,10 +34,11 @@ def init(
     """
     composition = composition_of(context)
     settings = composition.settings()
-    composition.migrate(settings)
     slug = workspace or settings.workspace
     mark = operator.agent_variable(os.environ)
-    founded = composition.found(settings, slug, person or getpass.getuser(), further=not mark)
+    with render.working("preparing the home", shown=not json):
+        composition.migrate(settings)
+        founded = composition.found(settings, slug, person or operator.user_name(), further=not mark)
     if not founded.workspace_id:
         raise Unauthenticated(
             f"`{mark}` says that this is an agent's shell, and another workspace is for people to found: "

@@ -81,7 +81,8 @@ def install(
         raise Unauthenticated(
             f"`{mark}` says that this is an agent's shell: a person installs, in a terminal of theirs"
         )
-    agent = _install(context, wish, changes, observe=observe)
+    with render.working("registering the agent and its hook", shown=not json):
+        agent = _install(context, wish, changes, observe=observe)
     told |= {"agent": agent.handle, "agent_id": agent.agent_id, "new_agent": agent.new}
     told |= {"observed_until": agent.observed_until or None}
     if json:

@@ -125,4 +125,6 @@ def main(composition: Composition, arguments: Sequence[str] | None = None) -> in
         return 130
     except GuardhouseError as error:
         return faults.told(error, json="--json" in words)
+    except OSError as error:
+        return faults.told(faults.of_system(error), json="--json" in words)
     return done if isinstance(done, int) else exits.OK

@@ -27,7 +27,8 @@ def migrate(
     Example: guardhouse migrate --grant guardhouse_service
     """
     composition = composition_of(context)
-    revision = composition.migrate(composition.settings(), grant)
+    with render.working("migrating the database", shown=not json):
+        revision = composition.migrate(composition.settings(), grant)
     if json:
         render.print_json({"revision": revision, "granted": grant})
     else:

@@ -16,6 +16,10 @@ from guardhouse.surfaces.cli.output import After, Json, Limit, Reason, compositi
 mode = typer.Typer(help="Observe instead of enforce, for a while.", no_args_is_help=True)
 
 
+_LEAST, _MOST = 60, 30 * 86_400
+"""Seconds; the same bounds as those of `set_mode`."""
+
+
 class Scope(StrEnum):
     """What a mode is set for."""
 
@@ -70,6 +74,10 @@ def observe(
     Example: guardhouse mode observe pack git --for 2h --reason "trying the pack"
     """
     seconds = spans.seconds(for_)
+    if not _LEAST <= seconds <= _MOST:
+        raise InvalidInput(
+            f"`--for {for_}` is {'too long' if seconds > _MOST else 'too short'}: observing lasts 1m to 30d"
+        )
     with open_door(composition_of(context)) as door:
         body = _scoped(door, scope, name, json) | {"mode": "observe", "seconds": seconds, "reason": reason}
         finish(door.call("set_mode", body), json, _show_set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import os
 import stat
 import sys
@@ -33,6 +34,14 @@ def agent_variable(environment: Mapping[str, str]) -> str:
         if any(name == mark or (mark.endswith("_") and name.startswith(mark)) for mark in AGENT_VARIABLES):
             return name
     return ""
+
+
+def user_name() -> str:
+    """The OS user's name, for who is named after them; the number where the system knows no name for it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError, ImportError):
+        return f"user-{os.getuid()}"
 
 
 def home(environment: Mapping[str, str] = os.environ) -> Path:
@@ -109,4 +118,4 @@ def token(environment: Mapping[str, str] = os.environ) -> str:
             f"there is no token: run `guardhouse init`, or set GUARDHOUSE_TOKEN (looked for `{path}`)"
         ) from error
     except OSError as error:
-        raise SettingsFault(f"`{path}` cannot be read as a private file: {error.strerror}") from error
+        raise SettingsFault(f"`{path}` cannot be read as a private file: {private.refused(error, path)}") from error

@@ -45,7 +45,7 @@ def check(
     """
     composition = composition_of(context)
     place = directory or operator.home() / "policies"
-    with render.working("loading the policies"):
+    with render.working("loading the policies", shown=not json):
         bundle, problems = _load(composition, place)
     if bundle is None:
         if json:
@@ -55,7 +55,8 @@ def check(
                 render.say(_located(place, one), "red")
             render.say(f"{_count(len(problems), 'fault')}: nothing of it would be loaded", "bold red", stderr=True)
         raise typer.Exit(exits.FAULT)
-    changes, why = _changes(composition, bundle)
+    with render.working("comparing them with the bundle in force", shown=not json):
+        changes, why = _changes(composition, bundle)
     if json:
         told = {"ok": True, "digest": bundle.digest, "law": bundle.law, "engine": bundle.engine}
         render.print_json(told | {"files": len(bundle.files), "changes": changes, "not_compared": why})
@@ -105,7 +106,7 @@ def activate(
     Example: guardhouse policy activate policies --note "allow the new registry"
     """
     body = {"files": _texts(directory), "note": note}
-    with render.working("activating the policies"), open_door(composition_of(context)) as door:
+    with render.working("activating the policies", shown=not json), open_door(composition_of(context)) as door:
         reply = door.call("activate_policy", body)
     if reply.code == "invalid_bundle" and not json:
         for fault in reply.error.get("error", {}).get("fields", ()):
@@ -153,7 +154,9 @@ def rollback(
         body: dict[str, Any] = {"note": note}
         if digest:
             body["digest"] = naming.digest(door, digest, json)
-        finish(door.call("rollback_policy", body), json, _show_activated)
+        with render.working("putting the policies back", shown=not json):
+            reply = door.call("rollback_policy", body)
+        finish(reply, json, _show_activated)
 
 
 def _load(composition: Composition, directory: Path) -> tuple[Bundle | None, Sequence[LawProblem]]:

@@ -42,6 +42,10 @@ def run(composition: Composition, words: Sequence[str]) -> int | None:
         # Whoever read our output has seen enough. Python would complain once more when it flushes at the end.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:
+        from guardhouse.surfaces.cli import faults
+
+        return faults.told(faults.of_system(error), json="--json" in words)
     return status
 
 

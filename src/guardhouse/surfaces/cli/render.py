@@ -117,22 +117,21 @@ def record(title: str, value: Mapping[str, Any], *, skip: Sequence[str] = ()) ->
 
 
 @contextmanager
-def working(words: str, total: int | None = None) -> Iterator[Callable[[int], None]]:
-    """Show progress on a terminal's standard error while something takes long; yields `advance(steps)`."""
-    screen = console(stderr=True)
-    if not screen.is_terminal:
+def working(words: str, total: int | None = None, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
+    """Show progress on a terminal's standard error while something takes long; yields `advance(steps)`.
+
+    Not `shown`, or where no terminal reads: nothing. Programs that ask for JSON are shown none.
+    """
+    if not (shown and sys.stderr.isatty()):
         yield lambda _steps: None
         return
+    screen = console(stderr=True)
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
     counted = [BarColumn(), MofNCompleteColumn()] if total is not None else []
-    bar = Progress(SpinnerColumn(), TextColumn("{task.description}"), *counted, TimeElapsedColumn(), console=screen)
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), *counted, TimeElapsedColumn())
+    # What counts nothing tells nothing once it is over, so it takes itself away.
+    bar = Progress(*columns, console=screen, transient=total is None)
     with bar:
         task = bar.add_task(words, total=total)
         yield lambda steps: bar.advance(task, steps)
-
-
-@contextmanager
-def silently() -> Iterator[Callable[[int], None]]:
-    """In the place of `working` for what is soon done: shows nothing."""
-    yield lambda _steps: None

@@ -36,7 +36,7 @@ def report(
     now = datetime.fromtimestamp(composition_of(context).now() / 1_000_000, UTC)
     moment = now - timedelta(seconds=spans.seconds(since))
     begun = moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-    with open_door(composition_of(context)) as door:
+    with render.working("reading the ledger", shown=not json), open_door(composition_of(context)) as door:
         known = naming.names(door)
         entries = _entries(door, begun, json)
         rows = rows_of(entries, known, (now + timedelta(days=30)).date().isoformat())

@@ -52,7 +52,7 @@ def add(
     """
     from guardhouse.ledger import segments as ledger_segments
 
-    with _owned(context) as connection:
+    with _owned(context) as connection, render.working("adding segments", count, shown=not json):
         rows = [_row(one) for one in ledger_segments.add(connection, count)]
     if json:
         render.print_json({"segments": rows})
@@ -75,7 +75,7 @@ def seal(
     """
     from guardhouse.ledger import segments as ledger_segments
 
-    with _owned(context) as connection, render.working(f"rehashing {name}"):
+    with _owned(context) as connection, render.working(f"rehashing {name}", shown=not json):
         written = ledger_segments.seal(connection, _named(connection, name), location)
     if json:
         render.print_json({"segment": name, "location": location, "sealed": written})
@@ -93,7 +93,7 @@ def detach(context: typer.Context, name: Name, json: Json = False) -> None:
     """
     from guardhouse.ledger import segments as ledger_segments
 
-    with _owned(context) as connection:
+    with _owned(context) as connection, render.working(f"detaching {name}", shown=not json):
         entries, payloads = ledger_segments.detach(connection, _named(connection, name))
     if json:
         render.print_json({"detached": [entries, payloads]})

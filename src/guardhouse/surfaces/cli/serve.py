@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -35,8 +34,9 @@ def serve(
     composition = composition_of(context)
     settings = composition.settings(**{k: v for k, v in {"host": host, "port": port}.items() if v is not None})
     if settings.resolved_database_url.startswith("sqlite"):
-        composition.migrate(settings)
-        founded = composition.found(settings, settings.workspace, getpass.getuser(), further=False)
+        with render.working("preparing the home"):
+            composition.migrate(settings)
+            founded = composition.found(settings, settings.workspace, operator.user_name(), further=False)
         if founded.operator_token:
             kept = operator.keep(settings.home, founded.slug, founded.operator_token)
             render.say(f"prepared a new home in {settings.home}; your token is in {kept.name} there", stderr=True)

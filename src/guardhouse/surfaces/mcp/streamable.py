@@ -95,7 +95,7 @@ class Streamable:
         token = None if b"authorization" in repeated else bearer(headers.get(b"authorization", ""))
         if token is None or not await self._known(token):
             self._house.access.stranger(path="/mcp", address=address, request_id=f"req_{secrets.token_hex(13)}")
-            words = "this token is not known" if token else "send one `Authorization: Bearer` header with a token"
+            words = Unauthenticated.UNKNOWN if token else Unauthenticated.NONE
             await _refuse(send, "unauthenticated", words)
             return
         caller = Caller(token, address, tools)
