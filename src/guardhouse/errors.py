@@ -102,7 +102,7 @@ class Unauthenticated(GuardhouseError):
 
     code = "unauthenticated"
     UNKNOWN = (
-        "this token is not known here: look whether it is whole and of this gateway, or have an operator issue another "
+        "this token is not known: look whether it is whole and of this gateway, or have an operator issue another "
         "(`guardhouse tokens issue`)"
     )
     NONE = (

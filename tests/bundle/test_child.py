@@ -36,15 +36,31 @@ def test_a_whole_bundle_is_loaded_in_the_child():
     assert {item.file for item in parse_untrusted(broken, actions=ACTIONS)} == {"network/x.yaml", "native/x.yaml"}
 
 
-def test_a_child_that_takes_too_long_is_a_problem(monkeypatch):
-    started = child.subprocess.run
+def slow_start(monkeypatch, tmp_path, seconds):
+    """An interpreter that first waits, as one does on a machine with too much to do."""
+    slow = tmp_path / "python"
+    slow.write_text(f'#!/bin/sh\nsleep {seconds}\nexec {sys.executable} "$@"\n')
+    slow.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(slow))
 
-    def hasty(*arguments, **options):
-        return started(*arguments, **options | {"timeout": 0.01})
 
-    monkeypatch.setattr(child.subprocess, "run", hasty)
-    (problem,) = parse_untrusted(SHIPPED, actions=ACTIONS)
-    assert "not parsed within" in problem.message
+def test_a_busy_machine_refuses_no_policy_that_a_quiet_one_takes(monkeypatch, tmp_path):
+    """Twice as long by the clock as there is processor time: the work itself is within its bound."""
+    slow_start(monkeypatch, tmp_path, 4)
+    text = b'@id("x") permit(principal, action, resource);'
+    assert parse_untrusted({"cedar/a.cedar": text}, typed=False, limits=Limits(seconds=2)) == ()
+
+
+def test_a_child_that_waits_too_long_is_a_problem(monkeypatch, tmp_path):
+    slow_start(monkeypatch, tmp_path, 30)
+    (problem,) = parse_untrusted(SHIPPED, actions=ACTIONS, limits=Limits(patience=1))
+    assert "not parsed within 1 seconds by the clock" in problem.message
+
+
+def test_a_child_that_works_too_long_is_a_problem():
+    items = b"rules:\n" + b"  - {id: x, effect: permit}\n" * 200_000
+    (problem,) = parse_untrusted({"native/x.yaml": items}, actions=ACTIONS, limits=Limits(seconds=1))
+    assert "not parsed within 1 seconds of processor time" in problem.message
 
 
 @pytest.mark.parametrize("memory", [30_000_000, 100_000_000], ids=["at its start", "while it reads"])

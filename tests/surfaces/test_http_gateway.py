@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +11,12 @@ from typing import Any
 
 import pytest
 
-from tests.surfaces.doors import Listening, listening, parse, request
+from guardhouse.app import Guardhouse
+from guardhouse.model.answer import Outcome
+from guardhouse.model.call import RawCall
+from guardhouse.operations import CATALOG
+from guardhouse.settings import Settings
+from tests.surfaces.doors import Listening, Script, listening, parse, request
 from tests.world import World, world
 
 
@@ -127,3 +133,93 @@ def test_c52_a_scheduler_polls_a_task_at_its_own_path(home: World, door: Listeni
     assert home.count() == before + 4
     suspended = home.agent("low", trust=0)
     assert poll(f"/api/v1/tasks/{task['task_id']}", suspended.token).code == "suspended"
+
+
+def test_what_is_no_call_is_answered_with_what_to_do_instead(home: World, door: Listening) -> None:
+    """Each in the one envelope, and each message ends with a next step."""
+    agent = home.agent("worker")
+    known = {"Authorization": f"Bearer {agent.token}", "Content-Type": "application/json"}
+    stranger = {"Authorization": "Bearer gdh_agent_nobody_0000000000000000"}
+    form = known | {"Content-Type": "text/plain"}
+    for sent, status, code, says in (
+        (request("POST", "/v1/check_locks", b"{}"), 401, "unauthenticated", "`guardhouse agents add`"),
+        (request("POST", "/v1/check_locks", b"{}", **stranger), 401, "unauthenticated", "`guardhouse tokens issue`"),
+        (request("GET", "/v1/check_locks", b"", **known), 405, "method_not_allowed", "use POST here"),
+        (request("POST", "/api/v1/tasks/tsk_1", b"", **known), 405, "method_not_allowed", "use GET here"),
+        (request("POST", "/readyz", b"", **known), 405, "method_not_allowed", "use GET"),
+        (request("GET", "/v2/check_locks", b"", **known), 404, "not_found", "`/openapi.json` lists them all"),
+        (request("POST", "/v1/chek_locks", b"", **known), 404, "unknown_operation", "did you mean `check_locks`?"),
+        (request("POST", "/v1/qqqqqq", b"", **known), 404, "unknown_operation", "`/openapi.json` lists them all"),
+        (request("POST", "/v1/check_locks", b"x", **form), 415, "unsupported_media_type", "send it with `Content-Type"),
+        (
+            request("POST", "/v1/check_locks", b"x" * 2_000_000, **known),
+            413,
+            "payload_too_large",
+            "send less, or split",
+        ),
+        (b"GET / HTTP/9.9\r\n\r\n", 400, "validation", "`http://` or `https://`"),
+        (request("GET", "/", b"", **{"X-Long": "x" * 70_000}), 431, "validation", "send fewer or shorter headers"),
+    ):
+        answer = parse(door.raw(sent))
+        assert (answer.status, answer.code) == (status, code), answer
+        assert says in answer.json["error"]["message"], answer.json
+        assert answer.json["detail"] == answer.json["error"]["message"]
+
+
+def test_readiness_is_told_in_the_types_that_are_documented(tmp_path: Path, database_url: str) -> None:
+    """Numbers are numbers; what a real gateway tells is in the OpenAPI document, name by name."""
+    kinds = {"string": str, "integer": int}
+    house = Guardhouse(Settings(home=tmp_path / "home", database_url=database_url))
+    with house, listening(house.gateway, tmp_path / "home", ready=house.ready) as served:
+        told = served.get("/readyz").json
+        document = served.get("/openapi.json").json
+    schema = document["paths"]["/readyz"]["get"]["responses"]["200"]["content"]["application/json"]["schema"]
+    assert told["status"] == "ready"
+    assert (
+        {"queued", "checkpoint_lag", "database", "migrations", "ledger"} <= told.keys() <= schema["properties"].keys()
+    )
+    for name, value in told.items():
+        wanted = schema["properties"][name]
+        assert value in wanted["enum"] if "enum" in wanted else type(value) is kinds[wanted["type"]], (name, value)
+    assert (type(told["queued"]), type(told["checkpoint_lag"])) == (int, int)
+
+
+class Counted:
+    """The catalog, and how often it was gone through from end to end."""
+
+    def __init__(self) -> None:
+        self.times = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        self.times += 1
+        return iter(CATALOG)
+
+    def find(self, name: str) -> Any:
+        return CATALOG.find(name)
+
+
+def test_the_openapi_document_is_made_once_however_many_ask_at_first(tmp_path: Path) -> None:
+    script = Script()
+    with listening(script, tmp_path) as door:
+        counted = script.catalog = Counted()  # type: ignore[assignment]  # as much of a catalog as the document needs
+        with ThreadPoolExecutor(8) as pool:
+            pages = {pool.submit(door.get, "/openapi.json") for _ in range(8)}
+        assert {page.result().status for page in pages} == {200}
+        assert len({page.result().body for page in pages}) == 1
+    assert counted.times == 1
+
+
+class Slow(Script):
+    """Answers in half a second."""
+
+    async def handle_async(self, raw: RawCall) -> Outcome:
+        await asyncio.sleep(0.5)
+        return await super().handle_async(raw)
+
+
+def test_reading_law_may_take_longer_than_other_answers(tmp_path: Path) -> None:
+    with listening(Slow(), tmp_path, change={"request_timeout_seconds": 0.1}) as door:
+        late = door.post("check_locks")
+        assert (late.status, late.code) == (503, "outcome_unknown")
+        assert door.post("activate_policy").status == 200
+        assert door.post("validate_cedar_policy").status == 200

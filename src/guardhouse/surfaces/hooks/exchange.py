@@ -89,8 +89,10 @@ class Exchange:
         except Disconnected:
             return
         except GuardhouseError as error:
-            code = error.code
-            native = clients.answer(client, event, "block", unanswered(client, code, error.message))
+            code, said = error.code, error.message
+            if isinstance(error, Unauthenticated):
+                said = said.partition(": ")[0]  # what it says to do is for callers; a hook's own repair follows
+            native = clients.answer(client, event, "block", unanswered(client, code, said))
         except Exception:  # noqa: BLE001  # whatever failed, the client must read a denial
             _log.exception("a hook of %s could not be answered", client)
             code = "internal_error"
