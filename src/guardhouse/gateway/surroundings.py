@@ -15,12 +15,17 @@ from pathlib import Path
 
 import guardhouse
 from guardhouse.guardrails.kept import MOST, Kept, applied, kept
+from guardhouse.guardrails.patching import patched
+from guardhouse.guardrails.spelling import spelled
 from guardhouse.guardrails.surroundings import Surroundings, absolute, reach
 from guardhouse.guardrails.text import Examined
 from guardhouse.settings import Settings
 
 _TOKENS = re.compile(r"""[^\s'"();&|<>=,`{}$]+""")
-_MOST_TOKENS = 64
+_MOST_TOKENS = 256
+_MOST_LETTERS = 65_536
+_MOST_FOLDERS = 4
+_ENTERS = frozenset({"cd", "pushd", "-C", "--directory", "--chdir", "env", "git", "make", "tar", "find"})
 _MOST_LEADING = 256
 _KINDS = frozenset({"shell", "auto"})
 
@@ -50,35 +55,64 @@ def placed(texts: tuple[Examined, ...], around: Surroundings) -> tuple[Examined,
 
 
 def _placed(text: Examined, around: Surroundings) -> Examined:
-    try:
-        links = tuple(_links(text, around)) if text.kind in _KINDS or text.file_paths else ()
-        left = _left(text, around, dict(links)) if text.act in ("write", "edit") else ""
-    except (OSError, ValueError):
-        links, left = (), ""
+    links = tuple(_links(text, around)) if text.kind in _KINDS or text.file_paths else ()
+    left: Kept = ""
+    if text.act in ("write", "edit", "patch"):
+        try:
+            left = _left(text, around, dict(links))
+        except (OSError, ValueError):
+            left = ""
     return replace(text, around=around, links=links, kept=left)
 
 
 def _links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
     """Paths of the text that lead, over a link, to a guarded place which they do not name."""
-    given = (
-        [*text.file_paths, *_TOKENS.findall(text.text[:8192])[:_MOST_TOKENS]]
-        if text.kind in _KINDS
-        else text.file_paths
-    )
+    given = [(path, one) for path in text.file_paths for one in spelled(path, text.cwd, around)]
+    bases = [text.cwd]
+    if text.kind in _KINDS:
+        tokens = [*dict.fromkeys(_TOKENS.findall(text.text[:_MOST_LETTERS]))][:_MOST_TOKENS]
+        given.extend((token, token) for token in tokens)
+        bases.extend(_folders(tokens, text.cwd, around))
     seen: set[str] = set()
-    for token in given:
+    for _written, token in given:
         if token in seen or token[:1] == "-" or len(token) > 1024:
             continue
         seen.add(token)
-        path = os.path.expanduser(token)
-        if not os.path.isabs(path):
-            if not os.path.isabs(text.cwd):
+        for base in bases:
+            try:
+                path = os.path.join(base, _expanded(token, around))
+                if not os.path.isabs(path):
+                    continue
+                yield from _leading(path, absolute(token, base, around), around)
+            except (OSError, ValueError):
                 continue
-            path = os.path.join(text.cwd, path)
-        path = os.path.normpath(path)
-        real = os.path.realpath(path)
-        if real != path and reach(real, "", around):
-            yield absolute(token, text.cwd, around), real
+
+
+def _folders(tokens: list[str], cwd: str, around: Surroundings) -> Iterator[str]:
+    """Folders that a command names and may go into before it names a file in them."""
+    if not _ENTERS & {*tokens}:
+        return
+    found = 0
+    for token in tokens:
+        path = os.path.join(cwd, _expanded(token, around))
+        if found < _MOST_FOLDERS and os.path.isabs(path) and "\0" not in path and os.path.isdir(path):
+            found += 1
+            yield path
+
+
+def _expanded(path: str, around: Surroundings) -> str:
+    if around.user_home and (path == "~" or path.startswith("~/")):
+        return around.user_home + path[1:]
+    return os.path.expanduser(path)
+
+
+def _leading(path: str, written: str, around: Surroundings) -> Iterator[tuple[str, str]]:
+    """Where a path leads: as the system walks it, link by link before `..`, and as programs fold it before they ask."""
+    folded = os.path.normpath(path)
+    for one in {path, folded}:
+        real = os.path.realpath(one)
+        if real != folded and reach(real, "", around):
+            yield written, real
 
 
 def leads(texts: tuple[Examined, ...]) -> tuple[tuple[str, str], ...]:
@@ -107,21 +141,37 @@ def _left(text: Examined, around: Surroundings, links: dict[str, str]) -> Kept:
     """What a write or edit of clients' configuration would leave of our entries, over all its files."""
     worst: Kept = "same"
     for path in text.file_paths:
-        written = absolute(path, text.cwd, around)
-        if reach(path, text.cwd, around) != "hooks" and reach(links.get(written, ""), "", around) != "hooks":
+        forms = [
+            one
+            for one in spelled(path, text.cwd, around)
+            if "hooks"
+            in (reach(one, text.cwd, around), reach(links.get(absolute(one, text.cwd, around), ""), "", around))
+        ]
+        if not forms:
             continue
-        where = Path(os.path.join(text.cwd, os.path.expanduser(path)))
-        if not where.is_absolute():
+        where = Path(os.path.join(text.cwd, _expanded(path, around)))
+        if forms[0] != path or not where.is_absolute():
             return ""
-        before = _read(where)
-        after = applied(before, text.edits) if text.act == "edit" else text.text
-        if after is None:
-            return ""
-        one = kept(where.name, before, after)
+        one = _kept(where, text)
         if one == "changed":
             return one
         worst = one if one == "" else worst
     return worst
+
+
+def _kept(where: Path, text: Examined) -> Kept:
+    before = _read(where)
+    if text.act == "write":
+        after: str | None = text.text
+    else:
+        after = patched(before, text.edits) if text.act == "patch" else applied(before, text.edits)
+    if after is None:
+        return ""
+    found = kept(where.name, before, after)
+    if found == "same" and before is None and not where.parent.is_dir() and not Path(text.cwd or "/nowhere").is_dir():
+        # Neither the file nor the folder that it is written from is here: the caller's machine is another.
+        return ""
+    return found
 
 
 def _read(path: Path) -> str | None:

@@ -11,7 +11,8 @@ from typing import Any
 import re2
 
 from guardhouse.errors import LawFault, LawProblem
-from guardhouse.guardrails import meddling, reports, sql, tools
+from guardhouse.guardrails import reports, sql, tools
+from guardhouse.guardrails.guarding import LIKENESS, uses
 from guardhouse.guardrails.indexing import Candidate, Index
 from guardhouse.guardrails.match import Parsed, fits
 from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, LoadedRule, read_packs
@@ -21,7 +22,7 @@ from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.surroundings import SAMPLE
 from guardhouse.guardrails.text import NOTHING_ALLOWS, Examined, Explained, Rule
 from guardhouse.guardrails.units import Spent, Unit
-from guardhouse.guardrails.watch import ENVIRONMENT, touched, watch
+from guardhouse.guardrails.watch import watch
 from guardhouse.guardrails.words import UNKNOWN, clean
 from guardhouse.model.facts import Finding
 
@@ -193,15 +194,9 @@ class Engine:
                 self._add(found, made, text, *match.span())
         if kind in ("shell", "auto", "sql") and text.text.strip():
             self._read(found, text, kind, size)
-        for path in text.file_paths:
-            event = touched(path, text.act, text.kept, text.cwd, text.around, dict(text.links))
-            if event:
-                self._event(found, text, event, 0, size, ())
-            told = (text.text, *(new for _old, new, _everywhere in text.edits))
-            if text.kind == "file" and text.act not in ("read", "search", "delete") and meddling.sets_later(path, told):
-                self._event(found, text, ENVIRONMENT, 0, size, ())
-        if text.kind == "shell" and text.act:
-            # Stands for a file tool's use: the guard of Guardhouse judges that by its paths, not by this likeness.
+        for event in uses(text, kind):
+            self._event(found, text, event, 0, size, ())
+        if text.kind == "shell" and text.act in LIKENESS:
             found = {key: hit for key, hit in found.items() if not hit.finding.protects}
         return _ordered(found)
 

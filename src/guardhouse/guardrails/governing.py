@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from urllib.parse import unquote
 
 HARMLESS: frozenset[tuple[str, ...]] = frozenset(
     {
@@ -82,6 +83,7 @@ OPERATIONS = frozenset(
 """Operations that only people may call; a test holds this against the catalog."""
 
 _ROUTE = re.compile(r"/v1/([a-z_]{3,64})\b")
+_TOOL_CALL = re.compile(r"""["']?name["']?\s*[:=]\s*["']?([a-z_]{3,64})""")
 _SERVICE = frozenset(
     {"systemctl", "launchctl", "service", "rc-service", "brew", "sv", "supervisorctl", "s6-svc", "initctl"}
 )
@@ -113,8 +115,22 @@ def governs_line(words: Sequence[str]) -> bool:
 
 
 def governs_address(text: str) -> bool:
-    """Whether a URL or request line calls an operation that only people may call."""
+    """Whether a URL or request line calls an operation that only people may call. The door undoes percent-encodings."""
+    if "/v1/" not in text:
+        if "%" not in text:
+            return False
+        text = unquote(text)
+    elif "%" in text:
+        text = unquote(text)
     return any(name in OPERATIONS for name in _ROUTE.findall(text))
+
+
+def governs_tool(texts: Iterable[str]) -> bool:
+    """Whether a request to the gateway's MCP door calls an operation that only people may call."""
+    told = [*texts]
+    return any("/mcp" in text for text in told) and any(
+        name in OPERATIONS for text in told for name in _TOOL_CALL.findall(text)
+    )
 
 
 def stops_service(program: str, words: Sequence[str]) -> bool:

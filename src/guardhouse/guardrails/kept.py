@@ -13,11 +13,39 @@ Kept = Literal["same", "changed", ""]
 
 _OURS = re.compile(r"(?i)guardhouse|/v1/hooks/")
 _SWITCHES = frozenset(
-    ["disableallhooks", "allowmanagedhooksonly", "hooksconfig", "enablehooks", "hooks_enabled", "bypass_hook_trust", "allowedhttphookurls", "httphookallowedenvvars"]
+    ["disableallhooks", "allowmanagedhooksonly", "allow_managed_hooks_only", "enablehooks", "hooks_enabled", "usehooks", "bypass_hook_trust", "allowedhttphookurls", "httphookallowedenvvars", "strictpluginonlycustomization", "project_root_markers"]
 )  # fmt: skip
+"""What says of all hooks, wherever it stands, whether they run."""
+_HOOK_TABLES = frozenset({"hooks", "hooksconfig", "codex_hooks"})
+_TURNING_OFF = ("disable", "allow", "bypass", "strict")
+_ALL_OF_THEM = frozenset({"enabled", "disabled", "state"})
+"""What says so within a table of hooks: for all, by name, or (Codex) by what a person has trusted."""
+_REDIRECTS = re.compile(
+    r"(?i)GUARDHOUSE_\w+|HOME|USERPROFILE|XDG_(?:CONFIG|DATA)_HOME|CLAUDE_CONFIG_DIR|CLAUDE_CODE_(?:SIMPLE|SAFE_MODE|SHELL\w*)|CODEX_\w*HOME"
+    r"|COPILOT_HOME|CURSOR_CONFIG_DIR|GEMINI_CLI_(?:HOME|SYSTEM_SETTINGS_PATH)|OPENCODE_CONFIG\w*|LD_(?:PRELOAD|AUDIT)|DYLD_\w+|BASH_ENV|ENV|SHELL"
+)
+"""Variables by which a hook would be another program, ask another gateway, or not be found."""
+_MAY_REDIRECT = frozenset({"path", "ld_library_path"})
+_SERVERS = frozenset({"mcpservers", "mcp_servers", "mcp", "servers", "shell_environment_policy"})
+"""Tables whose `env` is for other programs than hooks."""
+_SPEAKING = frozenset(
+    {"permissions", "permission", "env", "projects", "sandbox", "additionaldirectories", "context", "instructions"}
+)
 _COMMENTS = re.compile(r'("(?:\\.|[^"\\])*")|/\*.*?\*/|//[^\n]*', re.S)
 _COMMAS = re.compile(r'("(?:\\.|[^"\\])*")|,(\s*[}\]])', re.S)
 MOST = 1024 * 1024
+
+
+class _Entries:
+    """What a configuration holds that is ours or switches hooks. Each is told with where it stands, as JSON.
+
+    `fixed` must be the same before and after; of `least` nothing may go; where `unsure` differs nobody can tell.
+    """
+
+    def __init__(self) -> None:
+        self.fixed: Counter[str] = Counter()
+        self.least: Counter[str] = Counter()
+        self.unsure: Counter[str] = Counter()
 
 
 def kept(name: str, before: str | None, after: str | None) -> Kept:
@@ -38,37 +66,71 @@ def kept(name: str, before: str | None, after: str | None) -> Kept:
         return ""
     if new is None:
         # What the client cannot read, it does not follow.
-        return "changed" if old else ""
-    return "same" if old == new else "changed"
+        return "changed" if old.fixed else ""
+    if old.fixed != new.fixed or old.least - new.least:
+        return "changed"
+    return "same" if old.unsure == new.unsure else ""
 
 
-def _entries(name: str, text: str) -> Counter[str] | None:
+def _entries(name: str, text: str) -> _Entries | None:
     """Our entries and every switch for hooks, each with where it stands; None when the text cannot be read."""
     if len(text) > MOST:
         return None
+    found = _Entries()
     if not text.strip():
-        return Counter()
+        return found
     try:
         value = tomllib.loads(text) if name.endswith(".toml") else _json(text)
     except (ValueError, RecursionError):
         return None
-    found: Counter[str] = Counter()
     work: list[tuple[tuple[str, ...], Any, Any]] = [((), value, None)]
     while work:
-        place, item, matcher = work.pop()
+        place, item, around = work.pop()
         if isinstance(item, dict):
-            told = item.get("matcher", matcher)
+            plain = {key: part for key, part in item.items() if not isinstance(part, dict | list)}
             for key, part in item.items():
-                if str(key).casefold() in _SWITCHES or (key in ("hooks", "codex_hooks") and isinstance(part, bool)):
-                    found[json.dumps([*place, key, part], sort_keys=True, default=str)] += 1
-                work.append(((*place, str(key)), part, told))
-            if any(isinstance(part, str) and _OURS.search(part) for part in item.values()):
-                found[json.dumps([place, matcher, item], sort_keys=True, default=str)] += 1
+                _note(found, place, str(key), part)
+                work.append(((*place, str(key)), part, plain if place else None))
+            if (
+                place
+                and not _speaks(place)
+                and any(isinstance(one, str) and _OURS.search(one) for one in plain.values())
+            ):
+                found.fixed[_told(place, around, item)] += 1
         elif isinstance(item, list):
-            work.extend((place, part, matcher) for part in item)
-        elif isinstance(item, str) and _OURS.search(item):
-            found[json.dumps([place, item])] += 1
+            work.extend((place, part, around) for part in item)
+        elif isinstance(item, str) and _OURS.search(item) and not _speaks(place):
+            found.fixed[_told(place, item)] += 1
     return found
+
+
+def _speaks(place: tuple[str, ...]) -> bool:
+    """Whether a string here only names folders, rules or variables: naming Guardhouse does not make it an entry of ours."""
+    return not _SPEAKING.isdisjoint(one.casefold() for one in place)
+
+
+def _note(found: _Entries, place: tuple[str, ...], key: str, part: Any) -> None:
+    """One key of a table: a switch, a variable for hooks, or neither. What switches hooks on may come, never go."""
+    folded, table = key.casefold(), place[-1].casefold() if place else ""
+    switches = folded in _SWITCHES or (folded in _HOOK_TABLES and isinstance(part, bool))
+    if switches or (table in _HOOK_TABLES and folded in _ALL_OF_THEM):
+        turns_off = folded.startswith(_TURNING_OFF)
+        if part is not turns_off and isinstance(part, bool):
+            found.least.update([_told(place, key, part)] if part else [])
+        elif part or isinstance(part, bool):
+            found.fixed[_told(place, key, part)] += 1
+    elif table == "env" and not _SERVERS & {one.casefold() for one in place}:
+        if _REDIRECTS.fullmatch(key):
+            found.fixed[_told(place, key, part)] += 1
+        elif folded in _MAY_REDIRECT:
+            found.unsure[_told(place, key, part)] += 1
+    elif folded == "trust_level" and place[:1] == ("projects",):
+        # What is not trusted keeps its hooks to itself.
+        (found.least if part == "trusted" else found.fixed)[_told(place, key, part)] += 1
+
+
+def _told(*parts: Any) -> str:
+    return json.dumps(parts, sort_keys=True, default=str)
 
 
 def _json(text: str) -> Any:

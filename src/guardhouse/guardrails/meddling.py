@@ -36,7 +36,7 @@ _STARTS = frozenset({"HOME", "XDG_CONFIG_HOME", "XDG_DATA_HOME", "USERPROFILE", 
 _LOST = re.compile(r"(?:GUARDHOUSE_\w+|CLAUDE_CONFIG_DIR|CODEX_HOME|COPILOT_HOME|OPENCODE_CONFIG\w*)\+?=")
 _STARTUP = re.compile(
     r"(?:.*/)?(?:\.?bash(?:rc|_profile|_login|_aliases)|\.?profile|\.?z(?:shrc|shenv|profile|login)|\.pam_environment"
-    r"|\.kshrc|config\.fish|environment|environment\.d/.*|profile\.d/.*|conf\.d/.*|\.envrc|\.xsessionrc|\.xprofile)$"
+    r"|\.kshrc|config\.fish|environment|environment\.d/.*|profile\.d/.*|conf\.d/.*|\.env(?:rc|\.local)?|\.?mise(?:\.local)?\.toml|\.xsessionrc|\.xprofile)$"
 )
 _PREFERENCES = re.compile(r"(?i)com\.(?:openai\.codex|anthropic\.claude\w*|google\.gemini\w*|github\.copilot\w*)\b")
 _PREFERRERS = frozenset({"defaults", "plutil", "PlistBuddy", "profiles"})

@@ -41,7 +41,7 @@ def normal_form(text: Examined) -> tuple[Form, bool]:
         "read" if said is not None else "written",
         _folder(text.cwd),
         json.dumps(text.file_paths),
-        text.act,
+        "" if text.act == "run" else text.act,  # `run` says how to look at it, not what is done
         json.dumps(text.edits),
     )
     return parts, shell and _open_ended(text.text)

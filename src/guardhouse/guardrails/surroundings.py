@@ -63,7 +63,9 @@ SAMPLE = Surroundings(
 )
 """What the examples of packs are judged in."""
 
-_ROOTED = re.compile(r"^/proc/(?:self|thread-self|\d+)/root(?=/)")
+_ROOTED = re.compile(
+    r"^(?:/proc/(?:self|thread-self|\d+)(?:/task/\d+)?/root(?=/|$)|/System/Volumes/Data(?=/))+", re.IGNORECASE
+)
 """A second name for the whole tree."""
 _INSIDE = re.compile(
     r"^/proc/(\d+)/(?:task/\d+/)?(?:environ|mem|fd|fdinfo|map_files|cwd|root|exe|oom_adj|oom_score_adj|autogroup|comm|clear_refs)(?:/|$)"
@@ -103,7 +105,7 @@ def absolute(text: str, cwd: str, around: Surroundings) -> str:
     if path.startswith("~"):
         head, _, rest = path.partition("/")
         path = f"{around.user_home or '~'}/{rest}".rstrip("/") if head == "~" or _is_user(head, around) else path
-    return _ROOTED.sub("", path).casefold()
+    return (_ROOTED.sub("", path) or "/" if path[:1] == "/" else path).casefold()
 
 
 def _is_user(head: str, around: Surroundings) -> bool:
@@ -164,11 +166,16 @@ def _covers(path: str, place: str, *, plain: bool) -> str:
     wanted, have = place.split("/"), path.split("/")
     if not path.startswith("/"):
         return ""
+    deep = "**" in have
+    if deep:
+        last, have = have[-1], have[: have.index("**")]
     for one, pattern in zip(wanted, have, strict=False):
         if not fnmatch.fnmatchcase(one, pattern.replace(UNKNOWN, "*")):
             return ""
     if len(have) >= len(wanted):
         return "in"
+    if deep:
+        return "in" if last in _STATE_NAMES else "above"
     return "in" if have[-1] in ("*", "**") and len(have) == len(wanted) else "above"
 
 

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 
 import re2
 
-from guardhouse.guardrails import governing, meddling
+from guardhouse.guardrails import governing, meddling, patching
 from guardhouse.guardrails.match import QUIET
 from guardhouse.guardrails.surroundings import Reach, Surroundings, absolute, parts, reach
+from guardhouse.guardrails.touching import HOOKS, PROGRAM, STATE, SWEEP, UNSEEN, reached, touched
 from guardhouse.guardrails.units import Unit, base_name
 from guardhouse.guardrails.words import UNKNOWN, Word
 
@@ -29,9 +30,8 @@ class Seen:
     via: tuple[str, ...] = ()
 
 
-STATE, PROGRAM, HOOKS, UNSEEN = "guard.state", "guard.program", "guard.hooks", "guard.hooks.unseen"
 ENVIRONMENT, PROCESS, PROCESSES = "guard.environment", "guard.process", "guard.processes"
-GOVERN, SWEEP, SWITCH = "guard.govern", "guard.sweep", "guard.switch"
+GOVERN, SWITCH = "guard.govern", "guard.switch"
 EVENTS = frozenset({STATE, PROGRAM, HOOKS, UNSEEN, ENVIRONMENT, PROCESS, PROCESSES, GOVERN, SWEEP, SWITCH})
 
 _SPEAKS = frozenset(
@@ -85,6 +85,7 @@ _GATEWAY_LINES = (
     "/usr/bin/python3 -m guardhouse serve",
     "/venv/bin/python /venv/bin/guardhouse serve --port 8420",
 )
+_PATCHERS = frozenset({"apply_patch", "applypatch", "patch", "gpatch", "git"})
 _INSTALLERS = frozenset(
     ["pip", "pip3", "pipx", "uv", "conda", "mamba", "poetry", "pdm", "apt", "apt-get", "brew", "dnf", "yum", "rye", "hatch"]
 )  # fmt: skip
@@ -100,7 +101,6 @@ _JOINED = re.compile(r"""['"]\s*(?:\+|\.|,|\n)?\s*['"]""")
 _CHANGING_CODE = re.compile(
     r"(?i)write|dump|['\"][wax]b?\+?['\"]|unlink|remove|rename|replace|move|copy|symlink|truncate|chmod|append|rmtree|rmsync|delete|put"
 )
-_SLASH_V1 = re.compile(r"/v1/")
 
 
 def watch(
@@ -118,41 +118,6 @@ def watch(
             yield Seen(event, start, end, via)
 
 
-def touched(path: str, act: str, kept: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> str:
-    """The event of a file tool's act (`read`, `search`, `write`, `edit`, `delete`, or empty: unknown) on a path; empty when none.
-
-    `kept` says of a change to a client's configuration whether our entries stay as they were: `same`, `changed`, or
-    empty where that cannot be seen.
-    """
-    found = _reached(path, cwd, around, links)
-    if found == "state":
-        return STATE
-    if found == "above" and act == "search":
-        return SWEEP
-    if act in ("read", "search"):
-        return ""
-    if found == "program":
-        return PROGRAM
-    if found == "above" and act == "delete":
-        return STATE
-    if found == "hooks":
-        if act == "delete" or kept == "changed":
-            return HOOKS
-        return "" if kept == "same" else UNSEEN
-    return ""
-
-
-def _reached(text: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> Reach:
-    found = reach(text, cwd, around)
-    if links and found in ("", "above", "hooks"):
-        named = absolute(text, cwd, around)
-        # What the gateway sees there is itself, not the agent.
-        real = None if named.startswith(("/proc/self/", "/proc/thread-self/")) else links.get(named)
-        if real is not None:
-            return reach(real, "", around) or found
-    return found
-
-
 class _Eye:
     """Looks at one text's commands, with what the others of the same text tell."""
 
@@ -163,7 +128,7 @@ class _Eye:
         self._near: dict[str, bool] = {}
 
     def look(self, unit: Unit) -> Iterator[Seen]:
-        for event in {*self._events(unit)}:
+        for event in {*self._events(unit)} - {""}:
             yield Seen(event, unit.start, unit.end, unit.via)
 
     def _events(self, unit: Unit) -> Iterator[str]:
@@ -225,7 +190,7 @@ class _Eye:
                 yield HOOKS if operator == "<delete>" else UNSEEN
 
     def _reach(self, text: str, cwd: str) -> Reach:
-        return _reached(text, cwd, self._around, self._links)
+        return reached(text, cwd, self._around, self._links)
 
     def _may_reach(self, text: str, cwd: str) -> bool:
         """A cheap look at a word: only paths, own names and what stands near a guarded place are resolved."""
@@ -243,6 +208,8 @@ class _Eye:
     def _paths(self, name: str, unit: Unit, words: Sequence[str]) -> Iterator[str]:
         if name in _SPEAKS or (name == "git" and _SPEAKING_GIT & {*words[:3]} and "stash" not in words[:2]):
             return
+        if name in _PATCHERS:
+            yield from self._patches(unit, words)
         skipped = self._script_of(name, unit.args)
         for word in unit.args:
             text = word.text
@@ -252,6 +219,13 @@ class _Eye:
                 event = self._judged(name, found, words, word)
                 if event:
                     yield event
+
+    def _patches(self, unit: Unit, words: Sequence[str]) -> Iterator[str]:
+        """The files of a patch that stands in the text itself."""
+        for text in (*words, unit.feed.text if unit.feed is not None and unit.feed.text else ""):
+            if "\n" in text:
+                for path, removed in patching.named(text):
+                    yield touched(path, "delete" if removed else "", "", unit.cwd, self._around, self._links)
 
     def _found(self, text: str, cwd: str) -> Iterator[Reach]:
         for part in parts(text):
@@ -439,9 +413,10 @@ class _Eye:
                 and governing.governs_line(follows)
             ):
                 yield GOVERN
-            if _SLASH_V1.search(word) and governing.governs_address(word):
+            if governing.governs_address(word):
                 yield GOVERN
-        if unit.feed is not None and unit.feed.text and governing.governs_address(unit.feed.text):
+        fed = unit.feed.text if unit.feed is not None and unit.feed.text else ""
+        if governing.governs_address(fed) or governing.governs_tool((*words, fed)):
             yield GOVERN
         if tuple(words[:2]) in _PAIRS and name not in ("git", "npm", "cargo", "make", "gh"):
             yield GOVERN
@@ -468,7 +443,7 @@ class _Eye:
                 yield STATE
             elif re.search(r"(?:del|pop|putenv|unsetenv|setenv|delete)\b[^\n;]{0,60}guardhouse_|environ?\W[^\n;]{0,20}guardhouse_\w+\W{1,3}\s*=[^=]|env\.guardhouse_\w+\s*=[^=]", folded):  # fmt: skip
                 yield ENVIRONMENT
-            if (_SLASH_V1.search(text) and governing.governs_address(text)) or meddling.runs_package(text):
+            if governing.governs_address(text) or governing.governs_tool((text,)) or meddling.runs_package(text):
                 yield GOVERN
             if self._around.pid and re.search(rf"kill\w*\b[^\n;]{{0,32}}?\b{self._around.pid}\b", folded):
                 yield PROCESS

@@ -1,0 +1,69 @@
+"""What a file tool's act on a path does to Guardhouse's own: its state, its program, the hooks by which clients ask it.
+
+Pure, and the same for every client's tools and every MCP server's: whatever an act is called there, it comes here as
+one of `ACTS`, and its paths as the tool was given them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from guardhouse.guardrails.spelling import spelled
+from guardhouse.guardrails.surroundings import Reach, Surroundings, absolute, reach
+
+STATE, PROGRAM, HOOKS, UNSEEN = "guard.state", "guard.program", "guard.hooks", "guard.hooks.unseen"
+SWEEP = "guard.sweep"
+
+ACTS = frozenset({"read", "search", "fetch", "write", "edit", "patch", "delete", "run", ""})
+"""`search` looks through a folder; `run` is a text that a tool runs; empty is an act that is not known."""
+_LOOKS = frozenset({"read", "search", "fetch"})
+
+
+def touched(path: str, act: str, kept: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> str:
+    """The event of an act on a path; empty when none.
+
+    `kept` says of a change to a client's configuration whether our entries stay as they were: `same`, `changed`, or
+    empty where that cannot be seen.
+    """
+    found = {*_reaches(path, act, cwd, around, links)}
+    if "state" in found:
+        return STATE
+    if "above" in found and act == "search":
+        return SWEEP
+    if act in _LOOKS:
+        return ""
+    if "program" in found:
+        return PROGRAM
+    if "above" in found and act == "delete":
+        return STATE
+    if "hooks" in found:
+        if act == "delete" or kept == "changed":
+            return HOOKS
+        return "" if kept == "same" else UNSEEN
+    return ""
+
+
+def _reaches(path: str, act: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> Iterator[Reach]:
+    for one in spelled(path, cwd, around):
+        found = reached(one, cwd, around, links)
+        if found:
+            yield found
+        if "**" in one and act in _LOOKS:
+            # Below this folder it goes to any depth.
+            above = reached(
+                one[: one.index("**")].rpartition("/")[0] or ("/" if one[:1] == "/" else "."), cwd, around, links
+            )
+            if above in ("state", "above"):
+                yield above
+
+
+def reached(text: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> Reach:
+    """What a path reaches as written or, where the gateway saw it lead elsewhere, there."""
+    found = reach(text, cwd, around)
+    if links and found in ("", "above", "hooks"):
+        named = absolute(text, cwd, around)
+        # What the gateway sees there is itself, not the agent.
+        real = None if named.startswith(("/proc/self/", "/proc/thread-self/")) else links.get(named)
+        if real is not None:
+            return reach(real, "", around) or found
+    return found
