@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -12,45 +12,20 @@ from urllib.parse import urlsplit
 from pydantic import Field, field_validator
 
 from guardhouse.catalog import Ask, Context, Home, Operation, operation
+from guardhouse.guardrails import governing, patching
 from guardhouse.guardrails.surroundings import NOWHERE, reach
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
 from guardhouse.model.decision import Verdict
+from guardhouse.operations import arguments
 from guardhouse.operations.checks import CheckGuardrailsAnswer, Tighten, Violation, WorkspaceRoot, told
 
 _MOST_VALUES = 256
 _MOST_WARNING = 700
 _RANK = {"log": 0, "warn": 1, "approval_required": 2, "block": 3}
-_PATH_NAMES = (
-    "path",
-    "file",
-    "filename",
-    "filepath",
-    "file_path",
-    "uri",
-    "source",
-    "destination",
-    "dir",
-    "directory",
-    "root",
-    "target",
-    "src",
-    "dst",
-    "dest",
-    "db",
-    "database",
-    "folder",
-)
-"""Words of an argument's name, such as `relative_path` or `srcFile`, that make its value a path."""
-_WORD = re.compile(r"[^\W_]+?(?=[A-Z]|[\W_]|$)")
-_CODE_NAMES = ("command", "cmd", "script", "sql", "query", "code", "statement", "args", "expression", "shell")
 _DOES = {"read": "cat", "write": "tee", "edit": "tee", "delete": "rm"}
 """What a shell would run to do as much to a file: so the rules on files bind whichever tool touches them."""
-_WRITING = re.compile(r"write|edit|create|update|append|save|put|move|rename|copy|upload|patch|replace", re.I)
-_DELETING = re.compile(r"delete|remove|unlink|trash", re.I)
-_SEARCHING = re.compile(r"grep|search|glob|find", re.I)
-_SHELLS = re.compile(r"(?i)(?:^|[^a-z])(?:ba|z)?sh(?:$|[^a-z])|shell|terminal|console|exec|run_?command")
-_TYPED = ("line", "input", "text", "cmdline", "commands", "keys")
+_LOCAL = re.compile(r"(?i)^\s*(?:view-source:)?file:|^\s*[/~]")
 _URL_NAMES = ("url", "uri", "endpoint", "address", "href")
 
 Short = Annotated[str, Field(max_length=200)]
@@ -113,33 +88,58 @@ def _texts(ask: CheckToolAsk) -> tuple[Examined, ...]:
     if ask.command:
         made.append(replace(here, field="command", text=ask.command, kind="shell", file_paths=ask.file_paths))
     if ask.action in ("write", "edit", "delete", "read"):
-        edits = tuple((one.old, one.new, one.everywhere) for one in ask.edits)
-        content = replace(here, field="content", text=ask.content, kind="file", file_paths=ask.file_paths)
-        # An edit that does not say what it replaces (a patch) leaves what cannot be seen from here.
-        searches = ask.action == "read" and _SEARCHING.search(ask.tool) is not None
-        act = "search" if searches else "" if ask.action == "edit" and not edits else ask.action
-        if searches and not ask.file_paths and ask.cwd:
-            content = replace(content, file_paths=(ask.cwd,))
-        made.append(replace(content, act=act, edits=edits))
-        made.extend(
-            replace(here, field=f"edits.{number}.new", text=one.new, kind="file")
-            for number, one in enumerate(ask.edits)
-        )
-        made.extend(_as_shell(ask.action, ask.file_paths, here))
+        made.extend(_of_files(ask, here))
     if ask.url:
-        made.append(replace(here, field="url", text=ask.url, kind="prose"))
+        own = (ask.url,) if _LOCAL.match(ask.url) else ()
+        made.append(replace(here, field="url", text=ask.url, kind="prose", act="fetch", file_paths=own))
+        made.extend(_as_shell("read", own, here))
     if ask.action in ("mcp", "other"):
-        shell = _SHELLS.search(f"{ask.server} {ask.tool}") is not None
-        arguments = [_argument(number, one, here, shell=shell) for number, one in enumerate(ask.arguments)]
-        if _SEARCHING.search(ask.tool):
-            arguments = [replace(one, act="search") if one.file_paths else one for one in arguments]
-        made.extend(arguments)
+        given = tuple((one.name, one.value) for one in ask.arguments)
+        does = arguments.act(ask.tool)
+        made.extend(arguments.texts(given, ask.server, ask.tool, here))
         if ask.file_paths:
-            made.append(replace(here, field="file_paths", kind="file", file_paths=ask.file_paths))
-        act = "delete" if _DELETING.search(ask.tool) else "write" if _WRITING.search(ask.tool) else "read"
-        named = (*ask.file_paths, *(path for one in made for path in one.file_paths))
-        made.extend(_as_shell(act, tuple(dict.fromkeys(named)), here))
+            made.append(replace(here, field="file_paths", kind="file", file_paths=ask.file_paths, act=does))
+        named = (*ask.file_paths, *(value for name, value in given if arguments.is_path(name, value)))
+        made.extend(_as_shell(arguments.likeness(ask.tool), tuple(dict.fromkeys(named)), here))
+        governed = _governs(ask)
+        if governed:
+            made.append(replace(here, field="tool", text=f"guardhouse call {governed}", kind="shell", tool=""))
+    elif ask.arguments:
+        given = tuple((one.name, one.value) for one in ask.arguments)
+        made.extend(arguments.texts(given, ask.server, ask.tool, here))
     return tuple(made)
+
+
+def _governs(ask: CheckToolAsk) -> str:
+    """The governing operation that a tool of our own server calls, or empty. It is for people, whoever's token is used."""
+    if "guardhouse" not in f"{ask.server} {ask.tool}".casefold():
+        return ""
+    name = ask.tool.casefold().replace("-", "_")
+    return next((one for one in sorted(governing.OPERATIONS) if name == one or name.endswith(f"_{one}")), "")
+
+
+def _of_files(ask: CheckToolAsk, here: Examined) -> Iterator[Examined]:
+    """What a file tool's use is examined as: its files with what it does to them, its texts, and its likeness in a shell."""
+    edits = tuple((one.old, one.new, one.everywhere) for one in ask.edits)
+    patch = patching.changes(ask.content) if ask.action == "edit" and not edits else ()
+    by_patch = {change.path for change in patch} | {change.moved for change in patch}
+    paths = tuple(path for path in ask.file_paths if path not in by_patch)
+    # An edit that says neither what it replaces nor how it is to be patched leaves what cannot be seen from here.
+    act: str = "" if ask.action == "edit" and not edits else ask.action
+    if ask.action == "read" and arguments.searches(ask.tool):
+        act, paths = "search", paths or ((ask.cwd,) if ask.cwd else ())
+    yield replace(here, field="content", text=ask.content, kind="file", file_paths=paths, act=act, edits=edits)
+    for change in patch:
+        hunks = tuple((old, new, False) for old, new in change.hunks or ())
+        does = "delete" if change.act == "delete" or change.moved else "patch" if change.hunks is not None else ""
+        yield replace(here, field="file_paths", kind="file", file_paths=(change.path,), act=does, edits=hunks)
+        if change.moved:
+            yield replace(here, field="file_paths", kind="file", file_paths=(change.moved,), edits=hunks)
+    for number, one in enumerate(ask.edits):
+        yield replace(here, field=f"edits.{number}.new", text=one.new, kind="file")
+    removed = tuple(change.path for change in patch if change.act == "delete")
+    yield from _as_shell(ask.action, tuple(path for path in ask.file_paths if path not in removed), here)
+    yield from _as_shell("delete", removed, here)
 
 
 def _as_shell(act: str, paths: tuple[str, ...], here: Examined) -> tuple[Examined, ...]:
@@ -155,41 +155,15 @@ def _as_shell(act: str, paths: tuple[str, ...], here: Examined) -> tuple[Examine
     return (replace(here, field="file_paths", text=text, kind="shell", act=act),) if named else ()
 
 
-def _argument(number: int, one: Argument, here: Examined, *, shell: bool) -> Examined:
-    """An MCP tool's argument: as code where its name says so, else as words; as a path where it may be one.
-
-    `shell`: the tool is one that runs what it is given, so what is typed into it is code whatever it is called.
-    """
-    name = one.name.casefold()
-    words = {name, *(word.casefold() for word in _WORD.findall(one.name))}
-    is_path = len(one.value) <= 4096 and (
-        any(word.removesuffix("s") in _PATH_NAMES for word in words)
-        or (
-            "\n" not in one.value
-            and (
-                one.value.startswith(("/", "~", ".", "file://"))
-                or ("/" in one.value and " " not in one.value and "://" not in one.value)
-            )
-        )
-    )
-    code = name in _CODE_NAMES or (shell and name in _TYPED)
-    return replace(
-        here,
-        field=f"arguments.{number}.value",
-        text=one.value,
-        kind="auto" if code else "prose",
-        file_paths=(one.value,) if is_path else (),
-    )
-
-
 def _destinations(ask: CheckToolAsk) -> tuple[tuple[str, str], ...]:
     given = [("url", ask.url)] if ask.url else []
     given.extend(
         ("arguments", one.value)
         for one in ask.arguments
-        if one.name.casefold() in _URL_NAMES and one.value.startswith(("http://", "https://", "ws://", "wss://"))
+        if not arguments.words(one.name).isdisjoint(_URL_NAMES)
+        and one.value.lstrip().casefold().startswith(arguments.WEB)
     )
-    return tuple((name, _host(value)) for name, value in given)
+    return tuple((name, _host(value.strip())) for name, value in given)
 
 
 def _host(value: str) -> str:
