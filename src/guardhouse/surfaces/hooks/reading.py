@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from guardhouse.guardrails import patching
+from guardhouse.surfaces.hooks import places
 from guardhouse.surfaces.hooks.clients import ASKING, asks
 
 MOST_TEXTS = 256
@@ -31,16 +33,15 @@ _SHELLS = frozenset(
         "monitor",
     }
 )
-_WRITES = frozenset({"write", "write_file", "create", "notebookedit", "create_file"})
+_WRITES = frozenset({"write", "write_file", "create", "create_file"})
+_NOTEBOOKS = frozenset({"notebookedit", "notebook_edit", "edit_notebook"})
 _EDITS = frozenset({"edit", "multiedit", "replace", "strreplace", "str_replace", "search_replace"})
 _PATCHES = frozenset({"apply_patch", "patch", "applypatch"})
-_READS = frozenset({"read", "read_file", "view", "glob", "grep", "ls", "list", "list_directory", "read_many_files", "search_file_content", "grep_search", "notebookread", "list_dir", "codebase_search"})  # fmt: skip
+_READS = frozenset({"read", "read_file", "view", "glob", "grep", "ls", "list", "list_directory", "read_many_files", "search_file_content", "grep_search", "notebookread", "list_dir", "codebase_search", "grep_files", "rg", "ripgrep", "file_search", "glob_file_search", "find_files", "list_files", "search_files", "view_image"})  # fmt: skip
 _DELETES = frozenset({"delete", "delete_file"})
 _FETCHES = frozenset({"webfetch", "web_fetch", "fetch", "web_fetch_tool"})
-_PATH_KEYS = ("file_path", "filePath", "path", "absolute_path", "notebook_path", "dir_path", "directory", "target_file", "target_directory", "paths", "include", "file_paths")  # fmt: skip
-_PATCHED = re.compile(r"^\*\*\* (?:Update File|Add File|Delete File|Move to): (.+?)\s*$", re.M)
-_DIFFED = re.compile(r"^(?:---|\+\+\+) (?:[ab]/)?(\S+)", re.M)
-_URLS = re.compile(r"https?://[^\s<>\"']{1,2000}")
+_CONTENTS = ("content", "file_text", "new_source", "contents")
+_URLS = re.compile(r"(?i)(?:https?://|file:)[^\s<>\"']{1,2000}")
 
 
 class Unreadable(ValueError):
@@ -88,6 +89,8 @@ def read(client: str, payload: Any) -> Reading:
     body["client"] = client
     if use.roots:
         body["workspace_root"] = use.roots[0][:4096]
+        # Where a client names no folder, relative paths are meant below the one that is worked in.
+        use.cwd = use.cwd or use.roots[0][:4096]
     tighten = _text(payload.get("guardhouse_context"), "tighten")
     if tighten:
         body["tighten"] = tighten
@@ -127,7 +130,7 @@ def _use(client: str, event: str, payload: Mapping[str, Any]) -> _Use:
     if event == "beforeShellExecution":
         use.tool, use.given = "shell", {"command": payload.get("command")}
     elif event == "beforeReadFile":
-        use.tool, use.given = "read", {"file_path": payload.get("file_path")}
+        use.tool, use.given = "read", {key: payload.get(key) for key in ("file_path", "attachments")}
     elif event == "beforeMCPExecution":
         use.server = _text(payload, "url", "command") or "mcp"
     elif event == "permission.ask":
@@ -167,14 +170,17 @@ def _question(use: _Use) -> dict[str, Any]:
         return made | {"action": "shell", "command": _command(given)}
     if name == "str_replace_editor":
         name = {"view": "view", "create": "create"}.get(_text(given, "command"), "edit")
-    files = _paths(given)
+    files = _places(name, given)
     if name in _PATCHES:
-        text = _text(given, "patchText", "patch", "input", "command") or "\n".join(_strings(given))
-        named = [*_PATCHED.findall(text), *_DIFFED.findall(text)]
-        return made | {"action": "edit", "file_paths": [*dict.fromkeys([*files, *named])][:MOST_TEXTS], "content": text}
+        text = "\n".join(_strings(given))
+        named = dict.fromkeys([*files, *(path for path, _removed in patching.named(text))])
+        if len(named) > MOST_TEXTS:
+            raise Unreadable(f"the patch names more than {MOST_TEXTS} files")
+        return made | {"action": "edit", "file_paths": [*named], "content": text}
     if name in _WRITES and files:
-        content = _text(given, "content", "file_text", "new_source", "contents")
-        return made | {"action": "write", "file_paths": files, "content": content}
+        return made | {"action": "write", "file_paths": files, "content": _one_of(given, *_CONTENTS)}
+    if name in _NOTEBOOKS and files:
+        return made | {"action": "edit", "file_paths": files, "content": _one_of(given, *_CONTENTS)}
     if (name in _EDITS and files) or name == "edit":
         return made | {"action": "edit", "file_paths": files, "edits": _edits(given)}
     if name in _DELETES and files:
@@ -182,15 +188,21 @@ def _question(use: _Use) -> dict[str, Any]:
     if name in _READS:
         return made | {"action": "read", "file_paths": files}
     if name in _FETCHES:
-        urls = [one for one in (_text(given, "url"), *_URLS.findall(_text(given, "prompt"))) if one]
+        urls = [_text(given, "url"), *(one for _, text in places.leaves(given) for one in _URLS.findall(text))]
+        urls = [*dict.fromkeys(one for one in urls if one)]
+        if len(urls) > MOST_TEXTS:
+            raise Unreadable(f"the tool's input names more than {MOST_TEXTS} addresses")
         if urls:
-            rest = [{"name": "url", "value": one} for one in urls[1:MOST_TEXTS]]
+            rest = [{"name": "url", "value": one} for one in urls[1:]]
             return made | {"action": "fetch", "url": urls[0], "arguments": rest}
     return made | {"action": "other", "file_paths": files, "arguments": _arguments(given)}
 
 
 def _command(given: Mapping[str, Any]) -> str:
-    value = given.get("command", given.get("cmd", given.get("script")))
+    named = [given[key] for key in ("command", "cmd", "script") if given.get(key) is not None]
+    if any(one != named[0] for one in named):
+        raise Unreadable("the shell tool's command is given twice, and not the same")
+    value = named[0] if named else None
     if isinstance(value, list) and all(isinstance(one, str) for one in value):
         if len(value) == 3 and value[0].rpartition("/")[2] in ("bash", "sh", "zsh") and value[1] in ("-c", "-lc"):
             return str(value[2])
@@ -201,52 +213,52 @@ def _command(given: Mapping[str, Any]) -> str:
 
 
 def _edits(given: Mapping[str, Any]) -> list[dict[str, Any]]:
-    listed = given.get("edits")
+    listed, single = given.get("edits"), _edit(given)
     if isinstance(listed, list) and all(isinstance(one, Mapping) for one in listed):
-        return [_edit(one) for one in listed[:MOST_TEXTS]]
-    made = _edit(given)
-    return [made] if made["old"] or made["new"] else []
+        if len(listed) > MOST_TEXTS:
+            raise Unreadable(f"the tool's input holds more than {MOST_TEXTS} edits")
+        if single["old"] or single["new"]:
+            raise Unreadable("the edit is given twice, as `edits` and beside them")
+        return [_edit(one) for one in listed]
+    return [single] if single["old"] or single["new"] else []
 
 
 def _edit(given: Mapping[str, Any]) -> dict[str, Any]:
     everywhere = given.get("replace_all", given.get("replaceAll", given.get("allow_multiple")))
     return {
-        "old": _text(given, "old_string", "oldString", "old_str", "old"),
-        "new": _text(given, "new_string", "newString", "new_str", "new"),
+        "old": _one_of(given, "old_string", "oldString", "old_str", "old"),
+        "new": _one_of(given, "new_string", "newString", "new_str", "new"),
         "everywhere": everywhere is True,
     }
 
 
-def _paths(given: Mapping[str, Any]) -> list[str]:
-    found: list[str] = []
-    for key in _PATH_KEYS:
-        found.extend(one for one in _listed(given.get(key)) if 0 < len(one) <= 4096)
-    return [*dict.fromkeys(found)][:MOST_TEXTS]
+def _one_of(given: Mapping[str, Any], *names: str) -> str:
+    """A text that clients call by different names. Under two of them with two values, nobody could tell which is taken."""
+    told = [one for name in names if isinstance(one := given.get(name), str)]
+    if any(one != told[0] for one in told):
+        raise Unreadable(f"the tool's input gives `{names[0]}` under two names, and not the same")
+    return told[0] if told else ""
+
+
+def _places(name: str, given: Mapping[str, Any]) -> list[str]:
+    try:
+        found = places.places(name, given)
+    except places.TooMany as error:
+        raise Unreadable(str(error)) from None
+    if any(len(one) > 4096 for one in found):
+        raise Unreadable("a path in the tool's input is longer than 4096 characters")
+    return found
 
 
 def _arguments(given: Mapping[str, Any]) -> list[dict[str, str]]:
-    return [{"name": name[:200], "value": value} for name, value in _leaves(given)][:MOST_TEXTS]
-
-
-def _leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in a value with the name that it stands under. More than can be asked about is no question of ours."""
-    work = [(name, value)]
-    told = 0
-    while work:
-        at, item = work.pop(0)
-        if isinstance(item, str):
-            told += 1
-            if told > MOST_TEXTS:
-                raise Unreadable(f"the tool's input holds more than {MOST_TEXTS} texts")
-            yield at, item
-        elif isinstance(item, Mapping):
-            work.extend((str(key), part) for key, part in item.items())
-        elif isinstance(item, list):
-            work.extend((at, part) for part in item)
+    made = [{"name": name[:200], "value": value} for name, value in places.leaves(given)]
+    if len(made) > MOST_TEXTS:
+        raise Unreadable(f"the tool's input holds more than {MOST_TEXTS} texts")
+    return made
 
 
 def _strings(value: Any) -> list[str]:
-    return [text for _, text in _leaves(value)]
+    return [text for _, text in places.leaves(value)]
 
 
 def _listed(value: Any) -> list[str]:
