@@ -48,6 +48,18 @@ _ESCAPES = frozenset(
 _RAISES = frozenset(["sudo", "doas", "pkexec"])
 
 
+def _module(rest: list[Word]) -> list[Word]:
+    """The module that `python -m` runs and its arguments: they mean what the command of that name means."""
+    for at, word in enumerate(rest):
+        text = word.text
+        if text[:1] == "-" and text[:2] != "--" and "m" in text:
+            name = text[text.index("m") + 1 :]
+            if name:
+                return [Word(name, word.start, word.end, word.kinds), *rest[at + 1 :]]
+            return rest[at + 1 :]
+    return []
+
+
 class Coder(Effects):
     """A reader that follows code into further texts."""
 
@@ -109,6 +121,9 @@ class Coder(Effects):
                 self.state.variables = keep
             return flow
         script = given.positionals[0] if given.positionals and "-s" not in names else None
+        if lang == "python" and "-m" in names:
+            module = _module(rest)
+            return self._within(f"{name} -m", self.command, module, feed, start, end) if module else SOMETHING
         if lang == "sql":
             for word in _chosen(given.positionals, program.queries):
                 self._code(word, "sql", start, end)
@@ -125,10 +140,9 @@ class Coder(Effects):
                 self._within(name, self._code, script, lang, start, end, feed)
                 self._touches(program, arguments(rest, program), rest)
                 return Flow(None, feed.kinds if feed else NOTHING)
-            if not any(option in ("-m", "--module") for option, _ in given.options):
-                self._run_script(script, lang, start, end)
+            self._run_script(script, lang, start, end)
             return SOMETHING
-        if feed is not None and not any(option == "-m" for option, _ in given.options):
+        if feed is not None:
             self._within(name, self._feed_code, feed, start, end, lang)
             if program.run == "shell" and feed.text is None:
                 return Flow(None, frozenset({"shellout"}))
