@@ -14,7 +14,7 @@ REFUSED = 77
 
 MEANINGS = {
     OK: "performed; or a check that says allow or warn",
-    FAULT: "`ledger verify`, `ledger replay`, `ledger receipt --verify` or `policy check` found a fault",
+    FAULT: "`ledger verify`, `ledger replay`, `ledger receipt --verify`, `policy check` or `doctor` found a fault; `uninstall` left something",
     ASK: "`check`: a person must be asked",
     BLOCK: "`check`: the command is blocked",
     USAGE: "the command line or the input cannot be understood",

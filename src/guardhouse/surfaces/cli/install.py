@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from guardhouse.errors import InvalidInput, Unauthenticated
-from guardhouse.surfaces.cli import operator, render
+from guardhouse.surfaces.cli import exits, operator, render
 from guardhouse.surfaces.cli.output import Json, composition_of
 
 if TYPE_CHECKING:
+    from guardhouse.surfaces.install.acting import Left
     from guardhouse.surfaces.install.planning import Change
     from guardhouse.surfaces.install.registering import Agent
 
@@ -84,6 +85,7 @@ def install(
     with render.working("registering the agent and its hook", shown=not json):
         agent = _install(context, wish, changes, observe=observe)
     told |= {"agent": agent.handle, "agent_id": agent.agent_id, "new_agent": agent.new}
+    told |= {"retired_agent": agent.retired or None}
     told |= {"observed_until": agent.observed_until or None}
     if json:
         render.print_json(told)
@@ -120,7 +122,8 @@ def uninstall(
 ) -> None:
     """Take Guardhouse out of a client's settings: what it changed is restored, and nothing else.
 
-    Needs neither a gateway, a database nor a token. Also works where you changed the file since.
+    Needs neither a gateway, a database nor a token. Also works where you changed the file since. What cannot be
+    restored is told with its reason, stops none of the rest, and ends this with exit 1.
 
     Example: guardhouse uninstall claude-code
     """
@@ -137,16 +140,30 @@ def uninstall(
     home = Path(os.path.realpath(operator.home()))
     wanted = [acting.known(client)] if client else list(CLIENTS)
     planned = acting.removals(wanted, home, Path.home(), Path.cwd(), os.environ)
-    changes = [one.change() for one in planned]
-    told = {"files": [str(one.lying.path) for one in changes if not one.nothing], "dry_run": dry_run}
+    changes, left = acting.shown(planned)
+    told: dict[str, Any] = {"files": [str(one.lying.path) for one in changes if not one.nothing], "dry_run": dry_run}
     if not json:
         _show_changes(changes)
     if not dry_run:
-        acting.take_out(planned)
+        left = acting.take_out(planned)
+    told["left"] = [one.told() for one in left]
     if json:
         render.print_json(told)
     elif not planned:
         render.say("nothing was installed here")
+    else:
+        _show_out(left, dry_run=dry_run)
+    if left:
+        raise typer.Exit(exits.FAULT)
+
+
+def _show_out(left: list[Left], *, dry_run: bool) -> None:
+    for one in left:
+        render.say(
+            f"not taken out{f' ({one.client})' if one.client else ''}: {render.plain(one.why)}", "bold red", stderr=True
+        )
+    if left and not dry_run:
+        render.say("What could be restored was. Repair what is told above, then run this again.", stderr=True)
     elif not dry_run:
         render.say("Guardhouse is out. The agent stays registered: `guardhouse agents retire` ends it.", "bold")
 
@@ -173,6 +190,8 @@ def _show_done(client: str, agent: Agent, *, changed: bool) -> None:
     known = CLIENTS[client]
     what = "is installed" if changed else "was installed already"
     render.say(f"\n{known.title}: Guardhouse {what}; its agent is {agent.handle} ({agent.agent_id})", "bold green")
+    if agent.retired:
+        render.say(f"{agent.retired} was retired, and a handle is given once: {agent.handle} is a new agent")
     if agent.observed_until:
         from guardhouse.surfaces.cli import spans
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from guardhouse.errors import InvalidInput
+from guardhouse.errors import GuardhouseError, InvalidInput
 from guardhouse.surfaces.install import clients, files, placing, planning, records
 from guardhouse.surfaces.install.clients import CLIENTS, Client, Place
 from guardhouse.surfaces.install.planning import Change
@@ -128,10 +128,22 @@ class Removal:
         return planning.take_out_unrecorded(self.place, self.home)
 
 
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Something of ours that could not be taken out: whose, where, why, and what a person does then."""
+
+    client: str
+    path: str
+    why: str
+
+    def told(self) -> dict[str, str]:
+        return {"client": self.client, "file": self.path, "why": self.why}
+
+
 def removals(
     wanted: Iterable[str], home: Path, user_home: Path, root: Path, environment: Mapping[str, str]
 ) -> list[Removal]:
-    """Everything of ours that is to go, the last put in first."""
+    """Everything of ours that is to go, the last put in first. A file of which nothing is known to be ours is passed over."""
     made: list[Removal] = []
     listed = records.read(home)
     for name in wanted:
@@ -139,9 +151,22 @@ def removals(
         made.extend(Removal(name, Place(Path(one.path)), one, home) for one in reversed(mine))
         for place in _usual(CLIENTS[name], user_home, root, environment):
             known = any(one.path == os.path.realpath(place.path) for one in mine)
-            if not known and place.path.exists() and planning.found(place):
+            if not known and _ours_by_the_look(place):
                 made.append(Removal(name, place, None, home))
     return made
+
+
+def _ours_by_the_look(place: Place) -> bool:
+    """Whether a file holds something of ours; also where it runs our shim and cannot be read any further."""
+    try:
+        if b"hooks/run" not in place.path.read_bytes():
+            return False
+    except OSError:
+        return False
+    try:
+        return planning.found(place)
+    except GuardhouseError:
+        return True
 
 
 def _usual(client: Client, user_home: Path, root: Path, environment: Mapping[str, str]) -> list[Place]:
@@ -149,22 +174,60 @@ def _usual(client: Client, user_home: Path, root: Path, environment: Mapping[str
     return list({os.path.realpath(one.path): one for one in found}.values())
 
 
-def take_out(planned: Iterable[Removal]) -> None:
-    """Restore every file, then forget it."""
+def shown(planned: Iterable[Removal]) -> tuple[list[Change], list[Left]]:
+    """What taking each out would change, and what cannot be taken out as it lies now."""
+    changes, left = [], []
     for one in planned:
-        # Planned anew: two clients may have put something into the same file.
-        change = one.change()
-        if not change.nothing:
-            if change.after is None:
-                files.remove(change.lying, [Path(each) for each in one.record.folders] if one.record else [])
-            else:
-                files.write(change.lying, change.after)
-        if not records.folder(one.home).exists():
+        try:
+            changes.append(one.change())
+        except GuardhouseError as error:
+            left.append(Left(one.client, str(one.place.path), error.message))
+    return changes, left
+
+
+def take_out(planned: Iterable[Removal]) -> list[Left]:
+    """Restore every file that can be, and forget it; what could not be restored or forgotten. One never stops the next."""
+    left: list[Left] = []
+    unwritten = ""
+    for one in planned:
+        try:
+            change = _restore(one)
+        except GuardhouseError as error:
+            left.append(Left(one.client, str(one.place.path), error.message))
             continue
-        path = str(change.lying.real)
-        left = [each for each in records.read(one.home) if (each.path, each.client) != (path, one.client)]
-        records.write(one.home, left)
-        placing.clear(one.home, one.client, left)
+        except OSError as error:
+            left.append(Left(one.client, str(one.place.path), f"{one.place.path}: {error.strerror or error}"))
+            continue
+        try:
+            _forget(one, str(change.lying.real))
+        except GuardhouseError as error:
+            unwritten = error.message
+        except OSError as error:
+            unwritten = (
+                f"{records.folder(one.home) / records.NAME}: cannot be written ({error.strerror or error}), so Guardhouse's "
+                "own files stay: make room there or make it yours to write, then run this again"
+            )
+    return [*left, Left("", str(records.folder(one.home)), unwritten)] if unwritten else left
+
+
+def _restore(one: Removal) -> Change:
+    # Planned anew: two clients may have put something into the same file.
+    change = one.change()
+    if not change.nothing:
+        if change.after is None:
+            files.remove(change.lying, [Path(each) for each in one.record.folders] if one.record else [])
+        else:
+            files.write(change.lying, change.after)
+    return change
+
+
+def _forget(one: Removal, path: str) -> None:
+    """Take a restored file from the records, and with a client's last one its token and configuration."""
+    if not records.folder(one.home).exists():
+        return
+    left = [each for each in records.read(one.home) if (each.path, each.client) != (path, one.client)]
+    records.write(one.home, left)
+    placing.clear(one.home, one.client, left)
 
 
 def known(name: str) -> str:

@@ -7,6 +7,7 @@ import os
 import secrets
 import stat
 from dataclasses import dataclass
+from io import FileIO
 from pathlib import Path
 
 from guardhouse.errors import InvalidInput
@@ -75,10 +76,7 @@ def write(lying: Lying, data: bytes) -> list[Path]:
         made = _folders(lying.real.parent)
         if lying.data is not None and lying.real.stat().st_nlink > 1:
             # Other names of the same file must go on to show what this one shows.
-            with lying.real.open("r+b") as file:
-                file.write(data)
-                file.truncate()
-                os.fsync(file.fileno())
+            _in_place(lying.real, data, lying.data)
             return made
         beside = lying.real.with_name(f".{lying.real.name}.{secrets.token_hex(4)}")
         handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -99,6 +97,25 @@ def write(lying: Lying, data: bytes) -> list[Path]:
     except OSError as error:
         raise InvalidInput(f"{lying.path}: cannot be written ({error.strerror})") from None
     return made
+
+
+def _in_place(path: Path, data: bytes, before: bytes) -> None:
+    """Write over a file where it lies; its old bytes come back where the new ones do not fit."""
+    with path.open("r+b", buffering=0) as file:
+        try:
+            _all(file, data)
+        except OSError:
+            _all(file, before)
+            raise
+
+
+def _all(file: FileIO, data: bytes) -> None:
+    file.seek(0)
+    left = memoryview(data)
+    while left:
+        left = left[file.write(left) :]
+    file.truncate()
+    os.fsync(file.fileno())
 
 
 def remove(lying: Lying, folders: list[Path]) -> None:
