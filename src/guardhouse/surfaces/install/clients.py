@@ -132,14 +132,12 @@ def command(client: str, run: Path, posture: str) -> str:
 
     An absolute path, so that no other program of that name is ever found. Status 2 is a denial to every client.
     """
-    status = 0 if posture == "open" else 2
     told = f"Guardhouse is gone from here. Repair: guardhouse install {client}. Or: guardhouse uninstall {client}"
-    return f"{shlex.quote(str(run))} {client} || {_last_word(told, status)}"
+    return f"{shlex.quote(str(run))} {client} || {shared_line(_last_word(client, told, posture))}"
 
 
 def shared_script(client: str, posture: str) -> str:
     """The script for a committed file: no path of one person's in it, and the posture for those without Guardhouse."""
-    status = 0 if posture == "open" else 2
     let = "was let run unasked" if posture == "open" else "was not let run"
     told = (
         f"Guardhouse is not installed here, so the tool {let}. "
@@ -151,7 +149,7 @@ def shared_script(client: str, posture: str) -> str:
         '"$HOME/Library/Application Support/guardhouse"',
     )
     look = f'for place in {" ".join(places)}; do if [ -x "$place/hooks/run" ]; then exec "$place/hooks/run" {client}; fi; done'
-    return f'{look}; echo "{told}" >&2; exit {status}'
+    return f"{look}; {_last_word(client, told, posture)}"
 
 
 def shared_line(script: str) -> str:
@@ -166,8 +164,35 @@ def hook_file(client: str, line: str, posture: str) -> str:
     return json.dumps({"version": 1, "hooks": {EVENT[client]: [entry(client, line, posture)]}}, indent=2) + "\n"
 
 
-def _last_word(told: str, status: int) -> str:
-    return "/bin/sh -c " + shlex.quote(f'echo "{told}" >&2; exit {status}')
+NOTED = frozenset({"claude-code", "gemini"})
+"""Who shows a person a `systemMessage` although the tool runs."""
+
+
+def _last_word(client: str, told: str, posture: str) -> str:
+    """What a shell says in the client's own terms where our files are not: a denial with its reason, or the tool runs.
+
+    Status 2 with the reason on standard error is a denial to Claude Code, Codex and Gemini CLI, and to OpenCode's plugin.
+    Cursor and Copilot deny by it too, but show only what stands in their own JSON, and Cursor reads that at status 0 alone.
+    `told` holds neither quotes, `$`, nor backslashes.
+    """
+    loud = f'echo "{told}" >&2; '
+    if posture == "open":
+        note = f'echo "{_escaped({"systemMessage": told})}"; ' if client in NOTED else ""
+        return f"{loud}{note}exit 0"
+    if client == "cursor":
+        answer = {"permission": "deny", "user_message": told, "agent_message": told}
+        return f'{loud}echo "{_escaped(answer)}" && exit 0; exit 2'
+    if client == "copilot":
+        answer = {"permissionDecision": "deny", "permissionDecisionReason": told}
+        return f'{loud}echo "{_escaped(answer)}"; exit 2'
+    return f"{loud}exit 2"
+
+
+def _escaped(answer: dict[str, str]) -> str:
+    """JSON between a shell's double quotes."""
+    import json
+
+    return json.dumps(answer).replace('"', '\\"')
 
 
 def entry(client: str, line: str, posture: str) -> dict[str, Any]:
