@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from guardhouse.errors import InvalidInput
@@ -39,6 +41,16 @@ PATHS: dict[str, dict[str, str]] = {
     },
 }
 """Where each system keeps what an organisation sets, as the clients' own pages say, named in `docs/agents.md`."""
+PLUGINS: dict[str, PurePath] = {
+    "Linux": PurePosixPath("/etc/opencode/guardhouse.js"),
+    "macOS": PurePosixPath("/Library/Application Support/opencode/guardhouse.js"),
+    "Windows": PureWindowsPath("C:\\ProgramData\\opencode\\guardhouse.js"),
+}
+"""Where OpenCode's plugin goes, beside the file that names it."""
+WINDOWS = (
+    "on Windows the hook, a line of /bin/sh, denies every tool of a client that does not run in WSL; "
+    "Claude Code over HTTP, with GUARDHOUSE_URL set, needs no shell"
+)
 NOTES: dict[str, str] = {
     "claude-code": "pieces may also lie in managed-settings.d beside it; WSL reads the path of Linux",
     "codex": "macOS also by the preference com.openai.codex:requirements_toml_base64, and a company's plan from its cloud, which both win over the file; none is documented for Windows",
@@ -59,13 +71,19 @@ LEAST: dict[str, str] = {
 """The least client for it: a version where its maker states one, else what it must know."""
 
 
-def fragment(client: str, url: str) -> dict[str, Any]:
+def system_of(platform: str) -> str:
+    """A system's name in these tables, by `sys.platform`."""
+    return {"darwin": "macOS", "win32": "Windows"}.get(platform, "Linux")
+
+
+def fragment(client: str, url: str, platform: str = sys.platform) -> dict[str, Any]:
     """The fragment for one client: its files by system, the text to put there, and the least version for it.
 
-    With `url`, Claude Code asks that gateway over HTTP, and the token comes from the variable GUARDHOUSE_TOKEN that the
+    `text` is for `platform`; `texts` has those of the other systems where they differ. With `url`, Claude Code asks that gateway over HTTP, and the token comes from the variable GUARDHOUSE_TOKEN that the
     organisation sets for the client. Raises InvalidInput where the address is no HTTPS one.
     """
     line = clients.shared_line(clients.shared_script(client, "closed"))
+    texts: dict[str, str] = {}
     if client == "claude-code":
         text = json.dumps(_claude(url, line), indent=2)
     elif client == "codex":
@@ -73,14 +91,16 @@ def fragment(client: str, url: str) -> dict[str, Any]:
             "\n"
         )
     elif client == "opencode":
-        text = json.dumps({"plugin": ["file:///etc/opencode/guardhouse.js"]}, indent=2)
+        texts = {name: json.dumps({"plugin": [path.as_uri()]}, indent=2) for name, path in PLUGINS.items()}
+        text = texts[system_of(platform)]
     else:
         made: dict[str, Any] = {"hooks": {EVENT[client]: [clients.entry(client, line, "closed")]}}
         text = json.dumps(({"version": 1} if client in clients.VERSIONED else {}) | made, indent=2)
     told: dict[str, Any] = {"client": client, "paths": PATHS[client], "least_version": LEAST[client]}
-    told |= {"note": NOTES[client], "text": text}
+    told |= {"note": NOTES[client], "windows": WINDOWS, "text": text}
     if client == "opencode":
         script = clients.shared_script(client, "closed")
+        told |= {"texts": texts, "plugin_paths": {name: str(path) for name, path in PLUGINS.items()}}
         told["plugin"] = clients.plugin(["/bin/sh", "-c", script], "closed")
     return told
 
@@ -108,13 +128,16 @@ def _claude(url: str, line: str) -> dict[str, Any]:
 
 def show(told: dict[str, Any]) -> None:
     """The fragment for people: comments on standard error, the text alone on standard output."""
-    import sys
-
     for system, path in told["paths"].items():
         render.say(f"{system}: {path}", "bold", stderr=True)
     render.say(f"note: {told['note']}", stderr=True)
     render.say(f"least version {told['least_version']}", stderr=True)
+    if "Windows" in told["paths"]:
+        render.say(f"note: {told['windows']}", stderr=True)
     sys.stdout.write(told["text"] + "\n")
     if "plugin" in told:
         render.say("the plugin itself, for the path that the text names:", "bold", stderr=True)
+        for system, path in told["plugin_paths"].items():
+            named = json.loads(told["texts"][system])["plugin"][0]
+            render.say(f"{system}: {path}, named in the text as {named}", stderr=True)
         sys.stdout.write(told["plugin"])
