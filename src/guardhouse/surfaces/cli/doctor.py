@@ -30,7 +30,7 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     Example: guardhouse doctor --json
     """
     from guardhouse.surfaces.cli.door import HttpDoor, running
-    from guardhouse.surfaces.install import examining, placing, records
+    from guardhouse.surfaces.install import examining, placing, records, switches
 
     home = Path(os.path.realpath(operator.home()))
     findings = [examining.home(home)]
@@ -60,8 +60,9 @@ def doctor(context: typer.Context, json: Json = False) -> None:
         installed = []
         findings.append(examining.Finding("records", False, error.message, "guardhouse install CLIENT"))
     seen: dict[str, Any] = {}
+    ground = switches.Ground(Path.home(), Path.cwd(), os.environ)
     for name in installed:
-        findings.extend(examining.hooks(name, home, os.environ))
+        findings.extend(examining.hooks(name, home, ground))
         findings.append(examining.ask_token(name, home, ask if address else None))
         seen[name] = {"agent": placing.configured(home, name).get("handle", ""), "version": examining.version(name)}
         seen[name] |= examining.calls(name, home)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
+import pwd
 import re
 import shlex
 import shutil
 import socket
 import subprocess
 import sys
-import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -17,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from guardhouse.errors import GuardhouseError
-from guardhouse.surfaces.install import clients, codex_trust, placing, planning, records
+from guardhouse.surfaces.install import codex_trust, placing, planning, records, switches
 from guardhouse.surfaces.install.clients import CLIENTS, Place
-from guardhouse.surfaces.install.jsonc import Unreadable, parse
-from guardhouse.surfaces.install.managed import PATHS
+from guardhouse.surfaces.install.managed import PATHS, system_of
+from guardhouse.surfaces.install.switches import Ground
 
 LAST = 100
 """How many of a client's calls its percentiles are of."""
@@ -49,8 +51,29 @@ def home(place: Path) -> Finding:
     except FileNotFoundError:
         return Finding("home", False, f"{place} is not there", "guardhouse init")
     except OSError as error:
-        return Finding("home", False, f"{place} cannot be written ({error.strerror})", f"chmod u+rwx {place}")
+        return Finding("home", False, f"{place} cannot be written ({error.strerror})", _opened_by(place, error))
     return Finding("home", True, str(place))
+
+
+def _opened_by(place: Path, error: OSError) -> str:
+    """What makes a home writable again, by what stands in the way."""
+    if error.errno == errno.ENOTDIR:
+        return f"mv {shlex.quote(str(place))} away: a file lies where the home should be; then guardhouse init"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "make room on that disk"
+    if error.errno == errno.EROFS:
+        return "mount that disk for writing, or name another home in GUARDHOUSE_HOME"
+    with contextlib.suppress(OSError):
+        if place.stat().st_uid == os.getuid():
+            return f"chmod u+rwx {shlex.quote(str(place))}"
+    return f"sudo chown -R {_user()} {shlex.quote(str(place))}"
+
+
+def _user() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
 
 
 def gateway(address: str, host: str, port: int) -> Finding:
@@ -82,24 +105,28 @@ def token(client: str, code: str) -> Finding:
     return Finding(part, False, f"is refused ({code})", repair)
 
 
-def hooks(name: str, place: Path, environment: Mapping[str, str]) -> list[Finding]:
-    """One client's hooks: in every file that was changed for it, whether it is there and will be run."""
+def hooks(name: str, place: Path, ground: Ground) -> list[Finding]:
+    """One client's hooks: in every file that was changed for it, whether it is there and will be run.
+
+    `ground` says where: a switch in the folder that one works in counts there.
+    """
     made: list[Finding] = []
     for record in records.read(place):
         if record.client != name or record.kind == "line":
             continue
         path = Path(record.path)
+        again = f"guardhouse install {name}" + ("" if record.scope == "user" else f" --{record.scope}")
         kind: Any = record.kind
+        off = None
         try:
             present = planning.found(Place(path, kind))
-            wrong = _switched_off(name, path) if present else ""
+            wrong, repair = ("", "") if present else ("the entry is gone", again)
         except GuardhouseError as error:
-            present, wrong = False, error.message
-        wrong = wrong or ("" if present else "the entry is gone") or _unrunnable(place, name)
-        trusted = _trusted(name, path, environment) if not wrong else "unknown"
-        repair = (
-            "" if not wrong else f"guardhouse install {name}" + ("" if record.scope == "user" else f" --{record.scope}")
-        )
+            present, wrong, repair = False, error.message, again
+        if present:
+            off = switches.off(name, path, ground)
+            wrong, repair = (off.why, off.repair) if off is not None else (_unrunnable(place, name), again)
+        trusted = _trusted(name, path, ground) if not wrong else "unknown"
         if not wrong and trusted in _NOT_RUN:
             wrong, repair = _NOT_RUN[trusted], "codex, then /hooks, then trust it"
         unsure = (
@@ -113,7 +140,8 @@ def hooks(name: str, place: Path, environment: Mapping[str, str]) -> list[Findin
             "effective": not wrong,
             "trusted": trusted if name == "codex" else "",
         }
-        made.append(Finding(f"{name} hook", not wrong, f"{path}: {told}", repair, facts))
+        ok = not wrong or (off is not None and off.guarded)
+        made.append(Finding(f"{name} hook", ok, f"{path}: {told}", "" if ok else repair, facts))
     return made
 
 
@@ -130,32 +158,6 @@ def _unrunnable(place: Path, name: str) -> str:
     return "" if os.access(python, os.X_OK) else f"its interpreter {python} is gone"
 
 
-def _switched_off(name: str, path: Path) -> str:
-    """Whether the client's own switches leave hooks out."""
-    if name == "codex":
-        try:
-            held = tomllib.loads((path.parent / "config.toml").read_text(encoding="utf-8-sig"))
-        except (OSError, ValueError):
-            return ""
-        features = held.get("features")
-        off = isinstance(features, dict) and features.get("hooks", features.get("codex_hooks")) is False
-        return f"{path.parent / 'config.toml'} sets features.hooks = false" if off else ""
-    if path.suffix != ".json":
-        return ""
-    try:
-        root = parse(path.read_text(encoding="utf-8-sig"))
-    except (OSError, Unreadable):
-        return ""
-    held = root.plain() if root is not None and root.kind == "object" else {}
-    if held.get("disableAllHooks") is True:
-        return "`disableAllHooks` is set"
-    return "the client's `hooksConfig.enabled` is false" if _is_off(held.get("hooksConfig")) else ""
-
-
-def _is_off(held: object) -> bool:
-    return isinstance(held, dict) and held.get("enabled") is False
-
-
 _NOT_RUN: Mapping[str, str] = {
     "untrusted": "Codex does not trust it yet, so it is not run",
     "changed": "it was changed since Codex was told to trust it, so it is not run",
@@ -163,25 +165,22 @@ _NOT_RUN: Mapping[str, str] = {
 }
 
 
-def _trusted(name: str, path: Path, environment: Mapping[str, str]) -> str:
+def _trusted(name: str, path: Path, ground: Ground) -> str:
     """Whether Codex was told to trust our hook; empty where trust is no question."""
-    if name != "codex":
-        return ""
-    return codex_trust.trust(path, clients.CLIENTS["codex"].user(Path.home(), environment).path.parent)
+    return codex_trust.trust(path, ground.own("codex")) if name == "codex" else ""
 
 
 def managed(system: str = sys.platform, root: Path = Path("/")) -> list[Finding]:
     """The organisation's own settings on this machine that ask Guardhouse, by client."""
-    key = {"darwin": "macOS", "win32": "Windows"}.get(system, "Linux")
+    key = system_of(system)
     made = []
     for name, places in PATHS.items():
-        for path in _files(root / places.get(key, "").lstrip("/")) if places.get(key) else ():
-            try:
-                text = path.read_text(encoding="utf-8", errors="replace")
-            except OSError:
-                continue
-            if "guardhouse" in text.casefold() or "/v1/hooks/" in text:
-                made.append(Finding(f"{name} managed", True, f"{path}: asks Guardhouse", facts={"file": str(path)}))
+        found = _files(root / places.get(key, "").lstrip("/")) if places.get(key) else []
+        made += [
+            Finding(f"{name} managed", True, f"{path}: asks Guardhouse", facts={"file": str(path)})
+            for path in found
+            if switches.asks_us(path)
+        ]
     return made
 
 
