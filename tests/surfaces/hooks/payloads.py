@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 KINDS = ("shell", "write", "edit", "read", "mcp", "fetch")
+EFFECTS = ("allow", "warn", "ask", "deny", "error")
 FORCE = "git push --force origin main"
 STATE = "~/.local/share/guardhouse/operator.token"
 
@@ -27,6 +28,7 @@ GIVEN: dict[str, dict[str, Any]] = {
     "edit.warn": {"path": "/srv/app/.git/config", "old": "a", "new": "b"},
     "edit.deny": {"path": STATE, "old": "a", "new": "b"},
     "read.allow": {"path": "/srv/app/src/a.py"},
+    "read.ask": {"path": "/srv/app/ask-first.txt"},
     "read.warn": {"path": "~/.ssh/id_rsa"},
     "read.deny": {"path": STATE},
     "mcp.allow": {"arguments": {"title": "A title", "body": "Never run rm -rf / there."}},
@@ -34,11 +36,27 @@ GIVEN: dict[str, dict[str, Any]] = {
     "mcp.warn": {"arguments": {"command": "git push --delete origin old-topic"}},
     "mcp.deny": {"arguments": {"command": FORCE}},
     "fetch.allow": {"url": "https://github.com/example/app"},
+    "fetch.ask": {"url": "https://example.org/ask-first"},
+    "fetch.warn": {"url": "https://example.org/ask-first"},
     "fetch.deny": {"url": "https://exfil.example.net/x"},
 }
 """Client-neutral uses, by kind and what they are answered with: for an agent of trust 2, and `warn` for one of trust 4.
 
-No shipped rule asks a person about a read, and the domain lists let through or deny.
+No shipped rule asks a person about a read or an address, so these two are asked about by `HOUSE_PACK`.
+"""
+HOUSE_PACK = """pack: house
+category: house
+description: "What this house wants to be asked about first."
+rules:
+  - id: house.first
+    pattern: 'ask-first'
+    kinds: [shell, prose]
+    severity: approval_required
+    min_trust: 3
+    reason: "This house wants to be asked first."
+    alternative: "use what is public"
+    must_match: ["cat ask-first.txt", "cat -- /srv/app/ask-first.txt"]
+    must_pass: ["cat first.txt", "cat ask.txt"]
 """
 
 
@@ -120,34 +138,47 @@ def _gemini(kind: str, given: dict[str, Any]) -> dict[str, Any]:
     return made
 
 
-def _cursor(kind: str, given: dict[str, Any]) -> dict[str, Any]:
-    shared = {
-        "conversation_id": "c1",
-        "generation_id": "g1",
-        "model": "m",
-        "cursor_version": "2.1",
-        "workspace_roots": ["/srv/app"],
-        "user_email": None,
-        "transcript_path": None,
-    }
+_CURSOR = {
+    "conversation_id": "c1",
+    "generation_id": "g1",
+    "model": "m",
+    "model_id": "m",
+    "model_params": [],
+    "cursor_version": "2.1",
+    "workspace_roots": ["/srv/app"],
+    "user_email": None,
+    "transcript_path": None,
+}
+
+
+def _cursor_before(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    """The events for one kind of tool alone, which a person may point at the hook too."""
+    shared = _CURSOR
     if kind == "shell":
         return shared | {"hook_event_name": "beforeShellExecution", "command": given["command"], "cwd": "/srv/app"}
     if kind == "mcp":
         told = {"tool_name": "comment", "tool_input": json.dumps(given["arguments"]), "command": "hub-server"}
         return shared | {"hook_event_name": "beforeMCPExecution"} | told
-    if kind == "read":
-        return shared | {
-            "hook_event_name": "beforeReadFile",
-            "file_path": given["path"],
-            "content": "",
-            "attachments": [],
-        }
+    assert kind == "read", f"Cursor has no before event for {kind}"
+    return shared | {
+        "hook_event_name": "beforeReadFile",
+        "file_path": given["path"],
+        "content": "",
+        "attachments": [],
+    }
+
+
+def _cursor(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    """`preToolUse`, the event that `install` uses: it comes before every tool."""
     tool, put = {
+        "shell": lambda: ("Shell", {"command": given["command"], "working_directory": "/srv/app"}),
+        "read": lambda: ("Read", {"file_path": given["path"]}),
+        "mcp": lambda: ("MCP:comment", given["arguments"]),
         "write": lambda: ("Write", {"file_path": given["path"], "content": given["content"]}),
         "edit": lambda: ("Edit", {"file_path": given["path"], "old_string": given["old"], "new_string": given["new"]}),
         "fetch": lambda: ("WebFetch", {"url": given["url"]}),
     }[kind]()
-    return shared | {
+    return _CURSOR | {
         "hook_event_name": "preToolUse",
         "tool_name": tool,
         "tool_input": put,
@@ -166,7 +197,8 @@ def _copilot(kind: str, given: dict[str, Any]) -> dict[str, Any]:
         "mcp": lambda: ("hub-comment", given["arguments"]),
         "fetch": lambda: ("web_fetch", {"url": given["url"]}),
     }[kind]()
-    return {"timestamp": 1762000000000, "cwd": "/srv/app", "toolName": tool, "toolArgs": json.dumps(put)}
+    shared = {"sessionId": "7f3a", "timestamp": 1762000000000, "cwd": "/srv/app"}
+    return shared | {"toolName": tool, "toolArgs": json.dumps(put)}
 
 
 def _opencode(kind: str, given: dict[str, Any]) -> dict[str, Any]:
@@ -197,6 +229,27 @@ PAYLOADS: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
     "copilot": _copilot,
     "opencode": _opencode,
 }
+
+FORMS: dict[str, tuple[str, Callable[[str, dict[str, Any]], dict[str, Any]]]] = {
+    **{client: (client, make) for client, make in PAYLOADS.items()},
+    "cursor-before": ("cursor", _cursor_before),
+}
+"""Every form in which a client asks, by the name of its golden file: the client, and its payload."""
+ABSENT: dict[tuple[str, str], str] = {
+    (
+        "cursor-before",
+        kind,
+    ): "Cursor has an event before a shell command, an MCP tool and a read alone; preToolUse has the rest"
+    for kind in ("write", "edit", "fetch")
+}
+"""The kinds that a form does not have, and why. Every other form has every kind with every effect."""
+CANNOT_ASK: dict[str, tuple[str, frozenset[str]]] = {
+    "codex": ("runs the tool on `ask`, as on any answer that it does not know", frozenset(KINDS)),
+    "gemini": ("knew no `ask` before 0.61", frozenset(KINDS)),
+    "cursor": ("takes `ask` in preToolUse and does not follow it", frozenset(KINDS)),
+    "cursor-before": ("knows no `ask` in beforeReadFile", frozenset({"read"})),
+}
+"""Where a question is told as a denial that names it: why, and for which kinds."""
 
 ACCEPTED: dict[str, dict[str, Any]] = {
     "claude-code": {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import re
@@ -12,13 +13,25 @@ from typing import Any
 
 import pytest
 
+from guardhouse.surfaces.hooks import clients
 from tests.server import guardhouse
-from tests.surfaces.hooks.payloads import ACCEPTED, GIVEN, PAYLOADS, accepted, refused
+from tests.surfaces.hooks.payloads import (
+    ABSENT,
+    ACCEPTED,
+    CANNOT_ASK,
+    EFFECTS,
+    FORMS,
+    GIVEN,
+    HOUSE_PACK,
+    KINDS,
+    PAYLOADS,
+    accepted,
+    refused,
+)
 
 GOLDEN = Path(__file__).parents[2] / "golden" / "hooks"
 RENEW = os.environ.get("GUARDHOUSE_RENEW_GOLDEN") == "1"
 CLIENTS = tuple(PAYLOADS)
-NEVER_ASKS = {"codex", "gemini"}
 TELLS_WARNINGS = {"claude-code", "gemini", "opencode"}
 
 
@@ -69,6 +82,9 @@ class Hooked:
 def hooked(running_home: tuple[Path, dict[str, str]]) -> Hooked:
     home, env = running_home
     added = json.loads(guardhouse(env, "agents", "add", "hooked", "--trust", "2", "--json").stdout)
+    (home / "policies" / "guardrails").mkdir(parents=True, exist_ok=True)
+    (home / "policies" / "guardrails" / "house.yaml").write_text(HOUSE_PACK)
+    guardhouse(env, "policy", "activate", str(home / "policies"))
     port = int(json.loads((home / "endpoint.json").read_text())["address"].rpartition(":")[2])
     return Hooked(home, port, added["token"], added["agent_id"], env)
 
@@ -79,15 +95,19 @@ def plain(value: bytes) -> str:
     return re.sub(rb"apr_[0-9a-z]+", b"apr_1", text).decode()
 
 
-@pytest.mark.parametrize("client", CLIENTS)
-def test_every_kind_of_tool_is_answered_as_the_golden_file_says(hooked: Hooked, client: str) -> None:
+@pytest.mark.parametrize("form", FORMS)
+def test_every_kind_of_tool_is_answered_as_the_golden_file_says(hooked: Hooked, form: str) -> None:
+    """Six kinds of tool and five effects, each in every form of every client, but for what `ABSENT` gives a reason for."""
+    client, payload = FORMS[form]
+    kinds = [kind for kind in KINDS if (form, kind) not in ABSENT]
     made: dict[str, str] = {}
-    tokens = [hooked.operate("add_agent", handle=f"{client}-{trust}", trust=trust)["token"] for trust in (2, 4)]
-    for name, given in GIVEN.items():
-        kind, wanted = name.split(".")
-        token = tokens[wanted == "warn"]
-        status, body, decision = hooked.ask(client, PAYLOADS[client](kind, given), token)
-        assert (status, decision[:4]) == (200, "dec_"), name
+    tokens = [hooked.operate("add_agent", handle=f"{form}-{trust}", trust=trust)["token"] for trust in (2, 4)]
+    for kind, wanted in itertools.product(kinds, EFFECTS):
+        name = f"{kind}.{wanted}"
+        given = GIVEN[f"{kind}.allow" if wanted == "error" else name]
+        token = "ght_nobody" if wanted == "error" else tokens[wanted == "warn"]
+        status, body, decision = hooked.ask(client, payload(kind, given), token)
+        assert (status, decision[:4]) == (200, "" if wanted == "error" else "dec_"), name
         made[name] = plain(body)
         told = json.loads(body) if body else {}
         assert accepted(ACCEPTED[client], told), (name, told)
@@ -95,20 +115,37 @@ def test_every_kind_of_tool_is_answered_as_the_golden_file_says(hooked: Hooked, 
         if wanted in ("allow", "warn"):
             assert effect == "", (name, told)
             assert wanted == "allow" or client not in TELLS_WARNINGS or "Guardhouse" in json.dumps(told)
-        elif wanted == "deny":
-            assert effect == "deny", (name, told)
-        else:
-            silent = client in NEVER_ASKS or (client == "cursor" and kind in ("write", "edit"))
+        elif wanted == "ask":
+            silent = kind in CANNOT_ASK.get(form, ("", frozenset()))[1]
             assert effect == ("deny" if silent else "ask"), (name, told)
             assert "A person was asked (apr_" in json.dumps(told), (name, told)
-    status, body, _ = hooked.ask(client, PAYLOADS[client]("shell", GIVEN["shell.allow"]), token="ght_nobody")
-    made["shell.error"] = plain(body)
-    assert refused(client, json.loads(body)) == "deny"
-    assert accepted(ACCEPTED[client], json.loads(body))
-    golden = GOLDEN / f"{client}.json"
+        else:
+            assert effect == "deny", (name, told)
+            assert wanted == "deny" or f"guardhouse install {client}" in json.dumps(told)
+    golden = GOLDEN / f"{form}.json"
     if RENEW:
         golden.write_text(json.dumps(made, indent=1, ensure_ascii=False) + "\n")
     assert json.loads(golden.read_text()) == made
+
+
+def test_the_golden_files_are_the_whole_matrix() -> None:
+    assert {one.stem for one in GOLDEN.iterdir()} == set(FORMS)
+    assert {client for client, _ in FORMS.values()} == set(clients.CLIENTS)
+    for form in FORMS:
+        wanted = {f"{kind}.{effect}" for kind in KINDS if (form, kind) not in ABSENT for effect in EFFECTS}
+        assert set(json.loads((GOLDEN / f"{form}.json").read_text())) == wanted
+    assert all(reason for reason in (*ABSENT.values(), *(why for why, _ in CANNOT_ASK.values())))
+
+
+def test_copilot_may_send_its_arguments_as_text_or_as_an_object(hooked: Hooked) -> None:
+    payload = PAYLOADS["copilot"]("shell", GIVEN["shell.deny"])
+    assert isinstance(payload["toolArgs"], str)
+    as_object = payload | {"toolArgs": json.loads(payload["toolArgs"])}
+    assert (
+        refused("copilot", hooked.told("copilot", payload))
+        == refused("copilot", hooked.told("copilot", as_object))
+        == "deny"
+    )
 
 
 @pytest.mark.parametrize("client", CLIENTS)
@@ -130,7 +167,6 @@ def test_one_use_is_one_decision_and_one_entry(hooked: Hooked, client: str) -> N
         ("no object", b"[]", None),
         ("nothing", b"", None),
         ("no tool", b'{"hook_event_name": "PreToolUse"}', None),
-        ("too large", b'{"hook_event_name": "PreToolUse", "x": "' + b"a" * 1_100_000 + b'"}', None),
         ("deep", b"[" * 5000, None),
         ("a body of ours", b'{"action": "other"}', None),
     ],
@@ -143,6 +179,51 @@ def test_what_is_at_fault_is_told_as_a_native_denial(
     assert refused(client, told) == "deny", (cause, told)
     assert accepted(ACCEPTED[client], told)
     assert "guardhouse " in json.dumps(told), "names the person's repair"
+
+
+LARGE: dict[str, tuple[str, dict[str, Any], str]] = {
+    "more than the profile allows": ("Write", {"file_path": "/srv/app/a.txt", "content": "a" * 300_000}, "at most 262144 bytes"),
+    "more than is examined": ("Write", {"file_path": "/srv/app/a.txt", "content": "a" * 600_000}, "at most 524288 characters"),
+    "more than a gateway reads": ("Write", {"file_path": "/srv/app/a.txt", "content": "a" * 1_100_000}, "larger than 1048576 bytes"),
+    "a command too long": ("Bash", {"command": "echo " + "a" * 270_000}, "at most 262144"),
+    "an edit too long": (
+        "Edit", {"file_path": "/srv/app/a.txt", "old_string": "b", "new_string": "a" * 270_000}, "at most 262144",
+    ),
+    "too many edits": (
+        "MultiEdit", {"file_path": "/srv/app/a.txt", "edits": [{"old_string": "a", "new_string": "b"}] * 257}, "more than 256 edits",
+    ),
+    "too many files": ("Read", {"paths": [f"/srv/app/{number}" for number in range(257)]}, "more than 256 files"),
+    "a path too long": ("Read", {"file_path": "/srv/" + "x/../" * 1000 + "a"}, "longer than 4096 characters"),
+    "too many texts": ("mcp__hub__comment", {"notes": ["a"] * 257}, "more than 256 texts"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_what_is_too_large_to_be_examined_is_denied_with_a_cause_and_a_way_that_are_true(
+    hooked: Hooked, name: str
+) -> None:
+    tool, given, cause = LARGE[name]
+    payload = PAYLOADS["claude-code"]("shell", GIVEN["shell.allow"]) | {"tool_name": tool, "tool_input": given}
+    before = hooked.entries()
+    told = hooked.told("claude-code", payload)
+    assert refused("claude-code", told) == "deny"
+    assert hooked.entries() - before == 1 + 1
+    text = told["hookSpecificOutput"]["permissionDecisionReason"]
+    assert "payload_too_large" in text
+    assert cause in text
+    assert "what was not examined is not let through" in text
+    assert "guardhouse doctor" not in text, "which would find nothing wrong"
+    assert ("raise `payload_bytes`" in text) == (name == "more than the profile allows")
+
+
+def test_what_it_says_of_something_too_large_works(hooked: Hooked) -> None:
+    """In parts it passes, and nothing in any part goes unseen."""
+    half = "a" * 200_000
+    payload = PAYLOADS["claude-code"]("write", {"path": "/srv/app/a.txt", "content": half})
+    assert hooked.told("claude-code", payload) == {}
+    caught = "AKIA" + "IOSFODNN7EXAMPLE"
+    payload = PAYLOADS["claude-code"]("write", {"path": "/srv/app/a.txt", "content": half + "\n" + caught + "\n"})
+    assert refused("claude-code", hooked.told("claude-code", payload)) == "deny"
 
 
 def test_a_known_principals_unreadable_payload_leaves_its_entry(hooked: Hooked) -> None:
@@ -164,11 +245,6 @@ def test_a_tool_that_we_do_not_know_is_examined_all_the_same(hooked: Hooked, cli
     for key in ("tool_name", "toolName", "tool"):
         if key in payload:
             payload[key] = "brand_new_tool"
-    if client == "cursor":
-        payload = PAYLOADS[client]("fetch", GIVEN["fetch.deny"]) | {
-            "tool_name": "New",
-            "tool_input": GIVEN["shell.deny"],
-        }
     assert refused(client, hooked.told(client, payload)) == "deny"
 
 

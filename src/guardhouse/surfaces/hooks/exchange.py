@@ -11,6 +11,7 @@ import logging
 import secrets
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -19,7 +20,7 @@ from guardhouse.errors import GuardhouseError, NotPerformed, Refusal, Unauthenti
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
 from guardhouse.surfaces.hooks import clients
-from guardhouse.surfaces.hooks.reading import Reading, read
+from guardhouse.surfaces.hooks.reading import Reading, TooMuch, Unreadable, read
 from guardhouse.surfaces.hooks.recent import Recent
 from guardhouse.surfaces.hooks.sessions import LOST, Ask, NotOpened, Sessions
 from guardhouse.surfaces.http import HOOKS, Door, Receive, Scope, Send, bearer, headers_of, send_answer
@@ -54,6 +55,17 @@ _DEFAULT_EVENTS = {
 """In whose words a payload is answered whose event could not be read."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """What a client sent. `reading` is None where it cannot be read, and `why` says so; `large`: it is too much to be."""
+
+    data: bytes
+    reading: Reading | None = None
+    why: str = ""
+    large: bool = False
+    oversized: bool = False
+
+
 class Exchange:
     """An ASGI application below a door: hooks in, native answers out."""
 
@@ -76,15 +88,16 @@ class Exchange:
         effect, code, event = "none", "performed", _DEFAULT_EVENTS[client]
         native: dict[str, Any] | None = None
         try:
-            reading, data, oversized = await self._read(client, receive)
+            heard = await self._read(client, receive)
+            reading = heard.reading
             if reading is None or reading.body is not None:
                 event = reading.event if reading is not None else event
-                question = data if reading is None else orjson.dumps(reading.body)
-                outcome = await self._ask(client, reading, question, scope, receive, oversized=oversized)
+                question = heard.data if reading is None else orjson.dumps(reading.body)
+                outcome = await self._ask(client, reading, question, scope, receive, oversized=heard.oversized)
                 code = outcome.code
                 effect = str(outcome.decision.effect) if outcome.decision else "none"
                 headers.append((b"guardhouse-decision", outcome.decision_id.encode()))
-                native = _native(client, event, outcome, readable=reading is not None)
+                native = _native(client, event, outcome, heard)
                 self._recent.note(client, time.perf_counter() - started)
         except Disconnected:
             return
@@ -101,19 +114,24 @@ class Exchange:
         self._door.metrics.answered(f"hooks/{client}", effect, code, time.perf_counter() - started)
         await send_answer(send, 200, body, headers)
 
-    async def _read(self, client: str, receive: Receive) -> tuple[Reading | None, bytes, bool]:
-        """(the payload read, or None where it cannot be; its bytes; whether it is larger than is taken)."""
+    async def _read(self, client: str, receive: Receive) -> _Heard:
+        most = self._door.settings.max_body_bytes
         try:
             async with asyncio.timeout(self._patience):
-                body = await read_body(receive, self._door.settings.max_body_bytes, 0)
+                body = await read_body(receive, most, 0)
         except TimeoutError:
             raise NotPerformed("the payload did not arrive in time") from None
         if body.oversized:
-            return None, body.data, True
+            return _Heard(
+                body.data, why=f"it is larger than {most} bytes, and those are the most", large=True, oversized=True
+            )
+        data = body.data or b"null"
         try:
-            return read(client, orjson.loads(body.data)), body.data, False
+            return _Heard(data, read(client, orjson.loads(data)))
+        except Unreadable as fault:
+            return _Heard(data, why=str(fault), large=isinstance(fault, TooMuch))
         except (ValueError, RecursionError):
-            return None, body.data or b"null", False
+            return _Heard(data, why="the client's payload is no JSON")
 
     async def _ask(
         self, client: str, reading: Reading | None, question: bytes, scope: Scope, receive: Receive, *, oversized: bool
@@ -174,10 +192,13 @@ def _token(headers: Mapping[bytes, str], repeated: set[bytes]) -> str:
     return token
 
 
-def _native(client: str, event: str, outcome: Outcome, *, readable: bool) -> dict[str, Any] | None:
+def _native(client: str, event: str, outcome: Outcome, heard: _Heard) -> dict[str, Any] | None:
     result = outcome.result or {}
-    if not readable and outcome.code in ("performed", "validation"):
-        told = unanswered(client, "validation", "the client's payload could not be read", outcome.decision_id)
+    large = _too_large(outcome, heard)
+    if large:
+        return clients.answer(client, event, "block", large)
+    if heard.reading is None and outcome.code in ("performed", "validation"):
+        told = unanswered(client, "validation", f"its payload could not be read: {heard.why}", outcome.decision_id)
         return clients.answer(client, event, "block", told)
     if outcome.performed:
         if result.get("enforced") is False or (outcome.decision is not None and not outcome.decision.enforced):
@@ -196,7 +217,7 @@ def _native(client: str, event: str, outcome: Outcome, *, readable: bool) -> dic
             f"A person was asked ({asked}) and has not answered yet: go on with other work."
         )
         return clients.answer(client, event, "ask", told)
-    if outcome.code in REPAIRS or outcome.code in ("validation", "payload_too_large"):
+    if outcome.code in REPAIRS or outcome.code == "validation":
         return clients.answer(
             client, event, "block", unanswered(client, outcome.code, outcome.message, outcome.decision_id)
         )
@@ -205,6 +226,36 @@ def _native(client: str, event: str, outcome: Outcome, *, readable: bool) -> dic
         f"{outcome.message or outcome.code.replace('_', ' ')}. {_FIXED} Report it as blocked."
     )
     return clients.answer(client, event, "block", told)
+
+
+_LONG = "should have at most"
+"""What a field's fault says where only its length is wrong."""
+
+
+def _too_large(outcome: Outcome, heard: _Heard) -> str:
+    """What is told of a use of a tool that is too large to be examined; empty for any other.
+
+    The limits are deliberate: what a gateway reads (`max_body_bytes`), what an operation's field holds, and the
+    `payload_bytes` of the agent's profile, the smallest and the only one that a person would raise.
+    """
+    if outcome.code not in ("performed", "validation", "payload_too_large"):
+        return ""
+    faults = [one for one in outcome.error.get("fields", ()) if _LONG in one["problem"]]
+    person = "do it themselves"
+    if heard.large:
+        cause = heard.why
+    elif faults:
+        cause = f"`{faults[0]['field']}` {faults[0]['problem']}"
+    elif outcome.code == "payload_too_large":
+        cause = outcome.message
+        person += ", or raise `payload_bytes` of its profile in `profiles.yaml` and run `guardhouse policy activate`"
+    else:
+        return ""
+    return (
+        f"Guardhouse blocked this (payload_too_large, decision {outcome.decision_id}): it is too large to be examined "
+        f"whole, and what was not examined is not let through: {cause}. Do it in smaller parts, each below that: "
+        f"several files, or one edit after another. Where that cannot be, tell the person, who can {person}."
+    )
 
 
 def _noted(result: Mapping[str, Any], decision_id: str) -> str:

@@ -17,6 +17,7 @@ from guardhouse.surfaces.hooks import places
 from guardhouse.surfaces.hooks.clients import ASKING, asks
 
 MOST_TEXTS = 256
+MOST_PATH = 4096
 _TOOLED = frozenset({"tool_name", "toolName", "tool"})
 """An event that we do not know asks all the same when it comes before a tool."""
 _SHELLS = frozenset(
@@ -45,7 +46,14 @@ _URLS = re.compile(r"(?i)(?:https?://|file:)[^\s<>\"']{1,2000}")
 
 
 class Unreadable(ValueError):
-    """The payload is none of this client's."""
+    """The payload is none of this client's; the message says why."""
+
+
+class TooMuch(Unreadable):
+    """The tool's input is more than is examined whole; the message says what is too much, and how much may be.
+
+    MUST be raised where anything would be left out: what was not examined is not let through.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +172,7 @@ def _question(use: _Use) -> dict[str, Any]:
     if use.server:
         return made | {"action": "mcp", "server": use.server[:200], "arguments": _arguments(given)}
     if name in _SHELLS:
-        workdir = _text(given, "dir_path", "workdir", "directory")
+        workdir = _text(given, "dir_path", "workdir", "working_directory", "directory", "cwd")
         if workdir:
             use.cwd = workdir if workdir.startswith("/") else f"{use.cwd}/{workdir}".lstrip("/") if use.cwd else workdir
         return made | {"action": "shell", "command": _command(given)}
@@ -175,7 +183,7 @@ def _question(use: _Use) -> dict[str, Any]:
         text = "\n".join(_strings(given))
         named = dict.fromkeys([*files, *(path for path, _removed in patching.named(text))])
         if len(named) > MOST_TEXTS:
-            raise Unreadable(f"the patch names more than {MOST_TEXTS} files")
+            raise TooMuch(f"the patch names more than {MOST_TEXTS} files")
         return made | {"action": "edit", "file_paths": [*named], "content": text}
     if name in _WRITES and files:
         return made | {"action": "write", "file_paths": files, "content": _one_of(given, *_CONTENTS)}
@@ -191,7 +199,7 @@ def _question(use: _Use) -> dict[str, Any]:
         urls = [_text(given, "url"), *(one for _, text in places.leaves(given) for one in _URLS.findall(text))]
         urls = [*dict.fromkeys(one for one in urls if one)]
         if len(urls) > MOST_TEXTS:
-            raise Unreadable(f"the tool's input names more than {MOST_TEXTS} addresses")
+            raise TooMuch(f"the tool's input names more than {MOST_TEXTS} addresses")
         if urls:
             rest = [{"name": "url", "value": one} for one in urls[1:]]
             return made | {"action": "fetch", "url": urls[0], "arguments": rest}
@@ -216,7 +224,7 @@ def _edits(given: Mapping[str, Any]) -> list[dict[str, Any]]:
     listed, single = given.get("edits"), _edit(given)
     if isinstance(listed, list) and all(isinstance(one, Mapping) for one in listed):
         if len(listed) > MOST_TEXTS:
-            raise Unreadable(f"the tool's input holds more than {MOST_TEXTS} edits")
+            raise TooMuch(f"the tool's input holds more than {MOST_TEXTS} edits")
         if single["old"] or single["new"]:
             raise Unreadable("the edit is given twice, as `edits` and beside them")
         return [_edit(one) for one in listed]
@@ -244,16 +252,16 @@ def _places(name: str, given: Mapping[str, Any]) -> list[str]:
     try:
         found = places.places(name, given)
     except places.TooMany as error:
-        raise Unreadable(str(error)) from None
-    if any(len(one) > 4096 for one in found):
-        raise Unreadable("a path in the tool's input is longer than 4096 characters")
+        raise TooMuch(str(error)) from None
+    if any(len(one) > MOST_PATH for one in found):
+        raise TooMuch(f"a path in the tool's input is longer than {MOST_PATH} characters")
     return found
 
 
 def _arguments(given: Mapping[str, Any]) -> list[dict[str, str]]:
     made = [{"name": name[:200], "value": value} for name, value in places.leaves(given)]
     if len(made) > MOST_TEXTS:
-        raise Unreadable(f"the tool's input holds more than {MOST_TEXTS} texts")
+        raise TooMuch(f"the tool's input holds more than {MOST_TEXTS} texts")
     return made
 
 
