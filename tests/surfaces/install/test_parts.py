@@ -39,6 +39,8 @@ def test_a_systemd_unit_has_the_settings_and_no_token(tmp_path: Path) -> None:
 
 def test_a_launchd_agent_is_a_property_list(tmp_path: Path) -> None:
     made = serving.service(COMMAND, tmp_path / "a & b", tmp_path, {}, "darwin")
+    serving.write(made)
+    assert made.path.stat().st_mode & 0o777 == 0o600
     held = plistlib.loads(made.text.encode())
     assert held["ProgramArguments"] == COMMAND
     assert held["EnvironmentVariables"] == {"GUARDHOUSE_HOME": str(tmp_path / "a & b")}
@@ -179,15 +181,19 @@ def test_systemd_reads_the_unit_as_it_is_meant(tmp_path: Path) -> None:
 def test_the_service_is_written_again_and_removed_without_a_trace(tmp_path: Path) -> None:
     user, home = tmp_path / "user", tmp_path / "home"
     (user / ".config").mkdir(parents=True)
-    env = environment(home, HOME=str(user), XDG_CONFIG_HOME=str(user / ".config"))
+    url = "postgresql+psycopg://gate:hunter2@db.example.com/guardhouse"
+    env = environment(home, url, HOME=str(user), XDG_CONFIG_HOME=str(user / ".config"))
     if sys.platform == "darwin":
         pytest.skip("the file lies elsewhere there")
     unit = user / ".config" / "systemd" / "user" / serving.UNIT
     told = json.loads(guardhouse(env, "service", "install", "--write-only", "--json").stdout)
     first = unit.read_bytes()
     assert (told["state"], told["file"]) == ("written", str(unit))
+    assert unit.stat().st_mode & 0o777 == 0o600
+    assert b"hunter2" in first
+    unit.chmod(0o644)  # as an older Guardhouse wrote it
     assert guardhouse(env, "service", "install", "--write-only", "--json").returncode == 0
-    assert unit.read_bytes() == first
+    assert (unit.read_bytes(), unit.stat().st_mode & 0o777) == (first, 0o600)
     assert json.loads(guardhouse(env, "service", "remove", "--write-only", "--json").stdout)["state"] == "removed"
     assert list((user / ".config").rglob("*")) == []
     assert json.loads(guardhouse(env, "service", "remove", "--write-only", "--json").stdout)["state"] == "not there"

@@ -14,6 +14,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from guardhouse.errors import InvalidInput
+from guardhouse.surfaces.cli import operator
 
 UNIT = "guardhouse.service"
 LABEL = "dev.guardhouse.gateway"
@@ -61,14 +62,17 @@ def service(
 
 
 def write(made: Service) -> None:
-    """Write the service's file, which says how many folders came with it. InvalidInput for one that is not ours."""
+    """Write the service's file (mode 0600), which says how many folders came with it. InvalidInput for one that is not ours."""
     try:
         held = made.path.read_text(encoding="utf-8", errors="replace") if made.path.exists() else None
         folders = _folders(held) if held is not None else sum(not one.exists() for one in made.path.parents)
         if folders is None:
             raise InvalidInput(f"{made.path}: was not written by Guardhouse: move it away, then run this again")
         made.path.parent.mkdir(parents=True, exist_ok=True)
-        made.path.write_text(made.text.replace("{folders}", str(folders)), encoding="utf-8")
+        # Closed to others from its first byte: an address of a database in it may hold a password.
+        operator.write_private(
+            Path(os.path.realpath(made.path)), made.text.replace("{folders}", str(folders)).removesuffix("\n")
+        )
     except OSError as error:
         raise InvalidInput(f"{made.path}: cannot be written ({error.strerror})") from None
 
