@@ -1,7 +1,8 @@
 """Measure hooks: the shim from process start to answer, and the hook over HTTP. Run: python -m tests.bench.bench_hooks.
 
-The gateway is warm and real. Beside the shim stands the floor that no Python shim can beat: the same interpreter
-started with the same flags to do nothing.
+The gateway is warm and real, and what is timed is the line that `install` writes into a client's settings, run by a shell
+as clients run it. Beside it stands the floor that no Python shim can beat: the same interpreter started with the same flags
+to do nothing.
 """
 
 from __future__ import annotations
@@ -9,16 +10,14 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
-import shutil
 import statistics
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from guardhouse.surfaces.hooks import shim
+from guardhouse.surfaces.install import clients, placing
 from tests.server import environment, guardhouse, serving
 from tests.surfaces.hooks.payloads import GIVEN, PAYLOADS
 
@@ -56,13 +55,11 @@ def main() -> None:
         guardhouse(env, "init")
         added = guardhouse(env, "agents", "add", "hooked", "--trust", "2", "--profile", "unlimited", "--json")
         token = json.loads(added.stdout)["token"]
-        for name in ("shim.py", "clients.py"):
-            shutil.copy(Path(shim.__file__).parent / name, place / name)
-        (place / "token").write_text(token)
-        config = {"home": str(place / "home"), "url": "", "token_file": str(place / "token"), "posture": "closed"}
-        (place / "hook.json").write_text(json.dumps(config))
-        flags = [sys.executable, "-I", "-S"]
-        argv = [*flags, str(place / "shim.py"), "codex", "--config", str(place / "hook.json")]
+        home = place / "home"
+        placing.place(home)
+        placing.configure(home, placing.Hooked("codex", "", "closed"), token)
+        flags = [placing.python(), "-I", "-S"]
+        argv = ["/bin/sh", "-c", clients.command("codex", placing.run_file(home), "closed")]
         bodies = {
             name: json.dumps(PAYLOADS["codex"]("shell", GIVEN[name])).encode() for name in ("shell.allow", "shell.deny")
         }
@@ -73,7 +70,8 @@ def main() -> None:
             for name, body in bodies.items():
 
                 def shimmed(body: bytes = body) -> None:
-                    subprocess.run(argv, input=body, capture_output=True, check=True)
+                    done = subprocess.run(argv, input=body, capture_output=True, check=True)
+                    assert (b'"deny"' in done.stdout) == (name == "shell.deny"), done  # noqa: B023  # called at once
 
                 tell(f"shim, {name}", milliseconds(count, shimmed), AIM_SHIM)
             line = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
@@ -82,7 +80,8 @@ def main() -> None:
 
                 def asked(body: bytes = body) -> None:
                     line.request("POST", "/v1/hooks/codex", body, sent)
-                    line.getresponse().read()
+                    told = line.getresponse().read()
+                    assert (b'"deny"' in told) == (name == "shell.deny"), told  # noqa: B023  # called at once
 
                 tell(f"HTTP, {name}", milliseconds(count * 10, asked), AIM_HTTP)
             line.close()
