@@ -401,7 +401,11 @@ def _over_url(url: str, token: str, payload: bytes) -> bytes:
 
 
 def _start(home: str, config: dict[str, Any]) -> tuple[int, Any] | None:
-    """Start the gateway, unless somebody else is starting it: (the lock, held until this process ends; what was started)."""
+    """Start the gateway, unless one that was started so still runs: (the lock; what was started, None by somebody else).
+
+    What is started inherits the lock, so that it is held as long as that lives: one that is slow to answer, or hangs, is
+    not started a second time by whoever asks next.
+    """
     argv = config.get("start")
     if not isinstance(argv, list) or not argv or not all(isinstance(one, str) for one in argv):
         return None
@@ -420,7 +424,13 @@ def _start(home: str, config: dict[str, Any]) -> tuple[int, Any] | None:
     try:
         with open(os.path.join(home, "serve.log"), "ab") as log:
             process = subprocess.Popen(  # noqa: S603  # an absolute path that `install` wrote
-                argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, env=environment
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+                env=environment,
+                pass_fds=(lock,),
             )
     except OSError as error:
         raise Fault(f"no gateway runs, and it cannot be started ({type(error).__name__})") from None
