@@ -401,16 +401,12 @@ def _over_url(url: str, token: str, payload: bytes) -> bytes:
 
 
 def _start(home: str, config: dict[str, Any]) -> tuple[int, Any] | None:
-    """Start the gateway, unless one that was started so still runs: (the lock; what was started, None by somebody else).
-
-    What is started inherits the lock, so that it is held as long as that lives: one that is slow to answer, or hangs, is
-    not started a second time by whoever asks next.
-    """
+    """Start the gateway, unless one started so still runs: (the lock, which lives as long as it; it, or None)."""
     argv = config.get("start")
     if not isinstance(argv, list) or not argv or not all(isinstance(one, str) for one in argv):
         return None
     import fcntl
-    import subprocess
+    from subprocess import DEVNULL, Popen
 
     try:
         lock = os.open(os.path.join(home, "hook-start.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -420,17 +416,11 @@ def _start(home: str, config: dict[str, Any]) -> tuple[int, Any] | None:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return lock, None
-    environment = dict(os.environ) | {"GUARDHOUSE_HOME": home}
+    env = dict(os.environ) | {"GUARDHOUSE_HOME": home}
     try:
         with open(os.path.join(home, "serve.log"), "ab") as log:
-            process = subprocess.Popen(  # noqa: S603  # an absolute path that `install` wrote
-                argv,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                start_new_session=True,
-                env=environment,
-                pass_fds=(lock,),
+            process = Popen(  # noqa: S603  # an absolute path that `install` wrote
+                argv, stdin=DEVNULL, stdout=log, stderr=log, start_new_session=True, env=env, pass_fds=(lock,)
             )
     except OSError as error:
         raise Fault(f"no gateway runs, and it cannot be started ({type(error).__name__})") from None
