@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from guardhouse.surfaces.mcp.forwarding import Line, Pipe, _encoded
+from guardhouse.governance import approvals
+from guardhouse.surfaces.mcp.forwarding import Line, Pipe, _encoded, _Turn
 from tests.server import environment
 from tests.surfaces.doors import listening
 from tests.surfaces.mcp.conftest import Place
@@ -133,6 +134,111 @@ def test_a_line_that_names_a_field_twice_is_refused_as_over_http(place: Place, w
         assert (answer["id"], "twice" in answer["error"]["message"], "result" in answer) == (9, True, False)
         assert line.ask("ping")["result"] == {}, "the line goes on"
         assert line.call("check_locks")["structuredContent"]["locks"] == []
+
+
+def _lines(*messages: dict[str, Any]) -> bytes:
+    return b"".join(json.dumps(message).encode() + b"\n" for message in messages)
+
+
+def _calling(number: int | str, name: str, **arguments: Any) -> dict[str, Any]:
+    params = {"name": name, "arguments": arguments}
+    return {"jsonrpc": "2.0", "id": number, "method": "tools/call", "params": params}
+
+
+@pytest.mark.parametrize("way", ["forwarded", "local"])
+def test_what_was_written_before_the_input_ended_is_carried_and_answered(place: Place, way: str) -> None:
+    agent = place.world.agent("worker")
+    listed = {"jsonrpc": "2.0", "id": 3, "method": "tools/list"}
+    shortly = [
+        _calling(f"{number} {name}", name, key=f"res:short/{number}")
+        for number in range(5)
+        for name in ("acquire_lock", "release_lock")
+    ]
+    taken = _calling(2, "acquire_lock", key="res:end")
+    written = _lines(_OPEN, _BEGUN, *shortly, taken, listed, _calling("last", "check_locks", own=True))
+    before = place.world.count()
+    done = subprocess.run(
+        [sys.executable, "-m", "guardhouse", "mcp"],
+        env=place.environment(way, agent.token),
+        input=written,
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    answers = {answer["id"]: answer["result"] for answer in map(json.loads, done.stdout.splitlines())}
+    assert set(answers) == {1, 2, 3, "last"} | {call["id"] for call in shortly}, done.stdout
+    assert not answers[2]["isError"]
+    assert answers[3]["tools"]
+    assert [lock["key"] for lock in answers["last"]["structuredContent"]["locks"]] == ["res:end"]
+    assert place.world.count() == before + len(shortly) + 2
+    assert done.stderr == b""
+
+
+def test_calls_written_at_once_are_carried_in_their_order(place: Place) -> None:
+    """Taking and giving back one key, written together: 60 such pairs never turn round."""
+    agent = place.world.agent("worker")
+    with spoken(place.environment("forwarded", agent.token)) as line:
+        line.open()
+        for start in range(0, 60, 10):
+            pairs = [
+                _calling(f"{number} {name}", name, key=f"res:order/{number}")
+                for number in range(start, start + 10)
+                for name in ("acquire_lock", "release_lock")
+            ]
+            line.say(_lines(*pairs).rstrip())
+            answers = {answer["id"]: answer["result"] for answer in (line.hear() for _ in pairs)}
+            for number in range(start, start + 10):
+                assert "fence" in answers[f"{number} acquire_lock"]["structuredContent"]
+                assert answers[f"{number} release_lock"]["structuredContent"]["released"], number
+        assert line.call("check_locks", own=True)["structuredContent"]["locks"] == []
+
+
+def test_a_call_that_waits_for_a_person_holds_up_no_other(place: Place) -> None:
+    agent = place.world.agent("worker")
+    asked = place.world.done(agent, "check_guardrails", {"operation_text": "npm publish"})["approval_id"]
+
+    def watch(workspace_id: str, approval_id: str) -> str:
+        with place.world.store.reading(5.0) as connection:
+            return approvals.watched(connection, workspace_id, approval_id, place.world.clock())
+
+    with listening(place.world.gateway, place.home / "watching", watch=watch) as door:
+        env = place.environment("forwarded", agent.token) | {"GUARDHOUSE_URL": door.endpoint.address}
+        with spoken(env) as line:
+            line.open()
+            line.say(
+                _lines(
+                    _calling("wait", "wait_approval", approval_id=asked, timeout_seconds=30),
+                    _calling("take", "acquire_lock", key="res:free"),
+                    _calling("give", "release_lock", key="res:free"),
+                ).rstrip()
+            )
+            first, second = line.hear(), line.hear()
+            assert (first["id"], second["id"]) == ("take", "give")
+            assert second["result"]["structuredContent"]["released"]
+            place.world.done(place.world.operator, "grant_approval", {"approval_id": asked})
+            waited = line.hear()
+            assert (waited["id"], waited["result"]["structuredContent"]["state"]) == ("wait", "granted")
+
+
+def test_what_takes_long_without_saying_so_holds_up_the_rest_for_seconds_only() -> None:
+    """A message before it that is never answered: the next one goes after the turn's time, and the one after it in order."""
+    first = _Turn(None, 0.05)
+    second = _Turn(first, 0.05)
+    third = _Turn(second, 0.05)
+    begun: list[str] = []
+
+    def go(name: str, turn: _Turn) -> None:
+        turn.begin()
+        begun.append(name)
+
+    threads = [threading.Thread(target=go, args=item) for item in (("third", third), ("second", second))]
+    for thread in threads:
+        thread.start()
+    assert begun == []
+    go("first", first)
+    for thread in threads:
+        thread.join(10)
+    assert begun == ["first", "second", "third"]
 
 
 def test_a_session_that_the_gateway_forgot_is_opened_again(place: Place) -> None:

@@ -31,6 +31,10 @@ _SENTINEL = "=?base64?"
 _SECONDS = 330.0
 _IDLE_SECONDS = 30.0
 _AT_ONCE = 32
+_TURN_SECONDS = 5.0
+_LAST_SECONDS = 20.0
+_WAITS = frozenset({"wait_approval"})
+"""Tools that are slow by design, so that nothing written after them waits for their answer."""
 _ERROR = -32050
 
 
@@ -110,6 +114,28 @@ class Line:
         return http.client.HTTPSConnection(host, parts.port, timeout=_SECONDS, context=context)
 
 
+class _Turn:
+    """One message's place in the order in which they were written. `patience` is in seconds."""
+
+    def __init__(self, before: _Turn | None, patience: float = _TURN_SECONDS) -> None:
+        self._before = before
+        self._patience = patience
+        self._begun = threading.Event()
+        self._over = threading.Event()
+
+    def begin(self) -> None:
+        """Wait until the message before has been answered, or has been on its way for as long as our patience."""
+        if self._before is not None:
+            self._before._begun.wait()
+            self._before._over.wait(self._patience)
+            self._before = None
+        self._begun.set()
+
+    def pass_on(self) -> None:
+        """Let the next message go."""
+        self._over.set()
+
+
 class Pipe:
     """Carries lines both ways until the input ends."""
 
@@ -124,7 +150,15 @@ class Pipe:
         self._version = ""
 
     def run(self, lines: Iterable[bytes]) -> None:
-        """Forward every line. An opening request is answered before the next line is read, the others side by side."""
+        """Forward every line until the input ends; what was written by then is answered before this returns.
+
+        Messages are carried in the order in which they were written, since a client that writes two calls at
+        once means the first one first. An opening request is answered before the next line is read. A message
+        that takes longer than `_TURN_SECONDS`, or waits by design, holds up no other. At the end of the input
+        the answers still due are waited for, at most `_LAST_SECONDS`.
+        """
+        turn: _Turn | None = None
+        under_way: list[threading.Thread] = []
         for line in lines:
             if not line.strip():
                 continue
@@ -142,7 +176,17 @@ class Pipe:
                 self._open(message, line.strip())
                 continue
             self._places.acquire()
-            threading.Thread(target=self._forward, args=(message, line.strip()), daemon=True).start()
+            # What takes a request back must overtake it.
+            overtakes = message["method"] == "notifications/cancelled"
+            mine = _Turn(None if overtakes else turn)
+            turn = turn if overtakes else mine
+            thread = threading.Thread(target=self._forward, args=(message, line.strip(), mine), daemon=True)
+            under_way = [one for one in under_way if one.is_alive()]
+            under_way.append(thread)
+            thread.start()
+        until = time.monotonic() + _LAST_SECONDS
+        for thread in under_way:
+            thread.join(max(0.0, until - time.monotonic()))
         if self._session:
             # Ending the session is a courtesy; the gateway forgets it by itself.
             try:
@@ -166,8 +210,11 @@ class Pipe:
         result = _object(reply.body).get("result")
         self._version = str(result.get("protocolVersion", "")) if isinstance(result, dict) else ""
 
-    def _forward(self, message: dict[str, Any], line: bytes) -> None:
+    def _forward(self, message: dict[str, Any], line: bytes, turn: _Turn) -> None:
         try:
+            turn.begin()
+            if _waits(message):
+                turn.pass_on()
             session = self._session
             reply = self._ask(message, line)
             if reply is not None and reply.status == 404 and session and self._reopened(session):
@@ -176,6 +223,7 @@ class Pipe:
             if reply is not None:
                 self._answer(message, reply)
         finally:
+            turn.pass_on()
             self._places.release()
 
     def _reopened(self, lost: str) -> bool:
@@ -263,6 +311,12 @@ class Pipe:
         with self._writing:
             self._output.write(data)
             self._output.flush()
+
+
+def _waits(message: Mapping[str, Any]) -> bool:
+    params = message.get("params")
+    name = params.get("name") if isinstance(params, dict) else None
+    return isinstance(name, str) and name in _WAITS
 
 
 def _object(body: bytes) -> dict[str, Any]:
