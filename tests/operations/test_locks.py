@@ -46,6 +46,8 @@ def test_a19_acquire_tells_holder_times_and_fence_and_refusals_name_the_holder(h
     refused = home.call(bob, "acquire_lock", body)
     assert refused.code == "held"
     assert (refused.error["holder_agent_id"], refused.error["key"]) == (ann.id, told["key"])
+    assert (refused.error["holder_alias"], refused.error["reason"]) == ("ann", "migrating")
+    assert refused.error["expires_at"] == told["expires_at"]
     assert refused.error["retry_after_seconds"] > 0
     assert home.entry(refused.decision_id)["effect"] == "allow"
 
@@ -56,7 +58,9 @@ def test_a20_only_the_holder_renews_and_not_after_expiry(home: World) -> None:
     renewed = home.done(ann, "renew_lock", {"key": "res:x"})
     assert renewed["expires_at"] > first["expires_at"]
     assert renewed["fence"] == first["fence"]
-    assert home.call(bob, "renew_lock", {"key": "res:x"}).code == "not_holder"
+    not_his = home.call(bob, "renew_lock", {"key": "res:x"})
+    assert not_his.code == "not_holder"
+    assert (not_his.error["holder_alias"], not_his.error["current_fence"]) == ("ann", first["fence"])
     stale = home.call(ann, "renew_lock", {"key": "res:x", "fence": first["fence"] + 1})
     assert (stale.code, stale.error["current_fence"]) == ("stale_fence", first["fence"])
     home.later(3600)

@@ -15,7 +15,7 @@ from guardhouse.errors import Refusal
 from guardhouse.gates import guardrails
 from guardhouse.gateway.prepare import Prepared
 from guardhouse.gateway.read import View
-from guardhouse.governance import approvals, grants
+from guardhouse.governance import approvals, grants, standing
 from guardhouse.model.decision import Decision, Effect, Verdict
 from guardhouse.model.facts import Facts
 from guardhouse.model.ids import Ids
@@ -159,7 +159,7 @@ def attempt(
             seal(acted)
             return acted
     except Refusal as refusal:
-        return Acted(refusal.code, refusal.message, error=dict(refusal.extra))
+        return Acted(refusal.code, refusal.message, error=_with_names(view, refusal))
     except DBAPIError as error:
         if error.connection_invalidated or not guarded or _whole_database(error):
             raise
@@ -174,6 +174,19 @@ def attempt(
     except Exception:  # noqa: BLE001  # whatever a handler throws, its call ends as a recorded refusal
         _log.exception("operation %s failed, decision %s", prepared.call.operation, prepared.call.id)
         return crashed()
+
+
+def _with_names(view: View, refusal: Refusal) -> dict[str, Any]:
+    """A refusal's detail with the handle beside the id of whoever stands in the way: a refused agent cannot look ids up."""
+    told = dict(refusal.extra)
+    holder, assignee = told.get("holder_agent_id"), told.get("assignee_id")
+    if holder:
+        told["holder_alias"] = standing.name_of(view.tx.connection, view.workspace_id, str(holder))
+        if refusal.code == "already_claimed":
+            told["assignee_alias"] = told["holder_alias"]
+    elif assignee:
+        told["assignee_alias"] = standing.name_of(view.tx.connection, view.workspace_id, str(assignee))
+    return told
 
 
 def crashed() -> Acted:

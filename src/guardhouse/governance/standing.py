@@ -288,6 +288,22 @@ def read_agent(connection: Connection, workspace_id: str, agent_id: str) -> Prin
     )
 
 
+_NAME = union_all(
+    select(AGENT.c.handle.label("name")).where(
+        AGENT.c.workspace_id == bindparam("workspace"), AGENT.c.id == bindparam("principal")
+    ),
+    select(PERSON.c.name.label("name")).where(
+        PERSON.c.workspace_id == bindparam("workspace"), PERSON.c.id == bindparam("principal")
+    ),
+)
+
+
+def name_of(connection: Connection, workspace_id: str, principal_id: str) -> str:
+    """What a principal is called: an agent's handle, also when it is retired, or a person's name; empty for nobody."""
+    found = connection.execute(_NAME, {"workspace": workspace_id, "principal": principal_id}).first()
+    return str(found[0]) if found is not None else ""
+
+
 def _principal(links: Sequence[Mapping[str, Any]]) -> Principal | None:
     first = links[0]
     if first["session_principal"] != first["principal_id"]:

@@ -207,11 +207,11 @@ def renew(
     if current is None or _holder(current) != holder:
         last = _last(tx, workspace_id, key.text, holder)
         if last is not None and last["end_reason"] == "expired":
-            raise Refusal("lease_expired", f"your lock on `{key.text}` ran out; acquire it again")
-        raise Refusal("not_holder", f"you do not hold `{key.text}`")
+            raise _ran_out(current or last)
+        raise Refusal("not_holder", f"you do not hold `{key.text}`", **_whose(current, tx.now))
     _check_fence(current, fence)
     if current["expires_at"] <= tx.now:
-        raise Refusal("lease_expired", f"your lock on `{key.text}` ran out; acquire it again")
+        raise _ran_out(current)
     return _change(tx, current, {"expires_at": tx.now + ttl_seconds * SECOND})
 
 
@@ -226,7 +226,7 @@ def release(tx: Transaction, workspace_id: str, holder: Holder, key: Key, *, fen
     if _holder(current) != holder:
         if current["expires_at"] <= tx.now:
             return None
-        raise Refusal("not_holder", f"`{key.text}` is held by another agent or session")
+        raise Refusal("not_holder", f"`{key.text}` is held by another agent or session", **_whose(current, tx.now))
     _check_fence(current, fence)
     reason = "released" if current["expires_at"] > tx.now else "expired"
     return _change(tx, current, {"ended_at": tx.now, "end_reason": reason})
@@ -382,6 +382,19 @@ def _held(row: Row, now: Micros, message: str) -> Refusal:
         expires_at=rfc3339(row["expires_at"]),
         reason=row["reason"],
         retry_after_seconds=max(1, min(60, -(-(row["expires_at"] - now) // SECOND))),
+    )
+
+
+def _whose(row: Row | None, now: Micros) -> Row:
+    """Who holds a lock instead of the caller, and under which fence; empty while it is free."""
+    if row is None or row["expires_at"] <= now:
+        return {}
+    return {"holder_agent_id": row["agent_id"], "current_fence": row["fence"]}
+
+
+def _ran_out(row: Row) -> Refusal:
+    return Refusal(
+        "lease_expired", f"your lock on `{row['key']}` ran out; acquire it again", current_fence=row["fence"]
     )
 
 
