@@ -8,7 +8,7 @@ from pydantic import Field
 
 from guardhouse.catalog import Answer, Ask, Context, operation
 from guardhouse.model.call import Category, Resource
-from guardhouse.operations.fields import AgentId, Limit, Repository
+from guardhouse.operations.fields import AgentId, Limit, RepositoryFilter
 from guardhouse.operations.tasks import (
     NeedItem,
     TaskAnswer,
@@ -106,7 +106,7 @@ def remove_dependency(ctx: Context, ask: DependencyAsk) -> DependencyAnswer:
 class ListWorkAsk(Ask):
     view: Literal["ready", "active", "blocked"] = "ready"
     types: Annotated[tuple[TaskType, ...], Field(max_length=5)] = ()
-    repository: Repository = ""
+    repository: RepositoryFilter = ""
     assignee_agent_id: AgentId | None = None
     parent_task_id: TaskId | None = None
     limit: Limit = 50

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from guardhouse.catalog import Home
 from guardhouse.model.call import Resource
+from guardhouse.model.facts import Principal
 from guardhouse.model.instants import Micros, rfc3339
 
 AgentId = Annotated[str, Field(pattern=r"^agt_[0-9a-z]{1,60}$", description="an agent's id, as `list_agents` shows it")]
@@ -41,14 +42,21 @@ RequiredReason = Annotated[
 Label = Annotated[str, Field(max_length=200, description="a note that helps people tell this one from others")]
 Limit = Annotated[int, Field(ge=1, le=500, description="the most to answer with")]
 Cursor = Annotated[str, Field(max_length=200, description="`next` of the page before; empty for the first page")]
+_REPOSITORY: Any = {"max_length": 200, "pattern": r"^([^\s/\x00-\x1f\x7f][^\x00-\x1f\x7f]*)?$"}
 Repository = Annotated[
+    str, Field(**_REPOSITORY, description="the repository that bare paths lie in; empty for `default`")
+]
+HomeRepository = Annotated[
+    str, Field(**_REPOSITORY, description="the repository that it belongs to; empty for the session's own")
+]
+RepositoryFilter = Annotated[
     str,
     Field(
-        max_length=200,
-        pattern=r"^([^\s/\x00-\x1f\x7f][^\x00-\x1f\x7f]*)?$",
-        description="the repository that bare paths lie in; empty for `default`",
+        **_REPOSITORY,
+        description="only what belongs to this repository (`default`: that of sessions which name none); empty for all",
     ),
 ]
+DEFAULT_REPOSITORY = "default"
 
 AGENT_PREFIX = "agt_"
 
@@ -58,6 +66,11 @@ def principal_resource(principal_id: str, home: Home) -> Resource:
     if principal_id.startswith(AGENT_PREFIX):
         return Resource("Agent", principal_id)
     return Resource("Workspace", home.workspace_id)
+
+
+def home_repository(given: str, caller: Principal) -> str:
+    """The repository that something is kept under: the one that was named, else the session's, else `default`."""
+    return given or caller.repository or DEFAULT_REPOSITORY
 
 
 def workspace_resource(_ask: Any, home: Home) -> Resource:

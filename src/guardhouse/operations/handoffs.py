@@ -9,7 +9,7 @@ from pydantic import Field
 from guardhouse.catalog import Answer, Ask, Context, operation
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
-from guardhouse.operations.fields import AgentId, Repository, instant
+from guardhouse.operations.fields import AgentId, HomeRepository, RepositoryFilter, home_repository, instant
 from guardhouse.services import handoffs
 
 Item = Annotated[str, Field(min_length=1, max_length=4000)]
@@ -29,7 +29,7 @@ class WriteHandoffAsk(Ask):
         tuple[Annotated[str, Field(min_length=1, max_length=1000)], ...], Field(max_length=200)
     ] = ()
     task_id: TaskId | None = None
-    repository: Repository = ""
+    repository: HomeRepository = ""
 
 
 class WriteHandoffAnswer(Answer):
@@ -75,7 +75,7 @@ def write_handoff(ctx: Context, ask: WriteHandoffAsk) -> WriteHandoffAnswer:
         next_steps=ask.next_steps,
         relevant_files=ask.relevant_files,
         task_id=ask.task_id or "",
-        repository=ask.repository or ctx.caller.repository,
+        repository=home_repository(ask.repository, ctx.caller),
         sequence=ctx.sequence,
     )
     ctx.objects.append(f"handoff:{row['id']}")
@@ -86,7 +86,7 @@ class ReadHandoffAsk(Ask):
     handoff_id: Annotated[str, Field(pattern=r"^hnd_[0-9a-z]{1,60}$", description="this one")] | None = None
     by_agent_id: AgentId | None = Field(None, description="only what this agent left")
     task_id: TaskId | None = None
-    repository: Repository = ""
+    repository: RepositoryFilter = ""
     limit: Annotated[int, Field(ge=1, le=20, description="the most to answer with, latest first")] = 1
     max_characters: Annotated[
         int, Field(ge=200, le=100_000, description="the most text of each; what is left out is named in `cut`")

@@ -11,7 +11,7 @@ from guardhouse.catalog import Answer, Ask, Context, Reader, operation
 from guardhouse.guardrails.text import Examined
 from guardhouse.ledger.tables import ENTRY
 from guardhouse.model.call import Category, Resource
-from guardhouse.operations.fields import AgentId, Reason, Repository, instant
+from guardhouse.operations.fields import AgentId, HomeRepository, Reason, RepositoryFilter, home_repository, instant
 from guardhouse.services import memory
 
 EventType = Annotated[
@@ -34,7 +34,7 @@ class RememberAsk(Ask):
         tuple[Annotated[str, Field(min_length=1, max_length=2000)], ...],
         Field(max_length=20, description="what to do differently, or again"),
     ] = ()
-    repository: Repository = ""
+    repository: HomeRepository = ""
     task_id: TaskId | None = None
 
 
@@ -84,7 +84,7 @@ def remember(ctx: Context, ask: RememberAsk) -> RememberAnswer:
         tags=ask.tags,
         outcome=ask.outcome or "",
         lessons=ask.lessons,
-        repository=ask.repository or ctx.caller.repository,
+        repository=home_repository(ask.repository, ctx.caller),
         task_id=ask.task_id or "",
         sequence=ctx.sequence,
     )
@@ -98,7 +98,7 @@ class RecallAsk(Ask):
     event_type: EventType | None = None
     outcome: Outcome | None = None
     by_agent_id: AgentId | None = Field(None, description="only what this agent remembered")
-    repository: Repository = ""
+    repository: RepositoryFilter = ""
     limit: Annotated[int, Field(ge=1, le=50, description="the most to answer with")] = 10
 
 

@@ -10,7 +10,15 @@ from guardhouse.catalog import Answer, Ask, Context, Home, operation
 from guardhouse.errors import Refusal
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
-from guardhouse.operations.fields import AgentId, Limit, Repository, instant, principal_resource
+from guardhouse.operations.fields import (
+    AgentId,
+    HomeRepository,
+    Limit,
+    RepositoryFilter,
+    home_repository,
+    instant,
+    principal_resource,
+)
 from guardhouse.services import locks, presence, queue
 
 
@@ -71,7 +79,7 @@ def _item(ctx: Context, row: presence.Row) -> SessionItem:
 class RegisterSessionAsk(Ask):
     capabilities: Capabilities = ()
     agent_type: AgentType = ""
-    repository: Repository = ""
+    repository: HomeRepository = ""
     branch: Branch = ""
     task_id: TaskId = ""
     activity: Activity = ""
@@ -99,7 +107,7 @@ def register_session(ctx: Context, ask: RegisterSessionAsk) -> RegisterSessionAn
         session_id=ctx.caller.session_id,
         capabilities=ask.capabilities,
         agent_type=ask.agent_type,
-        repository=ask.repository or ctx.caller.repository,
+        repository=home_repository(ask.repository, ctx.caller),
         branch=ask.branch,
         task_id=ask.task_id,
         activity=ask.activity,
@@ -158,7 +166,7 @@ class DiscoverAgentsAsk(Ask):
     capabilities: Annotated[Capabilities, Field(description="all of them")] = ()
     status: Literal["active", "silent", "gone", "any"] = "active"
     agent_type: AgentType = ""
-    repository: Repository = ""
+    repository: RepositoryFilter = ""
     with_agent_id: AgentId | None = Field(None, description="only the sessions of this agent")
     limit: Limit = 100
     after: SessionCursor = ""

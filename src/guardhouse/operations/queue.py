@@ -13,7 +13,7 @@ from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
 from guardhouse.model.canonical import decode, encode
 from guardhouse.model.instants import from_rfc3339
-from guardhouse.operations.fields import AgentId, Reason, Repository, instant
+from guardhouse.operations.fields import AgentId, HomeRepository, Reason, RepositoryFilter, home_repository, instant
 from guardhouse.operations.presence import require_present
 from guardhouse.operations.tasks import (
     LINE,
@@ -47,7 +47,9 @@ def _feature_free(ctx: Context, feature: str) -> None:
             "held",
             f"feature `{feature}` is paused by another agent",
             holder_agent_id=pause["agent_id"],
+            key=pause["key"],
             expires_at=instant(pause["expires_at"]),
+            reason=pause["reason"],
             retry_after_seconds=queue.seconds_left(pause["expires_at"], ctx.now),
         )
 
@@ -79,7 +81,7 @@ class SubmitWorkAsk(Ask):
     ] = ()
     parent_task_id: TaskId | None = None
     feature: FeatureName = ""
-    repository: Repository = ""
+    repository: HomeRepository = ""
     assignee_agent_id: AgentId | None = Field(None, description="the only agent who may claim it")
     labels: Annotated[tuple[Label, ...], Field(max_length=32)] = ()
     input: dict[str, Any] = Field(default_factory=dict, description="data for the worker; at most 65536 bytes as JSON")
@@ -158,7 +160,7 @@ def submit_work(ctx: Context, ask: SubmitWorkAsk) -> TaskAnswer:
         parent_id=ask.parent_task_id or "",
         needs=ask.needs,
         feature=ask.feature,
-        repository=ask.repository or ctx.caller.repository,
+        repository=home_repository(ask.repository, ctx.caller),
         assignee_id=ask.assignee_agent_id or "",
         max_attempts=ask.max_attempts,
         deadline=from_rfc3339(ask.deadline) if ask.deadline else 0,
@@ -171,7 +173,7 @@ def submit_work(ctx: Context, ask: SubmitWorkAsk) -> TaskAnswer:
 
 class GetWorkAsk(Ask):
     types: Annotated[tuple[TaskType, ...], Field(max_length=5, description="only these; none: all but epics")] = ()
-    repository: Repository = ""
+    repository: RepositoryFilter = ""
     lease_seconds: Annotated[
         int | None, Field(ge=10, le=86_400, description="how long the claim lasts; none: as the task says")
     ] = None

@@ -224,11 +224,14 @@ def discover(
         wanted.append(freed if status == GONE else ~freed)
     for column, value in (
         (PRESENCE.c.agent_type, agent_type),
-        (PRESENCE.c.repository, repository),
         (PRESENCE.c.agent_id, agent_id),
     ):
         if value:
             wanted.append(column == value)
+    if repository:
+        # A session that was heard of and never registered named no repository.
+        known = (repository, "") if repository == "default" else (repository,)
+        wanted.append(PRESENCE.c.repository.in_(known))
     for capability in sorted(set(capabilities)):
         able = select(PRESENCE_CAPABILITY.c.session_id).where(
             PRESENCE_CAPABILITY.c.workspace_id == workspace_id, PRESENCE_CAPABILITY.c.capability == capability
