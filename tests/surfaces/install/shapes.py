@@ -84,3 +84,44 @@ def _joined(draw: st.DrawFn, parts: list[str]) -> str:
         last = number == len(parts) - 1
         text += part + draw(gap()) + ("," if not last or draw(st.booleans()) else "") + draw(gap())
     return text
+
+
+TOPS = [
+    'model = "x" # mine',
+    "approval_policy = 'never'",
+    'notify = ["a",\n  "b", # why\n]',
+    'note = """\n[[hooks.PreToolUse]]\nguardhouse hooks/run codex\n"""',
+    '"a b" . c = 1',
+    "since = 2026-11-01T10:00:00Z",
+]
+TABLES = [
+    "[tui]\nx = 1",
+    "[features]\nhooks = true",
+    '[projects."/srv/a b"]\ntrust_level = "trusted"',
+    '[mcp_servers.guardhouse]\ncommand = "guardhouse"\nargs = ["mcp"]',
+    '[hooks.state."/srv/x:pre_tool_use:0:0"]\ntrusted_hash = "sha256:a"',
+    '[ odd . "ta ble" ] # spaced',
+]
+INLINE = [
+    '[[hooks.PostToolUse]]\nmatcher = "Bash"\n[[hooks.PostToolUse.hooks]]\ntype = "command"\ncommand = "lint"',
+    '[[hooks.PreToolUse]]\nmatcher = "^mcp"\nhooks = [{ type = "command", command = "mine" }]',
+    "[[hooks.Stop]]",
+]
+BETWEEN = ["", "# a comment", "   ", "# guardhouse hooks/run codex", "\t# [[hooks.PreToolUse]]"]
+
+
+@st.composite
+def tables(draw: st.DrawFn) -> str:
+    """A whole `config.toml` with hooks of others in it, in one manner of ending lines or in both, ended or not."""
+    parts = draw(st.lists(st.sampled_from(TOPS), max_size=3, unique=True))
+    below = draw(st.lists(st.sampled_from(TABLES), max_size=3, unique=True))
+    below += draw(st.lists(st.sampled_from(INLINE), min_size=1, max_size=3, unique=True))
+    parts += draw(st.permutations(below))
+    lines: list[str] = []
+    for part in parts:
+        lines += draw(st.lists(st.sampled_from(BETWEEN), max_size=2))
+        lines += part.split("\n")
+    lines += draw(st.lists(st.sampled_from(BETWEEN), max_size=2))
+    ends = draw(st.sampled_from([["\n"], ["\r\n"], ["\n", "\r\n"]]))
+    text = "".join(line + draw(st.sampled_from(ends)) for line in lines)
+    return text.rstrip("\r\n") if draw(st.booleans()) else text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +43,7 @@ class Person:
         return [one.lying.path.name for one in changes if not one.nothing]
 
     def uninstall(self, *wanted: str) -> None:
-        acting.take_out(acting.removals(wanted or CLIENTS, self.home, self.user, self.user / "work", {}))
+        assert not acting.take_out(acting.removals(wanted or CLIENTS, self.home, self.user, self.user / "work", {}))
 
     def all(self) -> dict[str, bytes]:
         """Every file with its bytes, and every folder."""
@@ -221,6 +222,104 @@ def test_codex_with_inline_hooks_keeps_one_representation(person: Person) -> Non
     file.write_bytes(changed)
     person.uninstall("codex")
     assert file.read_bytes() == config + b"\n[tui]\nx = 1\n"
+
+
+def _hooks_of_others(text: str) -> object:
+    held = tomllib.loads(text)
+    return editing.theirs(held, editing.marked)
+
+
+@settings(max_examples=60, deadline=None)
+@given(shapes.tables(), st.booleans(), st.sampled_from(["file", "link", "two names"]), st.booleans())
+def test_put_into_tables_and_taken_out_they_have_the_bytes_they_had(
+    text: str, mark: bool, lies: str, twice: bool
+) -> None:
+    """`~/.codex/config.toml`, whatever stands in it and however it lies there."""
+    with tempfile.TemporaryDirectory() as place:
+        person = Person(Path(place) / "user", Path(place) / "guardhouse")
+        file = person.user / ".codex" / "config.toml"
+        data = (b"\xef\xbb\xbf" if mark else b"") + text.encode()
+        other = _put(person.user / "other.toml" if lies != "file" else file, data)
+        if lies != "file":
+            file.parent.mkdir(parents=True)
+            file.symlink_to(other) if lies == "link" else os.link(other, file)
+        before = person.all()
+        assert person.install("codex") == ["config.toml"]
+        after = file.read_bytes()
+        assert after.startswith(data)
+        assert _hooks_of_others(after.decode("utf-8-sig")) == _hooks_of_others(text)
+        ours = tomllib.loads(after.decode("utf-8-sig"))["hooks"]["PreToolUse"][-1]["hooks"][0]
+        assert (ours["type"], "hooks/run codex" in ours["command"]) == ("command", True)
+        if twice:
+            assert person.install("codex") == []
+            assert file.read_bytes() == after
+        person.uninstall("codex")
+        assert person.all() == before
+        assert file.is_symlink() == (lies == "link")
+        assert not records.folder(person.home).exists()
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes.tables(), st.sampled_from(["first", "last", "beside"]), st.booleans())
+def test_what_the_person_wrote_into_tables_in_between_stays(text: str, where: str, forgotten: bool) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        person = Person(Path(place) / "user", Path(place) / "guardhouse")
+        file = _put(person.user / ".codex" / "config.toml", text.encode())
+        person.install("codex")
+        if forgotten:
+            (records.folder(person.home) / records.NAME).unlink()
+        ours = file.read_bytes()[len(text.encode()) :]
+        first, beside, last = b"zz = 1\n", b"# just before\n", b"\n[zzz]\nx = 1\n"
+        made = {
+            "first": first + text.encode() + ours,
+            "beside": text.encode() + beside + ours,
+            "last": text.encode() + ours + last,
+        }
+        left = {"first": first + text.encode(), "beside": text.encode() + beside, "last": text.encode() + last}
+        file.write_bytes(made[where])
+        person.uninstall("codex")
+        # Without the record nobody knows any more who ended the last line.
+        assert file.read_bytes().split() == left[where].split() if forgotten else file.read_bytes() == left[where]
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b'[hooks]\nPreToolUse = [{ matcher = "x", hooks = [] }]\n', "write them as `[[hooks"),
+        (b"hooks = { Stop = [], PreToolUse = [] }\n", "write them as `[[hooks"),
+    ],
+)
+def test_tables_that_cannot_be_added_to_are_refused_with_a_way_that_works(
+    person: Person, data: bytes, told: str
+) -> None:
+    file = _put(person.user / ".codex" / "config.toml", data)
+    with pytest.raises(InvalidInput) as caught:
+        person.install("codex")
+    assert str(caught.value).startswith(f"{file}: ")
+    assert told in str(caught.value)
+    assert file.read_bytes() == data
+    _put(person.user / ".codex" / "hooks.json", b"{}")
+    assert person.install("codex") == ["hooks.json"]
+
+
+def test_tables_that_may_not_be_written_or_were_changed_by_hand_are_left(person: Person) -> None:
+    data = b"[[hooks.Stop]]\n"
+    file = _put(person.user / ".codex" / "config.toml", data)
+    file.chmod(0o444)
+    with pytest.raises(InvalidInput, match="read-only: run `chmod u\\+w"):
+        person.install("codex")
+    assert file.read_bytes() == data
+    file.chmod(0o640)
+    person.install("codex")
+    assert file.stat().st_mode & 0o777 == 0o640
+    changed = file.read_bytes().replace(b'matcher = "*"', b'matcher = "Bash"')
+    file.write_bytes(changed)
+    (left,) = acting.take_out(acting.removals(["codex"], person.home, person.user, person.user / "work", {}))
+    assert "were changed by hand: take them out by hand" in left.why
+    assert file.read_bytes() == changed
+    file.write_bytes(data)
+    person.uninstall("codex")
+    assert (file.read_bytes(), records.folder(person.home).exists()) == (data, False)
 
 
 def test_a_project_file_is_ignored_by_git_in_this_clone_alone(person: Person) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -57,7 +58,7 @@ def put_in(client: str, scope: str, place: Place, line: str, posture: str, home:
         if place.kind == "whole":
             edit = Edit(whole, (Splice("", whole, ""),))
         elif place.kind == "toml":
-            edit = _in_toml(under.text, client, line)
+            edit = _in_toml(under, client, line)
         else:
             edit = _in_json(under.text, client, clients.entry(client, line, posture))
     except Unreadable as fault:
@@ -109,6 +110,8 @@ def found(place: Place) -> bool:
             return bool(_ours_in(lying.text))
         except Unreadable as fault:
             raise InvalidInput(f"{lying.path}:{fault}: repair the file") from None
+    if place.kind == "toml":
+        return _in_tables(lying.text)
     text = lying.text
     return "guardhouse" in text.casefold() and "hooks/run" in text
 
@@ -166,8 +169,11 @@ def _base(home: Path, lying: Lying, record: Record | None, kind: str) -> bytes |
     elif kind == "whole":
         return None if record is not None else lying.data
     else:
-        left = undone if undone is not None else text
-        if kind == "toml" and undone is None and "hooks/run" in text and "guardhouse" in text.casefold():
+        if undone is None:
+            # What stands around ours was changed since, so ours is looked for by itself.
+            undone = editing.undo(text, [Splice("", one.text, "") for one in splices]) if splices else None
+        left = undone if undone is not None else _TABLES.sub("", text) if kind == "toml" else text
+        if kind == "toml" and undone is None and _in_tables(left):
             line = text[: text.index("hooks/run")].count("\n") + 1
             raise InvalidInput(
                 f"{lying.path}:{line}: Guardhouse's tables were changed by hand: take them out by hand, from `[[hooks` on"
@@ -175,6 +181,30 @@ def _base(home: Path, lying: Lying, record: Record | None, kind: str) -> bytes |
     if record is not None and not record.before and not left.strip():
         return None
     return lying.with_text(left)
+
+
+_TABLES = re.compile(
+    r'(?:\r?\n)?\[\[hooks\.PreToolUse\]\]\r?\nmatcher = "\*"\r?\n\r?\n\[\[hooks\.PreToolUse\.hooks\]\]\r?\n'
+    r'type = "command"\r?\ncommand = "[^\r\n]*hooks/run[^\r\n]*guardhouse[^\r\n]*"\r?\ntimeout = \d+(?:\r?\n|\Z)'
+)
+"""Our entry as `clients.toml` writes it, wherever it stands."""
+
+
+def _in_tables(text: str) -> bool:
+    """Whether TOML has a hook of ours; of a text that is none, whether it looks so."""
+    try:
+        held = tomllib.loads(text).get("hooks")
+    except ValueError:
+        return "guardhouse" in text.casefold() and "hooks/run" in text
+    groups = (
+        [one for event in held.values() if isinstance(event, list) for one in event] if isinstance(held, dict) else []
+    )
+    handlers = [one for group in groups if isinstance(group, dict) for one in _listed(group.get("hooks"))]
+    return any(editing.marked(one) for one in handlers)
+
+
+def _listed(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _json_without(lying: Lying, text: str, undone: str | None) -> str:
@@ -244,18 +274,22 @@ def _later(splice: Splice, edit: Edit) -> Splice:
     return Splice(splice.before, splice.text, edit.text[end : end + editing.CONTEXT])
 
 
-def _in_toml(text: str, client: str, line: str) -> Edit:
+def _in_toml(under: Lying, client: str, line: str) -> Edit:
+    text = under.text
     try:
         tomllib.loads(text)
     except ValueError as error:
-        raise InvalidInput(f"not TOML ({error}): repair the file; it was not changed") from None
+        raise InvalidInput(f"{under.path}: not TOML ({error}): repair the file; it was not changed") from None
     made = ("" if not text or text.endswith("\n") else "\n") + ("\n" if text else "") + clients.toml(client, line)
     if "\r\n" in text:
         made = made.replace("\n", "\r\n")
     try:
         tomllib.loads(text + made)
     except ValueError as error:
-        raise InvalidInput(f"its `hooks` cannot be added to ({error}): move them to hooks.json") from None
+        told = f"its hooks are written as one value, which cannot be added to ({error})"
+        raise InvalidInput(
+            f"{under.path}: {told}: write them as `[[hooks…]]` tables, or move them to hooks.json"
+        ) from None
     return Edit(text + made, (Splice(text[-editing.CONTEXT :], made, ""),))
 
 
