@@ -86,6 +86,38 @@ def test_through_the_shim_a_client_sees_what_the_gateway_says(hook: Hook, gatewa
         assert refused(client, hook.told(client, "read.deny")) == "deny"
 
 
+SLOW = {"json", "socket", "typing", "re", "contextlib", "hashlib", "hmac", "urllib", "http", "ssl", "subprocess", "asyncio", "logging", "signal", "enum", "pathlib", "inspect", "dataclasses", "importlib.util"}  # fmt: skip
+
+
+def test_on_its_fast_path_it_loads_nothing_of_ours_and_nothing_heavy(hook: Hook, gateway: int) -> None:
+    """What was loaded is told by the interpreter itself; a denial that the gateway says is as fast as silence."""
+    path = hook.folder / "codex.json"
+    path.write_text(json.dumps(hook.config | {"client": "codex"}))
+    for use in ("shell.allow", "shell.deny"):
+        done = subprocess.run(
+            [
+                sys.executable,
+                "-X",
+                "importtime",
+                "-I",
+                "-S",
+                str(hook.folder / "shim.py"),
+                "codex",
+                "--config",
+                str(path),
+            ],
+            input=json.dumps(PAYLOADS["codex"]("shell", GIVEN[use])).encode(),
+            capture_output=True,
+            env=hook.env,
+            timeout=60,
+        )
+        assert (b"deny" in done.stdout, done.returncode) == (use == "shell.deny", 0)
+        loaded = {line.rpartition("|")[2].strip() for line in done.stderr.decode().splitlines() if "|" in line}
+        assert {"_json", "_socket"} <= loaded, "the interpreter tells what it loads"
+        assert loaded & SLOW == set()
+        assert not [name for name in loaded if name.partition(".")[0] == "guardhouse"]
+
+
 def test_over_an_address_that_a_person_wrote_down(hook: Hook, gateway: int) -> None:
     url = f"http://127.0.0.1:{gateway}"
     assert refused("codex", hook.told("codex", "shell.allow", url=url)) == ""

@@ -11,7 +11,8 @@ import subprocess
 import sys
 import tomllib
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from urllib.parse import unquote, urlsplit
 
 import pytest
 from prometheus_client import CollectorRegistry, generate_latest
@@ -61,6 +62,39 @@ def test_a_managed_fragment_is_readable_and_closed(client: str) -> None:
         assert 'POSTURE = "closed"' in told["plugin"]
     else:
         assert "exit 2" in told["text"]
+
+
+@pytest.mark.parametrize(
+    ("platform", "system", "path", "url"),
+    [
+        ("linux", "Linux", "/etc/opencode/guardhouse.js", "file:///etc/opencode/guardhouse.js"),
+        (
+            "darwin",
+            "macOS",
+            "/Library/Application Support/opencode/guardhouse.js",
+            "file:///Library/Application%20Support/opencode/guardhouse.js",
+        ),
+        (
+            "win32",
+            "Windows",
+            "C:\\ProgramData\\opencode\\guardhouse.js",
+            "file:///C:/ProgramData/opencode/guardhouse.js",
+        ),
+    ],
+)
+def test_opencodes_managed_plugin_is_named_where_it_lies(platform: str, system: str, path: str, url: str) -> None:
+    """Beside the file that names it, by an address that a path with a blank in it survives."""
+    told = managed.fragment("opencode", "", platform)
+    assert json.loads(told["text"]) == json.loads(told["texts"][system]) == {"plugin": [url]}
+    assert told["plugin_paths"][system] == path
+    pure = PureWindowsPath if platform == "win32" else PurePosixPath
+    assert pure(path).parent == pure(told["paths"][system]).parent
+    assert unquote(urlsplit(url).path).lstrip("/") == path.replace("\\", "/").lstrip("/")
+
+
+def test_whoever_sets_the_file_of_windows_is_told_that_its_hook_needs_a_shell() -> None:
+    for client in CLIENTS:
+        assert "/bin/sh" in managed.fragment(client, "")["windows"]
 
 
 def test_over_http_only_where_the_token_is_not_sent_in_the_clear() -> None:

@@ -181,6 +181,8 @@ def test_after_its_agent_was_retired_a_client_is_installed_again_as_a_new_one(pe
     with serving(person.env) as server:
         first = install()
         assert (first["new_agent"], first["retired_agent"]) == (True, None)
+        (known,) = json.loads(guardhouse(person.env, "agents", "list", "--json").stdout)["agents"]
+        assert (known["handle"], known["role"], known["trust"]) == (first["agent"], "developer", 2)
         assert _uses(person, "gemini") == (0, "{}")
         guardhouse(person.env, "agents", "retire", first["agent"])
         status, told = _uses(person, "gemini")
