@@ -92,7 +92,7 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     code = code[:MOST_CODE]
     made: list[str] = []
     events: list[str] = []
-    folded = _folded(code) if lang == "python" else code
+    folded = _folded(code) if lang == "python" else _with_names(code)
     for source in dict.fromkeys((code, folded)):
         for match in _SHELL.finditer(source):
             made.append(_unquote(match["s"]))
@@ -128,9 +128,11 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     if lang == "awk":
         for match in re.finditer(
             r'\bsystem\s*\(\s*"((?:\\.|[^"])*)"|(?:print[^|{}]*)?\|\s*"((?:\\.|[^"])*)"|"((?:\\.|[^"])*)"\s*\|\s*getline',
-            code,
+            folded,
         ):
             made.append(_unquote(next(filter(None, match.groups()), "")))
+        for match in re.finditer(r'>>?\s*"((?:\\.|[^"\\])+)"', code):
+            made.append(f": > {shlex.quote(_unquote(match[1]))}")
     for match in _ENCODED.finditer(code):
         inner = _undone(match[2])
         if inner:
@@ -161,6 +163,35 @@ def _elsewhere(code: str) -> list[str]:
     made += [match[1] for match in _JULIA.finditer(code)]
     made += [shlex.join([match[1], *_literals(match[2])]) for match in _RUN_LIST.finditer(code)]
     return made
+
+
+_SED_FILE = re.compile(
+    r"(?:^|[;{}\n])\s*+(?:(?:\d++|\$|/(?:\\.|[^/\n\\])*+/)[,~+!\s]*+)*+([rRwW])\s+([^\n;}]+)"
+    r"|s([^\w\s\\])(?:\\.|(?!\3).){0,200}\3(?:\\.|(?!\3).){0,200}\3[\dgpiImMe]*w\s+([^\n;}]+)"
+)
+
+
+def sed_files(code: str) -> list[tuple[str, str]]:
+    """The files that a sed script reads or writes by its own commands, as (effect, path)."""
+    return [
+        ("<read>" if match[1] in ("r", "R") else "<write>", (match[2] or match[4]).strip())
+        for match in _SED_FILE.finditer(code[:MOST_CODE])
+    ][:MOST_CALLS]
+
+
+_GIVEN = re.compile(r"(?:^|[;{}(\n]|\b(?:const|let|var|my|our|local))\s*([$@]?[A-Za-z_]\w*)\s*=\s*" + _STRING)
+MOST_GIVEN = 8
+
+
+def _with_names(code: str) -> str:
+    """The code with names put out for the literal text that they were given, where a call takes the name alone."""
+    if "=" not in code:
+        return code
+    literals = {match[1]: match["q"] + match["s"] + match["q"] for match in _GIVEN.finditer(code)}
+    for name, literal in list(literals.items())[:MOST_GIVEN]:
+        alone = re.compile(rf"(?<=[(,\s|\[]){re.escape(name)}(?=\s*(?:[,)\]|;}}]|$))")
+        code = alone.sub(lambda _match, literal=literal: literal, code)  # type: ignore[misc]
+    return code[:MOST_CODE]
 
 
 def queries(code: str) -> list[str]:

@@ -93,7 +93,7 @@ class Coder(Effects):
             # A shell that only checks the syntax runs nothing.
             return SOMETHING
         literal = given.value(program.code)
-        if not literal and program.run == "shell":
+        if not literal and lang == "shell":
             # `-c` may stand in a cluster (`-xec`) and its text after further options.
             dashes = [w for w in rest if w.text.startswith("-") and not w.text.startswith("--")]
             if any("c" in word.text[1:] for word in dashes[:4]) and given.positionals:
@@ -132,6 +132,9 @@ class Coder(Effects):
             return SOMETHING
         if program.run == "shell" and lang == "powershell" and any(one.lower().startswith("-e") for one in names):
             self.event("decoded", start, end)
+        if lang == "powershell" and script is not None and self._commands(name, script, given):
+            text = " ".join(word.text for word in given.positionals)
+            return self._within(name, self._code, Word(text, script.start, script.end), lang, start, end)
         if program.sub and script is not None and script.text in program.sub and len(given.positionals) > 1:
             self._within(name, self._code, given.positionals[1], lang, start, end, feed)
             return SOMETHING
@@ -152,6 +155,13 @@ class Coder(Effects):
             if last in _ESCAPES or self.spec(last).run in ("code", "find") or any(one in _RAISES for one in self.via):
                 self.event("escape", start, end)
         return SOMETHING
+
+    @staticmethod
+    def _commands(name: str, script: Word, given: Arguments) -> bool:
+        """Whether PowerShell takes what stands alone for a command: the older one always, but for the name of a script."""
+        if any(option.lower() == "-file" for option, _ in given.options) or script.text.lower().endswith(".ps1"):
+            return False
+        return name == "powershell" or any(mark in script.text for mark in " |;")
 
     def hooks(self, name: str, program: Program, given: Arguments) -> None:
         """Options whose value is code; nothing to do here."""
@@ -242,6 +252,8 @@ class Coder(Effects):
             if re.search(r"(?:^|;|\})\s*(?:\d+|\$|/[^/]*/)?\s*e\s+\S|/[gIip\d]*e[gIip\d]*(?:;|$)", word.text):
                 for match in re.finditer(r"(?:^|;)\s*\d*e\s+([^;}]+)|s(.)[^\n]*?\2([^\n]*?)\2\w*e", word.text):
                     self.run_text(match[1] or match[3] or "", at, to)
+            for operator, path in codes.sed_files(word.text):
+                self.effect(operator, [Word(path, at, to)])
             return SOMETHING
         for query in codes.queries(word.text):
             self.sqls.append((query, at, to, self.via))

@@ -35,6 +35,10 @@ def well_read(node: Node, data: bytes) -> bool:
     if first is None:
         return b"\n" not in data[match.end() :].strip(b"\n")
     at = data.rfind(b"\n", 0, first.start_byte) + 1
+    head = data.find(b"\n", match.end()) + 1
+    opened = data.rfind(b"\n", 0, start.start_byte) + 1
+    if data.count(b"<<", opened, head) == 1 and data[head:at].strip(b"\n"):
+        return False  # lines of it were read as something else
     # A body may begin with empty lines that the grammar leaves out.
     while at > match.end() and data[at - 2 : at] == b"\n\n":
         at -= 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 from guardhouse.guardrails.coding import Coder
@@ -22,6 +23,7 @@ _SETTING = re.compile(
     r"|merge\.\S+?\.driver|sequence\.editor|credential(?:\.\S+?)?\.helper|gpg(?:\.\w+)?\.program|uploadpack\.\w+)(?:\s*=\s*|\s+)(?P<value>.+)"
 )
 _RECIPE = re.compile(r"^(?:\t|[\w.%/$(){} -]*::?[^=;]*;)\s*[@+-]*(.*)$", re.M)
+_MAKE_SHELL = re.compile(r"\$\(shell\s+([^()]*(?:\([^()]*\)[^()]*)*)\)")
 _CRON = re.compile(r"^\s*(?:@\w+|(?:[\d*/,a-zA-Z-]+\s+){5})(.+)$", re.M)
 _BANG = re.compile(r"^[\s:\d,%$+]*(?:r(?:ead)?\s*)?!\s*(.+)$", re.M)
 _LISTED = re.compile(r"""(["'])((?:\\.|(?!\1).)*)\1""", re.S)
@@ -31,7 +33,19 @@ _POWER_FETCHES = re.compile(
     r"(?i)\b(?:iwr|irm|curl|wget|invoke-webrequest|invoke-restmethod|start-bitstransfer|downloadstring|downloadfile|downloaddata|net\.webclient|httpclient)\b"
 )
 _POWER_DECODES = re.compile(r"(?i)frombase64string|-enc(?:odedcommand)?\b|\bgzipstream\b")
+_MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+_PACKAGERS = frozenset({"npm", "pnpm", "yarn", "bun"})
 MOST_LINES = 20
+
+
+def _scripts(text: str) -> list[str]:
+    """The commands of a package's scripts; none where it is no such file."""
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return []
+    scripts = value.get("scripts") if isinstance(value, dict) else None
+    return [one for one in scripts.values() if isinstance(one, str)] if isinstance(scripts, dict) else []
 
 
 class Hooker(Coder):
@@ -54,6 +68,15 @@ class Hooker(Coder):
         """Options whose value is code, or a setting that names a command."""
         for word in given.value(program.settings):
             self._setting(name, word)
+        if self.state.files:
+            self._project(name, program, given)
+        if program.lang == "make":
+            for word in given.positionals:
+                key, equals, value = word.text.partition("=")
+                if "$(shell" in value:
+                    self._within(name, self._code, word, "make", word.start, word.end)
+                elif equals and key.rstrip(":?") in ("SHELL", "MAKE") and " " in value:
+                    self._within(name, self._code, Word(value, word.start, word.end), "shell", word.start, word.end)
         if not program.run:
             for word in given.value(program.code):
                 text = word.text.lstrip("!|") if program.lang == "shell" else word.text
@@ -69,6 +92,20 @@ class Hooker(Coder):
             if head == program.configures and len(tail) > 1:
                 first, last = tail[-2], tail[-1]
                 self._setting(name, Word(f"{first.text}={last.text}", last.start, last.end, last.kinds))
+
+    def _project(self, name: str, program: Program, given: Arguments) -> None:
+        """A project's file that this text wrote and whose commands this program runs."""
+        if program.lang == "make":
+            named = [word.text for word in given.value(("-f", "--file", "--makefile"))] or list(_MAKEFILES)
+            lang = "make"
+        elif name in _PACKAGERS:
+            named, lang = ["package.json"], "package"
+        else:
+            return
+        for one in named:
+            known = self.state.files.get(one) or self.state.files.get(f"./{one}")
+            if known is not None and known.text is not None:
+                self._within(name, self._code, Word(known.text, 0, len(self.source)), lang, 0, len(self.source))
 
     def _setting(self, name: str, word: Word) -> None:
         match = _SETTING.fullmatch(word.text.strip())
@@ -86,6 +123,9 @@ class Hooker(Coder):
         """Code of a language whose lines hold commands. Whether it was such a language."""
         if lang == "make":
             found = [match[1] for match in _RECIPE.finditer(text)]
+            found += [match[1] for match in _MAKE_SHELL.finditer(text)]
+        elif lang == "package":
+            found = _scripts(text)
         elif lang == "cron":
             found = [match[1] for match in _CRON.finditer(text)]
         elif lang == "bang":

@@ -31,7 +31,7 @@ _TINY = 128
 """Bytes that are parsed without callbacks: at worst this takes a millisecond, and most texts are no longer."""
 MOST_OPENED = 300
 """Opening brackets in one text: the grammar's recovery from unclosed ones is quadratic and barely calls back."""
-_SWALLOWED = re.compile(rb"(?<!\\)((?:\\\\)*\n)((?:\\\n)*)(\\(?=[\w./+@%:,=-]))?")
+_SWALLOWED = re.compile(rb"(?<!\\)((?:\\\\)*\n)((?:\\\n)*)(\\(?=[\w./+@%:,=!?*~^-]))?")
 """The grammar reads over a line's end where a backslash begins the next line, and so makes one command of two."""
 _LANGUAGE = Language(tree_sitter_bash.language())
 
