@@ -48,8 +48,11 @@ class Desk:
     capsys: pytest.CaptureFixture[str] = field(repr=False)
     patch: pytest.MonkeyPatch = field(repr=False)
 
-    def run(self, *arguments: str, token: str = "", expect: int | None = 0) -> Done:
-        """Run one command line in this process; its exit status must be `expect`, unless that is None."""
+    def run(self, *arguments: str, token: str = "", expect: int | None = 0, shell: str = "") -> Done:
+        """Run one command line in this process; its exit status must be `expect`, unless that is None.
+
+        `shell` names the variable by which an agent's shell is known; a person's has none.
+        """
         self.capsys.readouterr()
         with self.patch.context() as patch:
             for name in list(os.environ):
@@ -60,6 +63,8 @@ class Desk:
                     patch.setenv(name, value)
             if token:
                 patch.setenv("GUARDHOUSE_TOKEN", token)
+            if shell:
+                patch.setenv(shell, "1")
             status = main(_Composition(), arguments)
         captured = self.capsys.readouterr()
         done = Done(status, captured.out, captured.err)
