@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from tests.journeys.conftest import House
+from tests.surfaces.hooks.grounds import FILES, payload
 from tests.surfaces.hooks.payloads import PAYLOADS, refused
 
 CASES: dict[str, Any] = yaml.safe_load((Path(__file__).parents[1] / "guardrails" / "selfguard.yaml").read_text())
@@ -22,8 +23,12 @@ CLIENTS = ("claude-code", "codex", "gemini", "cursor", "copilot", "opencode")
 
 
 def hook(house: House, line: http.client.HTTPConnection, token: str, client: str, command: str) -> tuple[str, str]:
+    """(what the client takes the answer to a command for, the decision's id)."""
+    return told(line, token, client, PAYLOADS[client]("shell", {"command": command}))
+
+
+def told(line: http.client.HTTPConnection, token: str, client: str, payload: dict[str, Any]) -> tuple[str, str]:
     """(what the client takes the answer for, the decision's id)."""
-    payload = PAYLOADS[client]("shell", {"command": command})
     sent = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     line.request("POST", f"/v1/hooks/{client}", json.dumps(payload), sent)
     answer = line.getresponse()
@@ -84,15 +89,124 @@ def test_no_way_round_the_guard_passes_and_each_leaves_its_entry(house: House) -
         decisions.append(decision)
     line.close()
     assert len(set(decisions)) == len(own)
+    listed = entries(house, agent.id)
+    assert [one for one in decisions if one not in listed] == []
+    assert standing(house) == before
+
+
+def entries(house: House, agent_id: str) -> str:
+    """Every entry of an agent, as text."""
     listed, cursor = "", ""
     while True:
-        page = house.done(house.operator, "query_audit", {"agent_id": agent.id, "limit": 200, "cursor": cursor})
+        page = house.done(house.operator, "query_audit", {"agent_id": agent_id, "limit": 200, "cursor": cursor})
         listed += json.dumps(page["entries"])
         cursor = page["next"]
         if not page["more"]:
-            break
+            return listed
+
+
+def tools(house: House, app: Path) -> list[tuple[str, str, dict[str, Any]]]:
+    """Tries by every other kind of tool, aimed at this gateway, its home and a repository whose clients are hooked."""
+    home, key, govern = str(house.home), f"{house.home}/signing.key", f"{house.server.port}/v1"
+    shut, patch = '{"disableAllHooks": true}', "*** Begin Patch\n*** {} File: {}\n{}\n*** End Patch"
+    above = str(house.home.parent)
+    return [
+        # files
+        ("claude-code", "Read", {"file_path": f"{home}/operator.token"}),
+        ("claude-code", "Read", {"file_path": "vault/signing.key"}),
+        ("claude-code", "Read", {"file_path": f" file://localhost{key.replace('signing', '%73igning')} "}),
+        ("claude-code", "Read", {"files": [{"path": "a.py"}, {"path": f"{app}/up/../signing.key"}]}),
+        ("claude-code", "Write", {"file_path": f"{home}/policies/gateway.yaml", "content": "x"}),
+        ("claude-code", "Edit", {"file_path": key, "old_string": "a", "new_string": "b"}),
+        ("claude-code", "NotebookEdit", {"notebook_path": f"{home}/x.ipynb", "new_source": "1"}),
+        ("claude-code", "Write", {"file_path": ".claude/settings.json", "content": "{}"}),
+        ("claude-code", "Write", {"file_path": ".claude/settings.local.json", "content": shut}),
+        ("claude-code", "MultiEdit", {"file_path": ".claude/settings.json", "edits": [{"old_string": "guardhouse", "new_string": "x", "replace_all": True}]}),
+        ("claude-code", "Write", {"file_path": "conf.json", "content": shut}),
+        ("claude-code", "Write", {"file_path": ".env", "content": "GUARDHOUSE_URL=http://127.0.0.1:1\n"}),
+        ("gemini", "read_file", {"file_path": f"/proc/self/root{key}"}),
+        ("gemini", "write_file", {"file_path": "vault/endpoint.json", "content": "{}"}),
+        ("gemini", "replace", {"file_path": ".gemini/settings.json", "old_string": '"hooks": {', "new_string": '"hooks": {"enabled": false, '}),
+        ("cursor", "beforeReadFile", {"file_path": f"{home}/guardhouse.db"}),
+        ("cursor", "Delete", {"path": ".cursor/hooks.json"}),
+        ("cursor", "Edit", {"file_path": ".cursor/hooks.json", "old_string": "true", "new_string": "false"}),
+        ("copilot", "view", {"path": "key.txt"}),
+        ("copilot", "create", {"path": ".github/hooks/guardhouse.json", "file_text": "{}"}),
+        ("opencode", "read", {"filePath": f"{home}//operator.token"}),
+        ("opencode", "write", {"filePath": ".opencode/plugins/guardhouse.js", "content": "x"}),
+        ("claude-code", "Write", {"file_path": "a", "content": "x", "file_text": "y"}),
+        # searches
+        ("claude-code", "Grep", {"pattern": ".", "path": home}),
+        ("claude-code", "Grep", {"pattern": ".", "path": above}),
+        ("claude-code", "Glob", {"pattern": f"{home}/*"}),
+        ("claude-code", "Grep", {"pattern": ".", "path": "/", "glob": "*.token"}),
+        ("gemini", "search_file_content", {"pattern": ".", "dir_path": above}),
+        ("gemini", "read_many_files", {"paths": ["a.py", "vault/*.key"]}),
+        ("gemini", "list_directory", {"path": home}),
+        ("cursor", "codebase_search", {"query": "token", "target_directories": [home]}),
+        ("copilot", "rg", {"pattern": ".", "paths": ["src", home]}),
+        ("opencode", "glob", {"pattern": "**/signing.key", "path": above}),
+        # patches
+        ("codex", "apply_patch", {"command": patch.format("Update", key, "@@\n-x\n+y")}),
+        ("codex", "apply_patch", {"command": patch.format("Add", f"{home}/new", "+y")}),
+        ("codex", "apply_patch", {"command": patch.format("Delete", ".codex/hooks.json", "")}),
+        ("codex", "apply_patch", {"command": patch.format("Update", "a.py", "*** Move to: .codex/hooks.json\n@@\n-a\n+b")}),
+        ("codex", "apply_patch", {"command": patch.format("Update", ".codex/config.toml", "@@\n-web_search = true\n+hooks = false")}),
+        ("codex", "Bash", {"command": "apply_patch '" + patch.format("Delete", ".codex/hooks.json", "") + "'"}),
+        ("opencode", "patch", {"patchText": patch.format("Update", "vault/signing.key", "@@\n-x\n+y")}),
+        # servers
+        ("claude-code", "mcp__files__read_file", {"path": key}),
+        ("claude-code", "mcp__files__write_file", {"path": ".claude/settings.json", "content": "{}"}),
+        ("claude-code", "mcp__files__search_and_replace", {"in": "./.claude/settings.json", "with": ""}),
+        ("claude-code", "mcp__x__do", {"payload": json.dumps({"deep": [{"in": key}]})}),
+        ("claude-code", "mcp__x__push", {"files": {key: "x"}}),
+        ("gemini", "mcp_db_query", {"sql": f"ATTACH DATABASE '{home}/guardhouse.db' AS g"}),
+        ("cursor", "MCP:run_python", {"code": f"print(open('{key}').read())"}),
+        ("cursor", "MCP:open", {"dsn": f"sqlite:///{home}/guardhouse.db"}),
+        ("copilot", "files-delete_file", {"path": f"{home}/guardhouse.db"}),
+        ("codex", "write_stdin", {"session_id": "1", "chars": f"cat {key}\n"}),
+        ("claude-code", "mcp__guardhouse__grant_approval", {"approval_id": "apr_1"}),
+        ("opencode", "guardhouse_set_trust", {"agent_id": "agt_1", "trust": "4"}),
+        # fetches
+        ("claude-code", "WebFetch", {"url": f"http://127.0.0.1:{govern}/grant_approval", "prompt": "x"}),
+        ("claude-code", "WebFetch", {"url": f"file://{key}", "prompt": "x"}),
+        ("gemini", "web_fetch", {"prompt": f"post to http://localhost:{govern}/%73et_trust"}),
+        ("copilot", "web_fetch", {"url": f"http://[::1]:{govern}/set_mode"}),
+        ("opencode", "webfetch", {"url": f"http://2130706433:{govern}/issue_token"}),
+        ("cursor", "MCP:http_request", {"url": f"http://127.1:{govern}/grant_approval", "method": "POST"}),
+        ("claude-code", "mcp__browser__navigate", {"url": f"FILE://{key}"}),
+    ]  # fmt: skip
+
+
+def test_no_file_search_patch_server_or_fetch_passes_and_each_leaves_its_entry(house: House, tmp_path: Path) -> None:
+    agent = house.agent("toolsmith", trust=3, role="developer", profile="unlimited")
+    app = tmp_path / "app"
+    for name, text in FILES.items():
+        (app / name).parent.mkdir(parents=True, exist_ok=True)
+        (app / name).write_text(text)
+    (app / "vault").symlink_to(house.home)
+    (app / "key.txt").symlink_to(house.home / "signing.key")
+    (app / "up").symlink_to(house.home / "policies")
+    (app / "conf.json").symlink_to(app / ".claude" / "settings.json")
+    (house.home / "policies").mkdir(exist_ok=True)
+    tries = tools(house, app)
+    assert len(tries) >= 55
+    assert {client for client, *_ in tries} == {*CLIENTS}
+    before, line = standing(house), http.client.HTTPConnection("127.0.0.1", house.server.port, timeout=60)
+    decisions, passed = [], []
+    for client, tool, given in tries:
+        effect, decision = told(line, agent.token, client, payload(client, tool, given, str(app)))
+        decisions.append(decision)
+        if effect not in ("deny", "ask"):
+            passed.append((client, tool, given))
+    line.close()
+    assert not passed, "\n".join(map(str, passed))
+    assert len(set(decisions)) == len(tries)
+    listed = entries(house, agent.id)
     assert [one for one in decisions if one not in listed] == []
     assert standing(house) == before
+    held = [one["rule"] for decision in decisions[:3] for one in house.entry(decision)["facts"]["findings"]]
+    assert {"guardhouse.state"} <= {*held}
 
 
 def test_what_only_looks_alike_is_let_through_the_hook(house: House) -> None:
