@@ -7,13 +7,13 @@ Guardhouse itself judges by. Paths of a caller on another machine name nothing h
 from __future__ import annotations
 
 import os
-import re
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import guardhouse
+from guardhouse.gateway.leading import KINDS, TOKENS, expanded
+from guardhouse.gateway.leading import links as found_links
 from guardhouse.guardrails.kept import MOST, Kept, applied, kept
 from guardhouse.guardrails.patching import patched
 from guardhouse.guardrails.spelling import spelled
@@ -21,13 +21,7 @@ from guardhouse.guardrails.surroundings import Surroundings, absolute, reach
 from guardhouse.guardrails.text import Examined
 from guardhouse.settings import Settings
 
-_TOKENS = re.compile(r"""[^\s'"();&|<>=,`{}$]+""")
-_MOST_TOKENS = 256
-_MOST_LETTERS = 65_536
-_MOST_FOLDERS = 4
-_ENTERS = frozenset({"cd", "pushd", "-C", "--directory", "--chdir", "env", "git", "make", "tar", "find"})
 _MOST_LEADING = 256
-_KINDS = frozenset({"shell", "auto"})
 
 
 def locate(settings: Settings, *, port: int = 0, pid: int = 0) -> Surroundings:
@@ -55,7 +49,7 @@ def placed(texts: tuple[Examined, ...], around: Surroundings) -> tuple[Examined,
 
 
 def _placed(text: Examined, around: Surroundings) -> Examined:
-    links = tuple(_links(text, around)) if text.kind in _KINDS or text.file_paths else ()
+    links = tuple(found_links(text, around)) if text.kind in KINDS or text.file_paths else ()
     left: Kept = ""
     if text.act in ("write", "edit", "patch"):
         try:
@@ -63,56 +57,6 @@ def _placed(text: Examined, around: Surroundings) -> Examined:
         except (OSError, ValueError):
             left = ""
     return replace(text, around=around, links=links, kept=left)
-
-
-def _links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
-    """Paths of the text that lead, over a link, to a guarded place which they do not name."""
-    given = [(path, one) for path in text.file_paths for one in spelled(path, text.cwd, around)]
-    bases = [text.cwd]
-    if text.kind in _KINDS:
-        tokens = [*dict.fromkeys(_TOKENS.findall(text.text[:_MOST_LETTERS]))][:_MOST_TOKENS]
-        given.extend((token, token) for token in tokens)
-        bases.extend(_folders(tokens, text.cwd, around))
-    seen: set[str] = set()
-    for _written, token in given:
-        if token in seen or token[:1] == "-" or len(token) > 1024:
-            continue
-        seen.add(token)
-        for base in bases:
-            try:
-                path = os.path.join(base, _expanded(token, around))
-                if not os.path.isabs(path):
-                    continue
-                yield from _leading(path, absolute(token, base, around), around)
-            except (OSError, ValueError):
-                continue
-
-
-def _folders(tokens: list[str], cwd: str, around: Surroundings) -> Iterator[str]:
-    """Folders that a command names and may go into before it names a file in them."""
-    if not _ENTERS & {*tokens}:
-        return
-    found = 0
-    for token in tokens:
-        path = os.path.join(cwd, _expanded(token, around))
-        if found < _MOST_FOLDERS and os.path.isabs(path) and "\0" not in path and os.path.isdir(path):
-            found += 1
-            yield path
-
-
-def _expanded(path: str, around: Surroundings) -> str:
-    if around.user_home and (path == "~" or path.startswith("~/")):
-        return around.user_home + path[1:]
-    return os.path.expanduser(path)
-
-
-def _leading(path: str, written: str, around: Surroundings) -> Iterator[tuple[str, str]]:
-    """Where a path leads: as the system walks it, link by link before `..`, and as programs fold it before they ask."""
-    folded = os.path.normpath(path)
-    for one in {path, folded}:
-        real = os.path.realpath(one)
-        if real != folded and reach(real, "", around):
-            yield written, real
 
 
 def leads(texts: tuple[Examined, ...]) -> tuple[tuple[str, str], ...]:
@@ -123,8 +67,8 @@ def leads(texts: tuple[Examined, ...]) -> tuple[tuple[str, str], ...]:
     found: set[tuple[str, str]] = set()
     for text in texts:
         names = [text.cwd, *text.file_paths]
-        if text.kind in _KINDS:
-            names.extend(_TOKENS.findall(text.text[:8192])[:_MOST_LEADING])
+        if text.kind in KINDS:
+            names.extend(TOKENS.findall(text.text[:8192])[:_MOST_LEADING])
         for name in dict.fromkeys(names):
             if not name or name[0] == "-" or len(name) > 1024:
                 continue
@@ -149,7 +93,7 @@ def _left(text: Examined, around: Surroundings, links: dict[str, str]) -> Kept:
         ]
         if not forms:
             continue
-        where = Path(os.path.join(text.cwd, _expanded(path, around)))
+        where = Path(os.path.join(text.cwd, expanded(path, around)))
         if forms[0] != path or not where.is_absolute():
             return ""
         one = _kept(where, text)

@@ -20,6 +20,7 @@ from guardhouse.guardrails.words import UNKNOWN
 MOST = 64
 """Readings of one path at most; more are made by braces only."""
 MOST_LETTERS = 65_536
+_KEPT = 512
 _ODD = re.compile(r"[^A-Za-z0-9_./~+,=-]|[ .](?=/|\Z)|^[A-Za-z][A-Za-z0-9+.-]*:")
 _FILE = re.compile(r"(?i)^(?:view-source:)?file:(?:/{2}(?:localhost|127(?:\.\d+){3}|\[::1\])?(?=/))?")
 _SCHEME = re.compile(r"(?i)^([a-z][a-z0-9+.-]+):(?:[a-z0-9+.-]+:)*/+")
@@ -32,11 +33,15 @@ _BRACES = re.compile(r"\{([^{}]*,[^{}]*)\}")
 _SPACES = " \t\r\n\v\f\u00a0\ufeff"
 
 
-@lru_cache(maxsize=4096)
 def spelled(path: str, cwd: str, around: Surroundings) -> tuple[str, ...]:
     """Every reading of a path given to a tool, the one as written first; each once, none longer than a path can be."""
     if len(path) <= 4096 and not _ODD.search(path):
         return (_OWN_FOLDER.sub(cwd or ".", path),) if path.startswith("/proc/") else (path,)
+    return _spelled(path, cwd, around) if len(path) <= _KEPT else _spelled.__wrapped__(path, cwd, around)
+
+
+@lru_cache(maxsize=2048)
+def _spelled(path: str, cwd: str, around: Surroundings) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for one in _readings(path[:MOST_LETTERS], cwd, around):
         if len(one) > 4096 or "\n" in one:

@@ -112,11 +112,13 @@ def _is_user(head: str, around: Surroundings) -> bool:
     return bool(around.user_home) and head[1:] == posixpath.basename(around.user_home)
 
 
-@lru_cache(maxsize=8192)
 def reach(text: str, cwd: str, around: Surroundings) -> Reach:
     """What a path written in a command that runs in `cwd` reaches. Globs and unknown parts count as what they could be."""
-    if not text or len(text) > 4096 or "\n" in text:
-        return ""
+    return "" if not text or len(text) > 4096 or "\n" in text else _reach(text, cwd, around)
+
+
+@lru_cache(maxsize=8192)
+def _reach(text: str, cwd: str, around: Surroundings) -> Reach:
     if text.startswith("file://"):
         text = "/" + text[7:].lstrip("/")
     inside = _INSIDE.match(text) if around.pid else None

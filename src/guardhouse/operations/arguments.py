@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -38,6 +39,8 @@ _READING = re.compile(
 )
 _MAKES_FOLDER = re.compile(r"(?i)create_?director(?:y|ies)|mkdir")
 _SCHEME = re.compile(r"(?i)^[a-z][a-z0-9+.-]*:")
+_OURS = re.compile(r"(?:GUARDHOUSE|CLAUDE|CODEX|GEMINI|CURSOR|OPENCODE|COPILOT)_[A-Z_]+(?:=|$)")
+_ENVIRONMENTS = frozenset({"env", "environment", "envs", "vars", "variables", "env_vars"})
 _BARE = re.compile(r"[\w.+@=-]{1,128}")
 """What could be a file's name in the folder that is worked in, and lead elsewhere from there."""
 WEB = ("http://", "https://", "ws://", "wss://")
@@ -84,6 +87,10 @@ def _text(here: Examined, name: str, value: str, does: str, *, runs: bool) -> Ex
 
     `runs`: the tool is one that runs what it is given, so what is typed into it is code whatever it is called.
     """
+    if _OURS.match(name) or (name.casefold() in _ENVIRONMENTS and _OURS.match(value)):
+        # A variable for what the tool runs, judged as a shell's own.
+        told = f"{name}={value}" if _OURS.match(name) else value
+        return replace(here, text=f"export {shlex.quote(told)}", kind="shell", tool="")
     named = [name.casefold(), *(word.casefold() for word in _WORD.findall(name))]
     code = not _CODE_NAMES.isdisjoint((named[0], named[-1])) or (runs and not (_TYPED | _CODE_NAMES).isdisjoint(named))
     if code and does == "search" and named[-1] == "query" and not sql.starts(value):

@@ -132,6 +132,8 @@ def lay(tmp: Path) -> Ground:
     (app / "conf.json").symlink_to(app / ".claude" / "settings.json")
     (app / "everything").symlink_to(user)
     (app / "src" / "deep").symlink_to("../vault")
+    (app / "twin.txt").hardlink_to(home / "signing.key")
+    (app / "my link").symlink_to(home)
     (user / "elsewhere" / "k").symlink_to(home / "signing.key")
     program = tmp / "lib" / "guardhouse"
     program.mkdir(parents=True)

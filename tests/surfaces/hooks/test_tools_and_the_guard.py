@@ -31,7 +31,7 @@ READERS = (
     ("claude-code", "mcp__files__read_file", "path"),
     ("gemini", "mcp_files_read_file", "path"),
     ("cursor", "MCP:read_file", "path"),
-    ("codex", "mcp__files__read_text", "whatever"),
+    ("codex", "mcp__files__read_text", "relativeFile"),
 )
 
 
@@ -95,6 +95,8 @@ def spellings(ground: Ground) -> list[str]:
         "src/deep/signing.key",
         "up/../signing.key",
         "everything/.vault/gate/signing.key",
+        "my link/signing.key",
+        "twin.txt",
         f"{ground.app}/up/../signing.key",
         f"file://{ground.app}/key.txt",
         f" {ground.app}/key.txt ",
@@ -300,12 +302,42 @@ def test_what_could_be_read_in_two_ways_or_not_whole_is_not_read_at_all(
     assert ground.rules(client, ground.use(client, tool, given)) == UNREAD
 
 
-def test_a_link_in_a_folder_that_a_command_goes_into_is_followed(ground: Ground) -> None:
-    for command in ("cd ~/elsewhere && cat k", "cd ../../elsewhere; head -1 ./k", "pushd ~/elsewhere; cat k"):
-        found = ground.rules("codex", ground.use("codex", "Bash", {"command": command}))
-        assert found == {STATE}, command
-    words = " ".join(f"w{number}" for number in range(100))
-    assert STATE in ground.rules("codex", ground.use("codex", "Bash", {"command": f"cat {words} key.txt"}))
+@pytest.mark.parametrize(
+    "command",
+    [
+        "cd ~/elsewhere && cat k",
+        "cd ../../elsewhere; head -1 ./k",
+        "pushd ~/elsewhere; cat k",
+        "cat $HOME/elsewhere/k",
+        'cat "$HOME"/elsewhere/k "${HOME}/elsewhere/k"',
+        "cat 'my link/signing.key'",
+        'cat "my link/signing.key"',
+        "cat my\\ link/signing.key",
+        "cat up/../signing.key",
+        "cat twin.txt",
+        "cp key.* /tmp/x",
+        "cat ./*.txt",
+        "cat " + " ".join(f"w{number}" for number in range(100)) + " key.txt",
+    ],
+)
+def test_links_are_followed_however_a_command_names_them(ground: Ground, command: str) -> None:
+    assert STATE in ground.rules("codex", ground.use("codex", "Bash", {"command": command}))
+
+
+@pytest.mark.parametrize(
+    ("client", "tool", "given"),
+    [
+        ("codex", "exec_command", {"cmd": "ls", "env": {"GUARDHOUSE_URL": "http://127.0.0.1:1"}}),
+        ("codex", "shell", {"command": ["ls"], "env": {"CODEX_HOME": "/tmp/x"}}),
+        ("claude-code", "mcp__run__start", {"program": "ls", "env": {"GUARDHOUSE_HOME": "/tmp/x"}}),
+        ("cursor", "MCP:start", {"program": "ls", "environment": ["A=b", "GUARDHOUSE_TOKEN=x"]}),
+    ],
+)
+def test_variables_given_beside_a_command_are_judged_as_in_it(
+    ground: Ground, client: str, tool: str, given: dict[str, Any]
+) -> None:
+    found = ground.rules(client, ground.use(client, tool, given))
+    assert found & {ENVIRONMENT, "guardhouse.switch"}
 
 
 def everyday(ground: Ground) -> list[tuple[str, str, dict[str, Any]]]:

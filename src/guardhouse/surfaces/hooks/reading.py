@@ -175,7 +175,8 @@ def _question(use: _Use) -> dict[str, Any]:
         workdir = _text(given, "dir_path", "workdir", "working_directory", "directory", "cwd")
         if workdir:
             use.cwd = workdir if workdir.startswith("/") else f"{use.cwd}/{workdir}".lstrip("/") if use.cwd else workdir
-        return made | {"action": "shell", "command": _command(given)}
+        around = _arguments({key: given[key] for key in ("env", "environment") if key in given})
+        return made | {"action": "shell", "command": _command(given)} | ({"arguments": around} if around else {})
     if name == "str_replace_editor":
         name = {"view": "view", "create": "create"}.get(_text(given, "command"), "edit")
     files = _places(name, given)

@@ -1,0 +1,119 @@
+"""Which names in a text lead, on this machine, to what the guard guards: over links, out of folders, through patterns.
+
+Looks at the disk, bounded in names, letters and folder entries. A name of another machine leads nowhere here.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import re
+import stat
+from collections.abc import Iterator
+
+from guardhouse.guardrails.spelling import spelled
+from guardhouse.guardrails.surroundings import Surroundings, absolute, reach
+from guardhouse.guardrails.text import Examined
+
+KINDS = frozenset({"shell", "auto"})
+"""Kinds of text whose words may be names of files."""
+TOKENS = re.compile(r"""[^\s'"();&|<>=,`{}$]+""")
+_QUOTED = re.compile(
+    r""""([^"\n$`]{1,1024})"|'([^'\n]{1,1024})'|((?:[^\s'"();&|<>`\\$]|\\ )*\\ (?:[^\s'"();&|<>`\\$]|\\ )+)"""
+)
+_HOME = re.compile(r"""\$(?:HOME\b|\{HOME\})|"\$(?:HOME|\{HOME\})\"""")
+_MARKS = re.compile(r"[*?\[]")
+_ENTERS = frozenset({"cd", "pushd", "-C", "--directory", "--chdir", "env", "make", "tar", "find"})
+_MOST_TOKENS = 256
+_MOST_LETTERS = 65_536
+_MOST_FOLDERS = 4
+_MOST_ENTRIES = 1_000
+
+
+def links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
+    """(name as the guard will see it, where it leads), for each that leads to a guarded place which it does not name."""
+    names = dict.fromkeys(one for path in text.file_paths for one in spelled(path, text.cwd, around))
+    bases = [text.cwd]
+    if text.kind in KINDS:
+        tokens = [*dict.fromkeys(_words(text.text[:_MOST_LETTERS]))][:_MOST_TOKENS]
+        names.update(dict.fromkeys(tokens))
+        if not _ENTERS.isdisjoint(tokens):
+            bases.extend(_folders(tokens, text.cwd, around))
+    for name in names:
+        if name[:1] == "-" or len(name) > 1024:
+            continue
+        for base in bases:
+            path = os.path.join(base, expanded(name, around))
+            if not os.path.isabs(path):
+                continue
+            try:
+                leads = [*_leading(path, around)]
+            except (OSError, ValueError):
+                continue
+            yield from ((absolute(name, base, around), real) for real in leads)
+
+
+def _words(text: str) -> Iterator[str]:
+    plain = _HOME.sub("~", text) if "$" in text else text
+    if "\\" in text or '"' in text or "'" in text:
+        for match in _QUOTED.finditer(plain):
+            yield (match[1] or match[2] or match[3]).replace("\\ ", " ")
+    yield from TOKENS.findall(plain)
+
+
+def _folders(tokens: list[str], cwd: str, around: Surroundings) -> Iterator[str]:
+    """Folders that a command names and may go into before it names a file in them."""
+    found = 0
+    for token in tokens:
+        path = os.path.join(cwd, expanded(token, around))
+        if found < _MOST_FOLDERS and os.path.isabs(path) and "\0" not in path and os.path.isdir(path):
+            found += 1
+            yield path
+
+
+def expanded(path: str, around: Surroundings) -> str:
+    """A path with `~` spelled out as the guard understands it."""
+    if around.user_home and (path == "~" or path.startswith("~/")):
+        return around.user_home + path[1:]
+    return os.path.expanduser(path)
+
+
+def _leading(path: str, around: Surroundings) -> Iterator[str]:
+    """Where a path leads: as the system walks it, link by link before `..`, and as programs fold it before they ask."""
+    folded = os.path.normpath(path)
+    for one in {path, folded}:
+        real = os.path.realpath(one)
+        if real != folded and reach(real, "", around):
+            yield real
+    twin = _twin(folded, around)
+    if twin:
+        yield twin
+    folder, name = os.path.split(folded)
+    if _MARKS.search(name) and not _MARKS.search(folder):
+        with os.scandir(folder) as entries:
+            for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False):
+                if entry.is_symlink() and fnmatch.fnmatchcase(entry.name, name):
+                    real = os.path.realpath(entry.path)
+                    if reach(real, "", around):
+                        yield real
+
+
+def _twin(path: str, around: Surroundings) -> str:
+    """The file of the state that a path is a second name of, or empty."""
+    try:
+        seen = os.stat(path)
+    except OSError:
+        return ""
+    if seen.st_nlink < 2 or not stat.S_ISREG(seen.st_mode):
+        return ""
+    for place in around.state:
+        inside = os.scandir(place) if os.path.isdir(place) else None
+        if inside is None:
+            if os.path.exists(place) and os.path.samestat(seen, os.stat(place)):
+                return place
+            continue
+        with inside as entries:
+            for entry in entries:
+                if entry.inode() == seen.st_ino and os.path.samestat(seen, entry.stat()):
+                    return entry.path
+    return ""
