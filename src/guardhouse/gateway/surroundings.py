@@ -14,6 +14,7 @@ from pathlib import Path
 import guardhouse
 from guardhouse.gateway.leading import KINDS, TOKENS, expanded
 from guardhouse.gateway.leading import links as found_links
+from guardhouse.guardrails import databases
 from guardhouse.guardrails.kept import MOST, Kept, applied, kept
 from guardhouse.guardrails.patching import patched
 from guardhouse.guardrails.spelling import spelled
@@ -32,6 +33,7 @@ def locate(settings: Settings, *, port: int = 0, pid: int = 0) -> Surroundings:
     if url.startswith("sqlite:///"):
         database = _real(Path(url.removeprefix("sqlite:///")))
         state |= {database, f"{database}-wal", f"{database}-shm", f"{database}.now", f"{database}.next"}
+    urls = (url, settings.migration_url)
     package = Path(guardhouse.__file__).resolve().parent
     command = Path(sys.executable).parent / "guardhouse"
     return Surroundings(
@@ -40,6 +42,7 @@ def locate(settings: Settings, *, port: int = 0, pid: int = 0) -> Surroundings:
         program=(package.as_posix(), command.as_posix()),
         pid=pid,
         port=port or settings.port,
+        databases=tuple(sorted({one for one in map(databases.named, urls) if one})),
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
+from guardhouse.guardrails import databases
 from guardhouse.guardrails.paths import resolve
 from guardhouse.guardrails.words import UNKNOWN
 
@@ -26,7 +27,7 @@ class Surroundings:
 
     `user_home` is what `~` means; `state` are files and folders of keys, tokens, databases and checkpoints (a folder
     means everything in it); `program` is the installed package, its command and the hook shims; `pid` and `port` are
-    the gateway's. Empty where unknown: the default places are guarded all the same.
+    the gateway's; `databases` are those on servers, as `databases.named` tells them. Empty where unknown: the default places are guarded all the same.
     """
 
     user_home: str = ""
@@ -34,6 +35,7 @@ class Surroundings:
     program: tuple[str, ...] = ()
     pid: int = 0
     port: int = 8420
+    databases: tuple[str, ...] = ()
     variables: Mapping[str, tuple[str, frozenset[str]]] = field(init=False, repr=False, compare=False)
     """What our own variables stand for in a command: places in the state, whatever their true values."""
     places: tuple[tuple[Literal["state", "program"], str], ...] = field(init=False, repr=False, compare=False)
@@ -119,6 +121,8 @@ def reach(text: str, cwd: str, around: Surroundings) -> Reach:
 
 @lru_cache(maxsize=8192)
 def _reach(text: str, cwd: str, around: Surroundings) -> Reach:
+    if around.databases and "://" in text and databases.named(text) in around.databases:
+        return "state"
     if text.startswith("file://"):
         text = "/" + text[7:].lstrip("/")
     inside = _INSIDE.match(text) if around.pid else None

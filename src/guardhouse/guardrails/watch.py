@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import re2
 
-from guardhouse.guardrails import governing, meddling, patching
+from guardhouse.guardrails import databases, governing, meddling, patching
 from guardhouse.guardrails.match import QUIET
 from guardhouse.guardrails.surroundings import Reach, Surroundings, absolute, parts, reach
 from guardhouse.guardrails.touching import HOOKS, PROGRAM, STATE, SWEEP, UNSEEN, reached, touched
@@ -140,13 +140,16 @@ class _Eye:
         # Most commands name nothing of ours: what each look needs is told of all words at once.
         told = " ".join(words).casefold()
         named = "guardhouse" in told
-        if unit.cwd or named or _REACHING.search(told) is not None:
+        if unit.cwd or named or name in _PATCHERS or _REACHING.search(told) is not None:
             yield from self._paths(name, unit, words)
+        if self._around.databases and name in databases.CLIENTS:
+            yield STATE if {*databases.opened(words)} & {*self._around.databases} else ""
         if name in _SETTERS:
             yield from self._variables(name, words)
         if name in _KILLS:
             yield from self._kills(name, words)
-        if named or name == "guardhouse" or "/v1/" in told or unit.feed is not None or tuple(words[:2]) in _PAIRS:
+        spoken = any(mark in told for mark in ("/v1/", "/mcp", "%"))
+        if named or name == "guardhouse" or spoken or unit.feed is not None or tuple(words[:2]) in _PAIRS:
             yield from self._government(name, unit, words)
         if name in _MEDDLERS or "install" in words:
             yield from self._meddling(name, words)

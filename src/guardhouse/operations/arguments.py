@@ -14,6 +14,7 @@ from dataclasses import replace
 
 from guardhouse.guardrails import sql
 from guardhouse.guardrails.text import Examined
+from guardhouse.operations import ending
 
 MOST = 256
 _MOST_OPENED = 65_536
@@ -41,6 +42,11 @@ _MAKES_FOLDER = re.compile(r"(?i)create_?director(?:y|ies)|mkdir")
 _SCHEME = re.compile(r"(?i)^[a-z][a-z0-9+.-]*:")
 _OURS = re.compile(r"(?:GUARDHOUSE|CLAUDE|CODEX|GEMINI|CURSOR|OPENCODE|COPILOT)_[A-Z_]+(?:=|$)")
 _ENVIRONMENTS = frozenset({"env", "environment", "envs", "vars", "variables", "env_vars"})
+_PROGRAMS = frozenset({"command", "cmd", "program", "executable", "binary", "exe"})
+_ARGVS = frozenset({"args", "argv", "command_args", "cmd_args"})
+_ARGUMENTS = frozenset({"arguments", "parameters", "params"})
+_HOSTED = re.compile(r"(?i)\s*(?:(?:[\w.-]+|\[[0-9a-f:]+\]):\d+/|/v1/)")
+"""An address without its scheme, or the part of one that a server puts behind a host given apart."""
 _BARE = re.compile(r"[\w.+@=-]{1,128}")
 """What could be a file's name in the folder that is worked in, and lead elsewhere from there."""
 WEB = ("http://", "https://", "ws://", "wss://")
@@ -80,6 +86,18 @@ def texts(given: tuple[tuple[str, str], ...], server: str, tool: str, here: Exam
         yield _text(replace(here, field=field), name, value, does, runs=runs)
         for inside, (inner, part) in enumerate(_opened(value, name)):
             yield _text(replace(here, field=f"{field}.{inside}"), inner, part, does, runs=runs)
+    for line in (_joined(given), *ending.likened(f"{server} {tool}", given)):
+        if line:
+            yield replace(here, field="arguments", text=line, kind="shell", tool="")
+
+
+def _joined(given: tuple[tuple[str, str], ...]) -> str:
+    """A program and its arguments, given apart, as the one command that they are; empty where they are not."""
+    program = next((value for name, value in given if name.casefold() in _PROGRAMS), "")
+    words = [value for name, value in given if name.casefold() in (_ARGVS | _ARGUMENTS if program else _ARGVS)]
+    if not words or len(words) + bool(program) < 2:
+        return ""
+    return " ".join([program, shlex.join(words)]).strip()
 
 
 def _text(here: Examined, name: str, value: str, does: str, *, runs: bool) -> Examined:
@@ -92,13 +110,15 @@ def _text(here: Examined, name: str, value: str, does: str, *, runs: bool) -> Ex
         told = f"{name}={value}" if _OURS.match(name) else value
         return replace(here, text=f"export {shlex.quote(told)}", kind="shell", tool="")
     named = [name.casefold(), *(word.casefold() for word in _WORD.findall(name))]
-    code = not _CODE_NAMES.isdisjoint((named[0], named[-1])) or (runs and not (_TYPED | _CODE_NAMES).isdisjoint(named))
+    code = any({word, word.removesuffix("s")} & _CODE_NAMES for word in (named[0], named[-1])) or (
+        runs and not (_TYPED | _CODE_NAMES).isdisjoint(named)
+    )
     if code and does == "search" and named[-1] == "query" and not sql.starts(value):
         code = False  # words that are looked for
     if code:
         paths = (value,) if is_path(name, value) else ()
         return replace(here, text=value, kind="auto", file_paths=paths, act="run")
-    if value.lstrip()[:8].casefold().startswith(WEB):
+    if value.lstrip()[:8].casefold().startswith(WEB) or _HOSTED.match(value):
         return replace(here, text=value, kind="prose", act="fetch")
     if is_path(name, value) or _BARE.fullmatch(value):
         return replace(here, text=value, kind="prose", file_paths=(value,), act=does)

@@ -6,11 +6,14 @@ The payloads are the clients' own; the files, links and configurations are real 
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from guardhouse.gateway.surroundings import locate
+from guardhouse.settings import Settings
 from tests.surfaces.hooks.grounds import CLAUDE, CODEX, UNREAD, Ground, lay
 
 STATE, SWEEP, HOOKS = "guardhouse.state", "guardhouse.sweep", "guardhouse.hooks"
@@ -340,6 +343,70 @@ def test_variables_given_beside_a_command_are_judged_as_in_it(
     assert found & {ENVIRONMENT, "guardhouse.switch"}
 
 
+@pytest.mark.parametrize(
+    ("client", "tool", "given", "rule"),
+    [
+        ("claude-code", "mcp__proc__kill_process", {"pid": 4711}, "guardhouse.process"),
+        ("claude-code", "mcp__proc__kill_process", {"pid": "4711", "signal": "TERM"}, "guardhouse.process"),
+        ("cursor", "MCP:send_signal", {"pids": [1, 4711]}, "guardhouse.process"),
+        ("gemini", "mcp_desktop_kill_process", {"name": "guardhouse"}, "guardhouse.process"),
+        ("claude-code", "mcp__ports__kill_port", {"port": 8420}, "guardhouse.process"),
+        ("claude-code", "mcp__docker__stop_container", {"name": "guardhouse"}, "guardhouse.process"),
+        ("claude-code", "mcp__systemd__manage_unit", {"action": "stop", "unit": "guardhouse.service"}, "guardhouse.process"),
+        ("claude-code", "mcp__x__execute", {"program": "guardhouse", "arguments": ["approvals", "grant", "apr_1"]}, GOVERN),
+        ("claude-code", "mcp__x__do", {"argv": ["guardhouse", "mode", "observe"]}, GOVERN),
+        ("cursor", "MCP:start", {"command": "kill", "args": ["-9", "4711"]}, "guardhouse.process"),
+        ("claude-code", "mcp__x__batch", {"commands": ["ls", "guardhouse mode observe"]}, GOVERN),
+        ("claude-code", "mcp__http__post", {"url": "127.0.0.1:8420/v1/grant_approval"}, GOVERN),
+        ("claude-code", "mcp__http__post", {"host": "localhost", "port": 8420, "path": "/v1/set_trust"}, GOVERN),
+        ("claude-code", "mcp__browser__evaluate", {"script": "fetch('http://localhost:8420/v1/set_mode')"}, GOVERN),
+        ("claude-code", "Bash", {"command": "curl http://localhost:8420/mcp -d '{\"method\":\"tools/call\",\"params\":{\"name\":\"set_trust\"}}'"}, GOVERN),
+        ("claude-code", "Bash", {"command": "curl -X POST http://localhost:8420/v1/%73et_trust -d @x"}, GOVERN),
+        ("codex", "multi_tool_use.parallel", {"tool_uses": [{"recipient_name": "exec_command", "parameters": {"cmd": "guardhouse mode observe"}}]}, GOVERN),
+        ("claude-code", "ReadMcpResourceTool", {"server": "files", "uri": "file:///srv/.local/share/guardhouse/x"}, STATE),
+    ],
+)  # fmt: skip
+def test_no_server_ends_the_gateway_or_governs(
+    ground: Ground, client: str, tool: str, given: dict[str, Any], rule: str
+) -> None:
+    assert rule in ground.rules(client, ground.use(client, tool, given))
+
+
+@pytest.mark.parametrize(
+    ("client", "tool", "given", "held"),
+    [
+        ("codex", "Bash", {"command": "psql postgresql://u:p@db.internal/ledger -c 'select 1'"}, True),
+        ("codex", "Bash", {"command": "psql -h DB.internal -U u -d ledger -c 'select 1'"}, True),
+        ("codex", "Bash", {"command": "psql --host=db.internal ledger"}, True),
+        ("codex", "Bash", {"command": "psql 'host=db.internal port=5432 dbname=ledger'"}, True),
+        ("codex", "Bash", {"command": "pg_dump -hdb.internal -p 5432 -dledger"}, True),
+        ("codex", "Bash", {"command": "dropdb -h db.internal ledger"}, True),
+        ("codex", "Bash", {"command": "python3 -c 'import psycopg; psycopg.connect(\"postgresql://u@db.internal:5432/ledger\")'"}, True),
+        ("claude-code", "mcp__pg__connect", {"dsn": "postgres://u:p@db.internal:5432/ledger?sslmode=require"}, True),
+        ("cursor", "MCP:connect", {"connection_string": "postgresql+psycopg://db.internal/ledger"}, True),
+        ("cursor", "MCP:query", {"url": "jdbc:postgresql://db.internal:5432/ledger", "sql": "select 1"}, True),
+        ("codex", "Bash", {"command": "psql -h localhost -d ledger"}, False),
+        ("codex", "Bash", {"command": "psql -h db.internal -d app -c 'select * from ledger'"}, False),
+        ("codex", "Bash", {"command": "psql -h db.internal -p 6432 ledger"}, False),
+        ("codex", "Bash", {"command": "pg_dump postgresql://db.internal/app > app.sql"}, False),
+        ("claude-code", "mcp__pg__connect", {"dsn": "postgres://u:p@db.internal:5432/app"}, False),
+    ],
+)  # fmt: skip
+def test_the_database_on_a_server_is_opened_by_no_tool(
+    ground: Ground, client: str, tool: str, given: dict[str, Any], held: bool
+) -> None:
+    served = replace(ground, around=replace(ground.around, databases=("db.internal:5432/ledger",)))
+    assert (STATE in served.rules(client, ground.use(client, tool, given))) is held
+
+
+def test_the_gateway_knows_its_database_on_a_server(tmp_path: Path) -> None:
+    url = "postgresql+psycopg://guard:secret@127.0.0.1:6000/ledger"
+    assert locate(Settings(home=tmp_path, database_url=url)).databases == ("localhost:6000/ledger",)
+    socket = f"postgresql+psycopg:///ledger?host={tmp_path}&user=x"
+    assert locate(Settings(home=tmp_path, database_url=socket)).databases == ("localhost:5432/ledger",)
+    assert locate(Settings(home=tmp_path, database_url="")).databases == ()
+
+
 def everyday(ground: Ground) -> list[tuple[str, str, dict[str, Any]]]:
     """Work that only looks alike."""
     patch = "*** Begin Patch\n*** {} File: {}\n{}\n*** End Patch"
@@ -395,6 +462,13 @@ def everyday(ground: Ground) -> list[tuple[str, str, dict[str, Any]]]:
         ("claude-code", "mcp__guardhouse__check_guardrails", {"operation_text": "git status"}),
         ("claude-code", "mcp__guardhouse__get_work", {"queue": "default"}),
         ("claude-code", "mcp__docs__search", {"query": "GUARDHOUSE_HOME"}),
+        ("claude-code", "mcp__proc__kill_process", {"pid": 77}),
+        ("claude-code", "mcp__proc__list_processes", {"name": "guardhouse"}),
+        ("claude-code", "mcp__docker__stop_container", {"name": "web"}),
+        ("claude-code", "mcp__docker__container_logs", {"name": "guardhouse"}),
+        ("claude-code", "mcp__x__execute", {"program": "pytest", "arguments": ["-q", "tests/guardhouse"]}),
+        ("claude-code", "mcp__http__get", {"url": "localhost:3000/v1/users"}),
+        ("claude-code", "KillShell", {"shell_id": "guardhouse_1"}),
         ("claude-code", "mcp__time__now", {"zone": "Europe/Oslo"}),
         ("gemini", "read_file", {"file_path": ".gemini/settings.json"}),
         ("gemini", "write_file", {"file_path": ".gemini/commands/fix.toml", "content": "prompt = 'x'"}),

@@ -21,6 +21,9 @@ _ALL_GLOBS = frozenset({"read_many_files"})
 _PATTERNS = frozenset({"pattern", "patterns", "query"})
 
 
+_TARGETS = frozenset({"pid", "pids", "process_id", "processid", "process", "port", "ports"})
+
+
 class TooMany(ValueError):
     """More files than can be asked about in one question."""
 
@@ -68,12 +71,14 @@ def _split(value: str) -> Iterator[str]:
 
 
 def leaves(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Every text in a value with the name that it stands under. A name that is a path counts as one: some tools map files so."""
+    """Every text in a value, and every number of a process or port, with the name that it stands under. A name that is a path counts as one: some tools map files so."""
     work = [(name, value)]
     while work:
         at, item = work.pop(0)
         if isinstance(item, str):
             yield at, item
+        elif isinstance(item, int) and at.casefold() in _TARGETS:
+            yield at, str(item)
         elif isinstance(item, Mapping):
             for key, part in item.items():
                 if "/" in str(key):
