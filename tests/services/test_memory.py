@@ -90,6 +90,18 @@ def test_c43_the_same_by_the_same_agent_within_a_day_is_one_memory(shop: Worksho
     assert remember(shop, "disk full on build host", tags=["a", "b"]) != one
 
 
+def test_c43_the_same_words_about_another_repository_are_another_memory(shop: Workshop) -> None:
+    words = "the flamingo build needs an older node"
+    web = remember(shop, words, repository="web", task_id="tsk_1")
+    api = remember(shop, words, repository="api", task_id="tsk_1")
+    assert web != api
+    assert ids(recall(shop, "flamingo", repository="api")) == [api]
+    assert ids(recall(shop, "flamingo", repository="web")) == [web]
+    assert remember(shop, words, repository="web", task_id="tsk_2") == web, "another task makes no other lesson of it"
+    assert [one.row["seen"] for one in recall(shop, "flamingo", repository="web").found] == [2]
+    assert [one.row["seen"] for one in recall(shop, "flamingo", repository="api").found] == [1]
+
+
 def test_c44_limits_say_whether_there_is_more(shop: Workshop) -> None:
     for number in range(7):
         remember(shop, f"network partition number {number}")

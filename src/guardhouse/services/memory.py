@@ -21,7 +21,7 @@ from guardhouse.storage.store import Transaction
 
 OUTCOMES = ("success", "failure", "partial", "neutral")
 SAME_WITHIN: Micros = DAY
-"""The same content by the same agent within this time is one memory, seen again."""
+"""The same content by the same agent about the same repository within this time is one memory, seen again."""
 MOST_CANDIDATES = 128
 """How many memories one recall weighs; the rarest words choose them, the newest first."""
 _DECAY_PER_DAY = 0.1
@@ -125,9 +125,12 @@ def remember(
     task_id: str = "",
     sequence: int = -1,
 ) -> tuple[Row, bool]:
-    """Keep a memory; (its row, whether it is new). The same content by the same agent within a day is seen again instead."""
+    """Keep a memory; (its row, whether it is new).
+
+    The same content by the same agent about the same repository within a day is seen again instead.
+    """
     labels = sorted({tag.casefold() for tag in tags})
-    same = _content_digest(event_type, summary, details, labels, outcome, lessons)
+    same = _content_digest(event_type, summary, details, labels, outcome, lessons, repository)
     known = tx.row(
         select(MEMORY)
         .where(
@@ -188,16 +191,25 @@ def _add_source(tx: Transaction, workspace_id: str, memory_id: str, sequence: in
 
 
 def _content_digest(
-    event_type: str, summary: str, details: str, tags: Sequence[str], outcome: str, lessons: Sequence[str]
+    event_type: str,
+    summary: str,
+    details: str,
+    tags: Sequence[str],
+    outcome: str,
+    lessons: Sequence[str],
+    repository: str,
 ) -> str:
-    """What two memories that say the same have in common. It is blanked with the words when they are erased."""
+    """What two memories that say the same of one repository have in common, whichever task they were made at.
+
+    It is blanked with the words when they are erased. Those kept before the repository counted match none
+    that is made now, so the first repetition after an update is a memory of its own.
+    """
 
     def folded(prose: str) -> str:
         return " ".join(prose.casefold().split())
 
-    return digest(
-        encode([event_type, folded(summary), folded(details), list(tags), outcome, [folded(item) for item in lessons]])
-    )
+    lines = [folded(item) for item in lessons]
+    return digest(encode([event_type, folded(summary), folded(details), list(tags), outcome, lines, repository]))
 
 
 def _weighed(
