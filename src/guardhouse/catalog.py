@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict
 from sqlalchemy import Connection
 
 from guardhouse.bundle import Bundle
+from guardhouse.errors import Refusal
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Call, Category, Resource
 from guardhouse.model.decision import Decision
@@ -105,6 +106,9 @@ Fetch = Callable[[Reader, Any], Any]
 Due = Callable[[Transaction, str, Any], bool]
 """Whether there is anything left to do, asked before deciding: (tx, workspace id, ask). The house's own calls have it."""
 
+Authority = Callable[[Transaction, str, Principal, Bundle, str], Refusal | None]
+"""Whose a thing must be: (tx, workspace id, principal, law, resource id) -> why not, or None. A `Refusal` may be raised too."""
+
 Measure = Callable[[Transaction, str, Principal, Any], int]
 """Reads how much of a limit a principal uses now: (tx, workspace id, principal, ask) -> amount."""
 
@@ -118,7 +122,8 @@ class Operation:
     pairs for the network lists. `examines`: what is given is examined, not carried, so findings make a
     verdict and never deny the call. `secrets`: input fields that are never recorded; `secret_outputs`:
     output fields given once and cut from the stored first outcome. `measures`: what this operation uses
-    of a profile's limits, read inside the transaction just before deciding (limit name -> reader).
+    of a profile's limits, read inside the transaction just before deciding (limit name -> reader). `authority`:
+    who may do this to which thing, asked before the handler and by `check_policy`, beside what the gates say.
     `writes`: the handler changes
     tables, so it runs in a savepoint. `people_only`: governs, so an agent's token is refused by the
     profile gate whatever its trust. `gather`: pure or child-process work done in prepare. `due`: a call that finds
@@ -146,6 +151,7 @@ class Operation:
     fetch: Fetch | None
     measures: Mapping[str, Measure]
     due: Due | None = None
+    authority: Authority | None = None
 
 
 def operation(
@@ -168,6 +174,7 @@ def operation(
     fetch: Fetch | None = None,
     measures: Mapping[str, Measure] | None = None,
     due: Due | None = None,
+    authority: Authority | None = None,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation. The handler's docstring is product text: its first line is the summary."""
 
@@ -198,6 +205,7 @@ def operation(
             fetch=fetch,
             measures=measures or {},
             due=due,
+            authority=authority,
         )
 
     return declare

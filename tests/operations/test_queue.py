@@ -135,7 +135,7 @@ def test_c36_the_whole_text_is_examined() -> None:
         {"title": "t", "detail": "d", "input": {"run": "rm"}, "labels": ("l",)}
     )
     assert {(text.field, text.kind) for text in queue.submit_work.texts(given)} == {
-        ("title", "prose"),
+        ("title", "report"),
         ("detail", "report"),
         ("labels", "prose"),
         ("input", "report"),
@@ -151,6 +151,24 @@ def test_c53_who_may_cancel(bench: Workbench) -> None:
     assert refused(bench, queue.complete_work, ANNA, task_id=task, fence=1, summary="x").code == "stale_fence"
     other = bench.call(queue.submit_work, ANNA, title="t")["task_id"]
     assert bench.call(queue.cancel_work, person("olga", "operator"), task_id=other)["status"] == "cancelled"
+
+
+@pytest.mark.parametrize(
+    "word", ["cancelled_by_orchestrator", "deadline_passed", "attempts_exhausted", "closed_with_parent"]
+)
+def test_c53_no_worker_says_what_the_queue_alone_says(bench: Workbench, word: str) -> None:
+    """Retried or not: the word is refused by its field, and the claim stays."""
+    task = bench.call(queue.submit_work, ANNA, title="t")["task_id"]
+    bench.call(queue.claim_task, ANNA, task_id=task)
+    for more in ({}, {"retry": True}):
+        with pytest.raises(ValidationError) as excinfo:
+            bench.call(queue.complete_work, ANNA, task_id=task, success=False, summary="x", error_code=word, **more)
+        (fault,) = excinfo.value.errors()
+        assert fault["loc"] == ("error_code",)
+        assert ("cancel_work" in fault["msg"]) == (word == "cancelled_by_orchestrator")
+    assert bench.call(backlog.get_task, ANNA, task_id=task)["status"] == "doing"
+    ended = bench.call(queue.complete_work, ANNA, task_id=task, success=False, summary="x", error_code="no_access")
+    assert (ended["status"], ended["error_code"]) == ("failed", "no_access")
 
 
 def test_c51_a_paused_feature_is_neither_claimed_nor_completed(bench: Workbench) -> None:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from guardhouse.catalog import Context, Home, Operation, Reader
+from guardhouse.gates import profile
 from guardhouse.model.call import Call, Resource
 from guardhouse.model.decision import Decision, Effect
 from guardhouse.model.facts import Facts, Principal, WorkspaceFacts
@@ -60,7 +61,8 @@ class Workbench:
         ask = operation.ask.model_validate_json(json.dumps(body))
         resource = operation.resource(ask, Home(WORKSPACE, who.id, who.repository or "default"))
         assert isinstance(resource, Resource)
-        bundle: Any = SimpleNamespace(playbooks=self.playbooks, digest=self.version)
+        rules = {profile.NAME: SimpleNamespace(profiles={})}
+        bundle: Any = SimpleNamespace(playbooks=self.playbooks, digest=self.version, rules=rules)
         self.sequence += 1
         with self.shop.tx() as tx, tx.savepoint():
             context = Context(
@@ -73,6 +75,10 @@ class Workbench:
                 key=b"",
                 sequence=self.sequence,
             )
+            if operation.authority is not None:
+                refusal = operation.authority(tx, WORKSPACE, who, bundle, resource.id)
+                if refusal is not None:
+                    raise refusal
             answer = operation.handler(context, ask)
         self.objects = context.objects
         if operation.fetch is not None:

@@ -89,8 +89,8 @@ def test_a03_a04_a05_views_page_honestly(shop: Workshop) -> None:
     waiting = submit(shop, "waits", needs=[tasks[0]])
     rows, more = shop.do(queue.listed, "ready", 4)
     assert (len(rows), more) == (4, True)
-    rest, more = shop.do(queue.listed, "ready", 4, after=rows[-1]["id"])
-    last, end = shop.do(queue.listed, "ready", 4, after=rest[-1]["id"])
+    rest, more = shop.do(queue.listed, "ready", 4, after=queue.place("ready", rows[-1]))
+    last, end = shop.do(queue.listed, "ready", 4, after=queue.place("ready", rest[-1]))
     assert (more, end, len(last)) == (True, False, 1)
     assert {row["id"] for row in (*rows, *rest, *last)} == set(tasks)
     assert view(shop, "blocked") == [waiting]
@@ -351,11 +351,13 @@ def test_r02_a_lane_is_its_owners(shop: Workshop) -> None:
     assert shop.do(queue.claim_next, **BERT)["id"] == task
 
 
-def test_c51_withheld_features_are_not_handed_out(shop: Workshop) -> None:
+def test_c51_withheld_tasks_are_not_handed_out(shop: Workshop) -> None:
     submit(shop, feature="add-auth", priority=0)
     other = submit(shop, feature="", priority=4)
-    assert shop.do(queue.claim_next, **ANNA, withheld_features=lambda: {"add-auth"})["id"] == other
-    assert shop.do(queue.claim_next, **ANNA, withheld_features=lambda: {"add-auth"}) is None
+    withheld = queue.Withheld(TASK.c.feature == "add-auth")
+    assert shop.do(queue.claim_next, **ANNA, withheld=withheld)["id"] == other
+    assert shop.do(queue.claim_next, **ANNA, withheld=withheld) is None
+    assert shop.do(queue.claim_next, **ANNA, withheld=queue.Withheld(TASK.c.feature == "other")) is not None
 
 
 def test_c05_a_silent_sessions_claims_are_freed(shop: Workshop) -> None:

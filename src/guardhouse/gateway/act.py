@@ -94,6 +94,12 @@ def perform(
         if grant.once:
             grants.spend(view.tx, view.workspace_id, grant.id, prepared.call.id)
         context.objects.append(f"grant:{grant.id}")
+    if operation.authority is not None:
+        refusal = operation.authority(
+            view.tx, view.workspace_id, facts.principal, view.standing.bundle, prepared.call.resource.id
+        )
+        if refusal is not None:
+            raise refusal
     answer = operation.handler(context, ask)
     result = {} if answer is None else answer.model_dump(mode="json")
     return Acted("performed", result=result, objects=context.objects, notices=context.after_commit)

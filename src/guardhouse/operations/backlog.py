@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from guardhouse.catalog import Answer, Ask, Context, operation
 from guardhouse.model.call import Category, Resource
+from guardhouse.operations import authority
 from guardhouse.operations.fields import AgentId, Limit, RepositoryFilter
 from guardhouse.operations.tasks import (
     NeedItem,
@@ -15,12 +16,16 @@ from guardhouse.operations.tasks import (
     TaskId,
     TaskItem,
     TaskType,
+    claimable,
     item_of,
     named,
     needs_of,
+    parked_for,
+    paused_among,
     whole,
 )
-from guardhouse.services import queue
+from guardhouse.services import locks, queue
+from guardhouse.services.queue.tables import TASK
 
 
 class TaskAsk(Ask):
@@ -41,11 +46,13 @@ def get_task(ctx: Context, ask: TaskAsk) -> TaskAnswer:
     resource=named,
     writes=True,
     aliases=("unblock_task",),
+    authority=authority.reopening,
 )
 def reopen_task(ctx: Context, ask: TaskAsk) -> TaskAnswer:
     """Put an ended or parked task back into its lane with fresh attempts; what needs it waits again.
 
-    Refusals: `already_claimed`, `already_open`, `deadline_passed`, `not_found`.
+    What was cancelled is reopened by whoever submitted or cancelled it, or by an orchestrator.
+    Refusals: `not_author`, `already_claimed`, `already_open`, `deadline_passed`, `not_found`.
     """
     row = queue.reopen(ctx.tx, ctx.workspace_id, ask.task_id)
     ctx.objects.append(f"task:{row['id']}")
@@ -68,7 +75,7 @@ def _dependency(ctx: Context, row: dict[str, Any]) -> DependencyAnswer:
     ctx.objects.append(f"task:{row['id']}")
     return DependencyAnswer(
         task_id=row["id"],
-        ready=row["status"] == "todo" and not row["waiting_on"],
+        ready=claimable(row, paused_among(ctx, (row,))),
         waiting_on=row["waiting_on"],
         needs=needs_of(queue.needs_of(ctx.tx, ctx.workspace_id, row["id"])),
     )
@@ -110,7 +117,22 @@ class ListWorkAsk(Ask):
     assignee_agent_id: AgentId | None = None
     parent_task_id: TaskId | None = None
     limit: Limit = 50
-    after: Annotated[str, Field(pattern=r"^(tsk_[0-9a-z]{1,60})?$", description="`next` of the page before")] = ""
+    after: Annotated[
+        str,
+        Field(pattern=r"^([0-9]{1,16}(\.[0-9]{1,16})?\.tsk_[0-9a-z]{1,60})?$", description="`next` of the page before"),
+    ] = ""
+
+    @field_validator("after")
+    @classmethod
+    def _of_this_view(cls, value: str, info: ValidationInfo) -> str:
+        if value and (value.count(".") == 1) != (info.data.get("view") == "active"):
+            raise ValueError("is a page of another view; give the `next` that this view was answered with")
+        return value
+
+    def behind(self) -> tuple[int | str, ...]:
+        """Where the page before ended, as `queue.listed` takes it."""
+        *numbers, task_id = self.after.split(".")
+        return (*map(int, numbers), task_id) if self.after else ()
 
 
 class ListedTask(TaskItem):
@@ -135,28 +157,35 @@ class ListWorkAnswer(Answer):
 def list_work(ctx: Context, ask: ListWorkAsk) -> ListWorkAnswer:
     """List work: `ready` to be claimed, `active` with who holds it, or `blocked` with what it waits for.
 
-    Ready and blocked work comes most urgent first, active work by the age of the claim.
+    Ready and blocked work comes most urgent first, active work by the age of the claim. Work of a feature
+    that another has paused is blocked.
     """
+    who = (ctx.caller.id, ctx.caller.session_id)
     rows, more = queue.listed(
         ctx.tx,
         ctx.workspace_id,
         ask.view,
         ask.limit,
-        after=ask.after,
+        after=ask.behind(),
         types=ask.types,
         repository=ask.repository,
         assignee_id=ask.assignee_agent_id or "",
         parent_id=ask.parent_task_id or "",
+        withheld=locks.paused(TASK.c.feature, ctx.workspace_id, ctx.now, *who),
     )
+    paused = paused_among(ctx, rows)
     tasks = []
     for row in rows:
         waits = queue.blockers_of(ctx.tx, ctx.workspace_id, row["id"]) if row["waiting_on"] else []
         tasks.append(
             ListedTask(
-                **item_of(row), blockers=needs_of(waits[: queue.MOST_NAMED]), blocked_reason=row["blocked_reason"]
+                **item_of(row, paused),
+                blockers=needs_of(waits[: queue.MOST_NAMED]),
+                blocked_reason=parked_for(row, paused),
             )
         )
-    return ListWorkAnswer(tasks=tuple(tasks), more=more, next=rows[-1]["id"] if more else "")
+    following = ".".join(map(str, queue.place(ask.view, rows[-1]))) if more else ""
+    return ListWorkAnswer(tasks=tuple(tasks), more=more, next=following)
 
 
 OPERATIONS = (get_task, list_work, add_dependency, remove_dependency, reopen_task)

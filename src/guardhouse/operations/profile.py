@@ -207,7 +207,8 @@ def check_policy(ctx: Context, ask: CheckPolicyAsk) -> CheckPolicyAnswer:
     """Ask what would be decided of an operation, with every gate's reason, before you try it.
 
     Nothing is done and nobody is asked. The answer is what the gates would say now of a call with
-    nothing in it that a guardrail or a domain list objects to; the service itself may still refuse,
+    nothing in it that a guardrail or a domain list objects to, and where it matters whose the thing is,
+    what the service would say to that (`not_author`). The service itself may still refuse,
     as with a lock that another holds. Refusals: `unknown_operation`, `not_found`, `people_only`.
     """
     declared = _catalog().find(ask.operation)
@@ -222,6 +223,10 @@ def check_policy(ctx: Context, ask: CheckPolicyAsk) -> CheckPolicyAnswer:
     decision = supposed.decide(
         declared, resource, call_id=ctx.call.id, surface=ctx.call.surface, address=ctx.call.address
     )
+    effect, code, message = decision.effect, decision.code, decision.message
+    whose = _whose(ctx, declared, principal, resource) if effect is not Effect.DENY else None
+    if whose is not None:
+        effect, code, message = Effect.DENY, whose.code, whose.message
     return CheckPolicyAnswer(
         operation=declared.name,
         category=str(declared.category),
@@ -229,11 +234,11 @@ def check_policy(ctx: Context, ask: CheckPolicyAsk) -> CheckPolicyAnswer:
         resource_type=resource.type,
         resource_id=resource.id,
         repository=resource.repository,
-        effect=decision.effect,
-        code=decision.code,
-        message=decision.message,
-        enforced=decision.enforced,
-        would=str(decision.would or ""),
+        effect=effect,
+        code=code,
+        message=message,
+        enforced=decision.enforced or whose is not None,
+        would=str(decision.would or "") if whose is None else "",
         steps=tuple(
             StepItem(
                 gate=step.gate,
@@ -249,6 +254,16 @@ def check_policy(ctx: Context, ask: CheckPolicyAsk) -> CheckPolicyAnswer:
         bundle=ctx.bundle.digest,
         law=ctx.bundle.law,
     )
+
+
+def _whose(ctx: Context, declared: Operation, principal: Principal, resource: Resource) -> Refusal | None:
+    """Why the service would refuse this to this principal because of whose the thing is, or None."""
+    if declared.authority is None or resource.type == "Workspace":
+        return None
+    try:
+        return declared.authority(ctx.tx, ctx.workspace_id, principal, ctx.bundle, resource.id)
+    except Refusal as refusal:
+        return refusal
 
 
 class GetMyProfileAsk(Ask):

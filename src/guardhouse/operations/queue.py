@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
+from sqlalchemy import bindparam
 
 from guardhouse.catalog import Answer, Ask, Context, operation
 from guardhouse.errors import Refusal
@@ -13,6 +14,7 @@ from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
 from guardhouse.model.canonical import decode, encode
 from guardhouse.model.instants import from_rfc3339
+from guardhouse.operations import authority
 from guardhouse.operations.fields import AgentId, HomeRepository, Reason, RepositoryFilter, home_repository, instant
 from guardhouse.operations.presence import require_present
 from guardhouse.operations.tasks import (
@@ -33,6 +35,7 @@ from guardhouse.operations.tasks import (
     whole,
 )
 from guardhouse.services import keys, locks, queue
+from guardhouse.services.queue.tables import TASK
 
 _INPUT_BYTES = 65_536
 
@@ -54,15 +57,10 @@ def _feature_free(ctx: Context, feature: str) -> None:
         )
 
 
-def _paused_features(ctx: Context) -> frozenset[str]:
-    """The features that others have paused."""
-    held = locks.list_held(ctx.tx, ctx.workspace_id, namespace="feature", limit=500)
-    mine = (ctx.caller.id, ctx.caller.session_id)
-    return frozenset(
-        row["key"].removeprefix("feature:").removesuffix(":pause")
-        for row in held.rows
-        if row["key"].endswith(":pause") and (row["agent_id"], row["session_id"]) != mine
-    )
+_PAUSED = queue.Withheld(
+    locks.paused(TASK.c.feature, *(bindparam(name) for name in ("workspace", "now", "agent", "session")))
+)
+"""The tasks whose feature another has paused."""
 
 
 class SubmitWorkAsk(Ask):
@@ -119,10 +117,10 @@ def _strings(value: Any) -> Iterator[str]:
 
 def _submitted_texts(ask: SubmitWorkAsk) -> tuple[Examined, ...]:
     return texts_of(
-        title=(ask.title, "prose"),
+        title=(ask.title, "report"),
         detail=(ask.detail, "report"),
-        definition_of_done=(ask.definition_of_done, "prose"),
-        labels=("\n".join(ask.labels), "prose"),
+        definition_of_done=(ask.definition_of_done, "report"),
+        labels=("\n".join(ask.labels), "prose"),  # names, such as `shutdown`, which nobody runs
         input=("\n".join(_strings(ask.input)), "report"),
     )
 
@@ -213,7 +211,7 @@ def get_work(ctx: Context, ask: GetWorkAsk) -> GetWorkAnswer:
         types=ask.types,
         repository=ask.repository,
         lease_seconds=ask.lease_seconds or 0,
-        withheld_features=lambda: _paused_features(ctx),
+        withheld=_PAUSED,
         settled=lapsed,
     )
     ctx.objects += [f"lapsed:{one['id']}" for one in lapsed]
@@ -309,7 +307,7 @@ class ReleaseTaskAsk(Ask):
     resource=named,
     writes=True,
     aliases=("release_work",),
-    texts=lambda ask: texts_of(blocked_reason=(ask.blocked_reason, "prose")),
+    texts=lambda ask: texts_of(blocked_reason=(ask.blocked_reason, "report")),
 )
 def release_task(ctx: Context, ask: ReleaseTaskAsk) -> LeaseAnswer:
     """Give a task back to its lane, so that another can take it; no attempt is spent.
@@ -339,6 +337,14 @@ class CompleteWorkAsk(Ask):
     next: Annotated[str, Field(max_length=500, pattern=LINE, description="what should come next, in one line")] = ""
     error_code: Annotated[str, Field(max_length=60, pattern=r"^([a-z][a-z0-9_]*)?$")] = ""
     retry: bool = Field(False, description="after a failure, offer it again while it has attempts left")
+
+    @field_validator("error_code")
+    @classmethod
+    def _own_words(cls, value: str) -> str:
+        if value in queue.KEPT_CODES:
+            remedy = "; call `cancel_work`" if value == queue.CANCELLED_BY_ORCHESTRATOR else ""
+            raise ValueError(f"`{value}` is said by Guardhouse alone: give a word of your own{remedy}")
+        return value
 
     @model_validator(mode="after")
     def _consistent(self) -> CompleteWorkAsk:
@@ -379,10 +385,10 @@ def _ended(ctx: Context, ending: queue.Ending) -> EndedAnswer:
 
 def _record_texts(ask: CompleteWorkAsk) -> tuple[Examined, ...]:
     return texts_of(
-        summary=(ask.summary, "prose"),
+        summary=(ask.summary, "report"),
         result=(ask.result, "report"),
-        artifacts=("\n".join(ask.artifacts), "prose"),
-        next=(ask.next, "prose"),
+        artifacts=("\n".join(ask.artifacts), "report"),
+        next=(ask.next, "report"),
     )
 
 
@@ -439,27 +445,20 @@ class CancelWorkAsk(Ask):
     resource=named,
     writes=True,
     aliases=("cancel_task",),
-    texts=lambda ask: texts_of(reason=(ask.reason, "prose")),
+    texts=lambda ask: texts_of(reason=(ask.reason, "report")),
+    authority=authority.cancelling,
 )
 def cancel_work(ctx: Context, ask: CancelWorkAsk) -> EndedAnswer:
     """Cancel a task and its open children, whoever works on them: status `cancelled`, `cancelled_by_orchestrator`.
 
-    Whoever submitted or holds a task may cancel it, and so may agents of trust 3 and people. Its
-    holder's next write is refused as `stale_fence`. Refusals: `not_author`, `already_ended`, `not_found`.
+    Whoever submitted or holds a task may cancel it, and so may orchestrators: agents of that role or of
+    trust 3, and people. Its holder's next write is refused as `stale_fence`.
+    Refusals: `not_author`, `already_ended`, `not_found`.
     """
-    row = queue.get(ctx.tx, ctx.workspace_id, ask.task_id)
-    caller = ctx.caller
-    trusted = caller.kind == "person" or caller.effective_trust >= _ORCHESTRATOR_TRUST
-    if not trusted and caller.id not in (row["created_by"], row["holder_id"]):
-        raise Refusal(
-            "not_author", f"task `{ask.task_id}` is neither yours nor held by you; an orchestrator cancels it"
-        )
-    return _ended(
-        ctx, queue.cancel(ctx.tx, ctx.workspace_id, ask.task_id, by=caller.id, reason=ask.reason, sequence=ctx.sequence)
+    ending = queue.cancel(
+        ctx.tx, ctx.workspace_id, ask.task_id, by=ctx.caller.id, reason=ask.reason, sequence=ctx.sequence
     )
-
-
-_ORCHESTRATOR_TRUST = 3
+    return _ended(ctx, ending)
 
 
 OPERATIONS = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
@@ -12,7 +12,7 @@ from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Resource
 from guardhouse.model.canonical import decode
 from guardhouse.operations.fields import instant
-from guardhouse.services import queue
+from guardhouse.services import locks, queue
 
 LINE = r"^[^\r\n]*$"
 
@@ -94,14 +94,32 @@ class TaskAnswer(TaskItem):
 _CHILDREN_SHOWN = 50
 
 
-def item_of(row: dict[str, Any]) -> dict[str, Any]:
-    """The fields of a `TaskItem`."""
+def paused_among(ctx: Context, rows: Iterable[dict[str, Any]]) -> frozenset[str]:
+    """The features that another has paused, of tasks that could be claimed otherwise; nothing is asked without any."""
+    features = {row["feature"] for row in rows if row["feature"] and claimable(row)}
+    return locks.pausing(ctx.tx, ctx.workspace_id, features, locks.Holder(ctx.caller.id, ctx.caller.session_id))
+
+
+def claimable(row: dict[str, Any], paused: Collection[str] = ()) -> bool:
+    """Whether a task can be claimed now, given the features that others have `paused`."""
+    return row["status"] == "todo" and not row["waiting_on"] and row["feature"] not in paused
+
+
+def parked_for(row: dict[str, Any], paused: Collection[str]) -> str:
+    """Why a task waits that needs nothing: the reason it was parked with, or its feature's pause."""
+    if not row["blocked_reason"] and claimable(row) and not claimable(row, paused):
+        return f"its feature `{row['feature']}` is paused by another"
+    return str(row["blocked_reason"])
+
+
+def item_of(row: dict[str, Any], paused: Collection[str] = ()) -> dict[str, Any]:
+    """The fields of a `TaskItem`, given the features that others have `paused`."""
     return {
         "task_id": row["id"],
         "type": row["type"],
         "title": row["title"],
         "status": row["status"],
-        "ready": row["status"] == "todo" and not row["waiting_on"],
+        "ready": claimable(row, paused),
         "waiting_on": row["waiting_on"],
         "priority": row["priority"],
         "raw_priority": row["raw_priority"],
@@ -133,13 +151,14 @@ def needs_of(rows: Sequence[dict[str, Any]]) -> tuple[NeedItem, ...]:
 def whole(ctx: Context, row: dict[str, Any]) -> TaskAnswer:
     """A task with what it needs, its children and its record."""
     needs, children = queue.linked(ctx.tx, ctx.workspace_id, row["id"], _CHILDREN_SHOWN + 1)
+    paused = paused_among(ctx, (row,))
     return TaskAnswer(
-        **item_of(row),
+        **item_of(row, paused),
         detail=row["detail"],
         definition_of_done=row["definition_of_done"],
         input=decode(row["input_json"]),
         lease_seconds=row["lease_seconds"],
-        blocked_reason=row["blocked_reason"],
+        blocked_reason=parked_for(row, paused),
         needs=needs_of(needs),
         children=needs_of(children[:_CHILDREN_SHOWN]),
         more_children=len(children) > _CHILDREN_SHOWN,

@@ -96,9 +96,13 @@ def is_pause(key: Key) -> bool:
     return key.namespace == "feature" and rest == _PAUSE and "/" not in feature
 
 
+PAUSES = ("feature:", f":{_PAUSE}")
+"""What stands before and behind a feature's name in the key of its pause-lock."""
+
+
 def pause_key(feature: str) -> str:
     """The canonical text of a feature's pause-lock."""
-    return f"feature:{feature}:{_PAUSE}"
+    return feature.join(PAUSES)
 
 
 def _read(given: str, repository: str, field: str) -> Key:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Index, Text, and_, bindparam, func, or_, select, update
+from sqlalchemy import ColumnElement, Index, Text, and_, bindparam, func, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlmodel import Field, SQLModel
 
@@ -236,6 +236,34 @@ def live(tx: Transaction, workspace_id: str, key: str) -> Row | None:
     """The live lock on a canonical key, or None."""
     row = _open(tx, workspace_id, key)
     return row if row is not None and row["expires_at"] > tx.now else None
+
+
+def paused(feature: ColumnElement[str], workspace: Any, now: Any, agent: Any, session: Any) -> ColumnElement[bool]:
+    """For queries of others: whether anybody but this instance holds the pause-lock of the feature in a column.
+
+    It asks for that one key, so it is true however many locks there are. Values or bound parameters.
+    """
+    before, behind = keys.PAUSES
+    return (
+        select(LOCK.c.id)
+        .where(
+            LOCK.c.workspace_id == workspace,
+            LOCK.c.key == literal(before).concat(feature).concat(behind),
+            LOCK.c.ended_at == 0,
+            LOCK.c.expires_at > now,
+            or_(LOCK.c.agent_id != agent, LOCK.c.session_id != session),
+        )
+        .exists()
+    )
+
+
+def pausing(tx: Transaction, workspace_id: str, features: Collection[str], holder: Holder) -> frozenset[str]:
+    """Those of `features` whose pause-lock somebody other than `holder` holds now."""
+    by_key = {keys.pause_key(feature): feature for feature in features if feature}
+    if not by_key:
+        return frozenset()
+    held = select(LOCK).where(LOCK.c.workspace_id == workspace_id, LOCK.c.key.in_(tuple(by_key)), *_live(tx.now))
+    return frozenset(by_key[row["key"]] for row in tx.rows(held) if _holder(row) != holder)
 
 
 def list_held(

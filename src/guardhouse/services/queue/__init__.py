@@ -5,6 +5,7 @@ get, list · `claims` claim, renew, release · `endings` complete, cancel, reope
 """
 
 from guardhouse.services.queue.claims import (
+    Withheld,
     claim,
     claim_next,
     free,
@@ -27,16 +28,18 @@ from guardhouse.services.queue.graph import (
     open_descendants,
     remove_need,
 )
-from guardhouse.services.queue.states import CANCELLED_BY_ORCHESTRATOR, TYPES
-from guardhouse.services.queue.tasks import VIEWS, get, listed, submit
+from guardhouse.services.queue.states import CANCELLED_BY_ORCHESTRATOR, KEPT_CODES, TYPES
+from guardhouse.services.queue.tasks import VIEWS, get, listed, place, submit
 
 __all__ = [
     "CANCELLED_BY_ORCHESTRATOR",
+    "KEPT_CODES",
     "MOST_NAMED",
     "MOST_NEEDS",
     "TYPES",
     "VIEWS",
     "Ending",
+    "Withheld",
     "add_need",
     "blockers_of",
     "cancel",
@@ -53,6 +56,7 @@ __all__ = [
     "listed",
     "needs_of",
     "open_descendants",
+    "place",
     "release",
     "remove_need",
     "renew",

@@ -5,8 +5,10 @@ A claim binds a session, not only an agent: two instances of one agent never do 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from sqlalchemy import ColumnElement, bindparam, select, text, union_all
 
@@ -57,27 +59,61 @@ _TAKE = Statement(
 )
 
 
-@lru_cache(maxsize=64)
-def _look(types: int, withheld: int, *, repository: bool) -> Statement:
-    """What is due, and the most urgent ready task that fits: one question, since each costs a round trip.
+@dataclass(frozen=True, eq=False)
+class Withheld:
+    """Which tasks are not handed out now, as a condition on their features. It may bind `workspace`, `now`, `agent`
+    and `session`. One is made once and kept, since statements are kept by it."""
 
-    By how many types are wanted, how many features are withheld, and whether it must be in one repository.
-    """
-    wanted: list[ColumnElement[bool]] = [
+    those: ColumnElement[bool]
+
+
+def _fitting(types: int, withheld: Withheld | None, *, repository: bool) -> list[ColumnElement[bool]]:
+    """What a task must be beside ready: unassigned or the agent's own, of a wanted type, in the repository, not withheld."""
+    fits: list[ColumnElement[bool]] = [
         TASK.c.workspace_id == bindparam("workspace"),
-        TASK.c.status == TODO,
         TASK.c.waiting_on == 0,
         TASK.c.assignee_id.in_(("", bindparam("agent"))),
         TASK.c.type.in_([bindparam(f"type_{number}") for number in range(types)]),
-        (TASK.c.due_at == 0) | (TASK.c.due_at > bindparam("now")),
     ]
     if repository:
-        wanted.append(TASK.c.repository == bindparam("repository"))
-    if withheld:
-        wanted.append(TASK.c.feature.not_in([bindparam(f"feature_{number}") for number in range(withheld)]))
+        fits.append(TASK.c.repository == bindparam("repository"))
+    if withheld is not None:
+        fits.append((TASK.c.feature == "") | ~withheld.those)
+    return fits
+
+
+@lru_cache(maxsize=64)
+def _look(types: int, withheld: Withheld | None, *, repository: bool) -> Statement:
+    """What is due, and the most urgent ready task that fits: one question, since each costs a round trip.
+
+    By how many types are wanted, what is withheld, and whether it must be in one repository.
+    """
+    wanted = [
+        *_fitting(types, withheld, repository=repository),
+        TASK.c.status == TODO,
+        (TASK.c.due_at == 0) | (TASK.c.due_at > bindparam("now")),
+    ]
     due, ready = _DUE.subquery(), select(TASK).where(*wanted).order_by(*_LANE).limit(1).subquery()
     # Not every column by name: psycopg prepares no text beyond 4,096 characters.
     return Statement(any=union_all(*(select(text("*")).select_from(part) for part in (due, ready))))
+
+
+@lru_cache(maxsize=64)
+def _behind(types: int, withheld: Withheld | None, *, repository: bool) -> Statement:
+    """The most urgent task that fits once its lapsed claim is written down; by the same three."""
+    wanted = _fitting(types, withheld, repository=repository)
+    return Statement(any=select(TASK).where(*wanted, *reopening(bindparam("now"))).order_by(*_LANE).limit(1))
+
+
+def reopening(now: Any) -> tuple[ColumnElement[bool], ...]:
+    """For queries: a claim that lapsed by `now` and leaves its task open to others, as `states.lapsed` says of one."""
+    return (
+        TASK.c.status == DOING,
+        TASK.c.due_at > 0,
+        TASK.c.due_at <= now,
+        TASK.c.attempts + 1 < TASK.c.max_attempts,
+        (TASK.c.deadline == 0) | (TASK.c.deadline > now),
+    )
 
 
 def settle(tx: Transaction, workspace_id: str) -> list[Row]:
@@ -104,35 +140,38 @@ def claim_next(
     types: Sequence[str] = (),
     repository: str = "",
     lease_seconds: int = 0,
-    withheld_features: Callable[[], Collection[str]] = tuple,
+    withheld: Withheld | None = None,
     settled: list[Row] | None = None,
 ) -> Row | None:
     """Claim the most urgent ready task that this agent may take, or None.
 
-    `withheld_features` gives the features whose tasks are not handed out now (somebody holds their
-    pause-lock); it is asked only when a task of a feature is next. `settled` is given the tasks that the
+    `withheld` says which tasks are not handed out now (somebody holds their feature's pause-lock); it is asked
+    only when a task of a feature is next. `settled` is given the tasks that the
     clock had changed and this call wrote down, as they are now: its entry MUST name them.
     """
-    asked = {"workspace": workspace_id, "now": tx.now, "agent": agent_id, "repository": repository}
+    kinds = tuple(dict.fromkeys(types)) or _CLAIMABLE_UNASKED
+    asked = {"workspace": workspace_id, "now": tx.now, "agent": agent_id, "session": session_id}
+    asked |= {"repository": repository} | {f"type_{number}": kind for number, kind in enumerate(kinds)}
 
-    def look(withheld: Sequence[str] = ()) -> tuple[list[Row], Row | None]:
-        kinds = tuple(dict.fromkeys(types)) or _CLAIMABLE_UNASKED
-        named = {f"type_{number}": kind for number, kind in enumerate(kinds)}
-        named |= {f"feature_{number}": feature for number, feature in enumerate(withheld)}
-        found = _look(len(kinds), len(withheld), repository=bool(repository)).rows(tx, **asked, **named)
+    def look(without: Withheld | None = None) -> tuple[list[Row], Row | None]:
+        found = _look(len(kinds), without, repository=bool(repository)).rows(tx, **asked)
         due = [row for row in found if row["due_at"] and row["due_at"] <= tx.now]
         return due, found[-1] if len(found) > len(due) else None
 
-    due, row = look()
-    if due:
+    def settle_these(due: list[Row]) -> None:
         changed = [graph.change(tx, one, changes_due(one, tx.now)) for one in due]
         if settled is not None:
-            settled += changed
+            settled.extend(changed)
+
+    due, row = look()
+    if due:
+        settle_these(due)
+        if len(due) == _SETTLED_AT_ONCE:
+            # More are due than one call writes down, and the one to be handed out may be among the rest.
+            settle_these(_behind(len(kinds), withheld, repository=bool(repository)).rows(tx, **asked))
         row = look()[1]
-    if row is not None and row["feature"]:
-        withheld = sorted(withheld_features())
-        if row["feature"] in withheld:
-            row = look(withheld)[1]
+    if row is not None and row["feature"] and withheld is not None:
+        row = look(withheld)[1]
     return _take(tx, row, agent_id, session_id, lease_seconds) if row is not None else None
 
 

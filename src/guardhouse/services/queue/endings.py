@@ -15,6 +15,7 @@ from guardhouse.services.queue.states import (
     BLOCKED,
     CANCELLED,
     CANCELLED_BY_ORCHESTRATOR,
+    CLOSED_WITH_PARENT,
     DOING,
     DONE,
     ENDED,
@@ -26,8 +27,6 @@ from guardhouse.services.queue.states import (
 )
 from guardhouse.services.queue.tables import TASK
 from guardhouse.storage.store import Transaction
-
-CLOSED_WITH_PARENT = "closed_with_parent"
 
 
 @dataclass(slots=True)

@@ -25,6 +25,9 @@ ENDED = (DONE, FAILED, CANCELLED)
 DEADLINE_PASSED = "deadline_passed"
 ATTEMPTS_EXHAUSTED = "attempts_exhausted"
 CANCELLED_BY_ORCHESTRATOR = "cancelled_by_orchestrator"
+CLOSED_WITH_PARENT = "closed_with_parent"
+KEPT_CODES = frozenset({DEADLINE_PASSED, ATTEMPTS_EXHAUSTED, CANCELLED_BY_ORCHESTRATOR, CLOSED_WITH_PARENT})
+"""The error codes that say what the queue itself did, so no worker may give them."""
 
 Row = dict[str, Any]
 

@@ -5,21 +5,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, select, tuple_
+from sqlalchemy import ColumnElement, false, select, tuple_
 
 from guardhouse.errors import Refusal
 from guardhouse.model.canonical import encode
 from guardhouse.model.ids import Ids
 from guardhouse.model.instants import Micros
-from guardhouse.services.queue import graph
+from guardhouse.services.queue import claims, graph
 from guardhouse.services.queue.states import BLOCKED, DEADLINE_PASSED, DOING, ENDED, TODO, Row, as_of, priority_of
 from guardhouse.services.queue.tables import TASK
 from guardhouse.storage.store import Transaction
 
 VIEWS = ("ready", "active", "blocked")
+Place = tuple[int | str, ...]
+"""Where a task stands in a view: (priority, created, id), or among the active (claimed, id)."""
 _ORDER = (TASK.c.priority, TASK.c.created_at, TASK.c.id)
-_MOST_LAPSED = 256
-"""How many lapsed leases a reader looks at; writers take them off long before there are so many."""
+_BY_CLAIM = (TASK.c.claimed_at, TASK.c.id)
 
 
 def submit(
@@ -107,19 +108,21 @@ def listed(
     view: str,
     limit: int,
     *,
-    after: str = "",
+    after: Place = (),
     types: Sequence[str] = (),
     repository: str = "",
     assignee_id: str = "",
     parent_id: str = "",
+    withheld: ColumnElement[bool] | None = None,
 ) -> tuple[list[Row], bool]:
     """One page of a view as it stands now, and whether there is more.
 
-    `ready`: unclaimed, nothing to wait for, most urgent first. `active`: claimed under a live lease,
-    the oldest claim first. `blocked`: waiting for others or parked, most urgent first. `after` is the
-    id of the last task of the page before; Refusal `not_found` when there is no such task.
+    `ready`: unclaimed, nothing to wait for, not `withheld`, most urgent first. `active`: claimed under a live
+    lease, the oldest claim first. `blocked`: waiting for others, parked or withheld, most urgent first. `after` is
+    the `place` of the last task of the page before, so that a page follows it whatever became of that task.
     """
     narrowed: list[ColumnElement[bool]] = [TASK.c.workspace_id == workspace_id]
+    rows: list[Row] = []
     if types:
         narrowed.append(TASK.c.type.in_(tuple(types)))
     if repository:
@@ -128,36 +131,30 @@ def listed(
         narrowed.append(TASK.c.assignee_id == assignee_id)
     if parent_id:
         narrowed.append(TASK.c.parent_id == parent_id)
-    order = (TASK.c.claimed_at, TASK.c.id) if view == "active" else _ORDER
+    order = _BY_CLAIM if view == "active" else _ORDER
     if after:
-        last = graph.find(tx, workspace_id, after)
-        narrowed.append(tuple_(*order) > tuple_(*(last[column.name] for column in order)))
+        narrowed.append(tuple_(*order) > tuple_(*after))
+    query = select(TASK).where(*narrowed).order_by(*order).limit(limit + 1)
     undue = (TASK.c.due_at == 0) | (TASK.c.due_at > tx.now)
-    query = select(TASK).where(*narrowed, undue).order_by(*order).limit(limit + 1)
     if view == "active":
-        rows = tx.rows(query.where(TASK.c.status == DOING))
-    elif view == "ready":
-        rows = tx.rows(query.where(TASK.c.status == TODO, TASK.c.waiting_on == 0))
-        rows += _lapsed(tx, select(TASK).where(*narrowed), waiting=False)
-        rows.sort(key=_urgency)
+        rows = tx.rows(query.where(TASK.c.status == DOING, undue))
     else:
-        rows = tx.rows(query.where(TASK.c.status == TODO, TASK.c.waiting_on > 0))
-        rows += tx.rows(query.where(TASK.c.status == BLOCKED))
-        rows += _lapsed(tx, select(TASK).where(*narrowed), waiting=True)
-        rows.sort(key=_urgency)
+        # A claim that lapsed with nobody having written it down is back in its lane already. The first of each
+        # kind hold the first of all, so a page is whole however many there are.
+        for standing in ((TASK.c.status == TODO, undue), claims.reopening(tx.now)):
+            rows += [as_of(row, tx.now) for row in tx.rows(query.where(*standing, *_kind(view, withheld)))]
+        if view == "blocked":
+            rows += tx.rows(query.where(TASK.c.status == BLOCKED, undue))
+        rows.sort(key=lambda row: place(view, row))
     return rows[:limit], len(rows) > limit
 
 
-def _urgency(row: Row) -> tuple[int, int, str]:
-    return row["priority"], row["created_at"], row["id"]
+def place(view: str, row: Row) -> Place:
+    """Where a task stands in a view: what `listed` takes as `after`."""
+    return tuple(row[column.name] for column in (_BY_CLAIM if view == "active" else _ORDER))
 
 
-def _lapsed(tx: Transaction, query: Select[Any], *, waiting: bool) -> list[Row]:
-    """Tasks whose lease has lapsed with nobody having written it down: back in their lane already."""
-    due = tx.rows(
-        query.where(TASK.c.due_at > 0, TASK.c.due_at <= tx.now, TASK.c.status == DOING)
-        .order_by(*_ORDER)
-        .limit(_MOST_LAPSED)
-    )
-    standing = (as_of(row, tx.now) for row in due)
-    return [row for row in standing if row["status"] == TODO and bool(row["waiting_on"]) is waiting]
+def _kind(view: str, withheld: ColumnElement[bool] | None) -> tuple[ColumnElement[bool], ...]:
+    """What parts the unclaimed tasks that are ready from those that are blocked."""
+    free, kept = TASK.c.waiting_on == 0, false() if withheld is None else (TASK.c.feature != "") & withheld
+    return (free, ~kept) if view == "ready" else (~free | kept,)
