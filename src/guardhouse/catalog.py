@@ -123,7 +123,8 @@ class Operation:
     verdict and never deny the call. `secrets`: input fields that are never recorded; `secret_outputs`:
     output fields given once and cut from the stored first outcome. `measures`: what this operation uses
     of a profile's limits, read inside the transaction just before deciding (limit name -> reader). `authority`:
-    who may do this to which thing, asked before the handler and by `check_policy`, beside what the gates say.
+    who may do this to which thing, asked before the handler and by `check_policy`, beside what the gates say. `meanwhile`: what
+    a caller is told to do while a person is asked about it.
     `writes`: the handler changes
     tables, so it runs in a savepoint. `people_only`: governs, so an agent's token is refused by the
     profile gate whatever its trust. `gather`: pure or child-process work done in prepare. `due`: a call that finds
@@ -152,6 +153,7 @@ class Operation:
     measures: Mapping[str, Measure]
     due: Due | None = None
     authority: Authority | None = None
+    meanwhile: str = ""
 
 
 def operation(
@@ -175,6 +177,7 @@ def operation(
     measures: Mapping[str, Measure] | None = None,
     due: Due | None = None,
     authority: Authority | None = None,
+    meanwhile: str = "",
 ) -> Callable[[Handler], Operation]:
     """Declare an operation. The handler's docstring is product text: its first line is the summary."""
 
@@ -206,6 +209,7 @@ def operation(
             measures=measures or {},
             due=due,
             authority=authority,
+            meanwhile=meanwhile,
         )
 
     return declare

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import select
 
 from guardhouse.app import actions
 from guardhouse.bundle import versions
@@ -93,14 +93,89 @@ def test_c05_a_silent_agent_must_heartbeat_before_it_acquires_again(home: World)
     home.done(anna, "acquire_lock", {"key": "res:a"})
 
 
-def test_a_denied_call_is_no_sign_of_life(home: World) -> None:
+def _seen(home: World, who: Member) -> list[int]:
+    with home.store.reading() as connection:
+        return list(connection.execute(select(PRESENCE.c.last_seen_at).where(PRESENCE.c.agent_id == who.id)).scalars())
+
+
+def test_a38_a_refused_call_makes_nobody_appear(home: World) -> None:
     low = home.agent("low", trust=1)
     assert home.call(low, "acquire_lock", {"key": "res:a"}).code == "policy_not_permitted"
-    with home.store.reading() as connection:
-        assert connection.execute(select(func.count()).select_from(PRESENCE)).scalar_one() == 0
     assert home.call(low, "get_work").code == "policy_not_permitted"
+    assert _seen(home, low) == []
     home.done(low, "check_locks")
     assert _sessions(home, home.operator, "active") == [low.id]
+
+
+def test_a38_an_agent_whose_calls_are_all_refused_is_there_and_keeps_what_it_holds(home: World) -> None:
+    """Whatever refuses them once they are let in: the policy, a guardrail, the shape of the body, a service."""
+    anna, bert, task, fence = _silent_holder(home)
+    refused: list[tuple[str, dict[str, Any], str]] = [
+        ("revoke_locks", {"prefix": "res:a", "reason": "x"}, "policy_not_permitted"),
+        ("remember", {"event_type": "lesson", "summary": "ghp_" + "a1B2c3D4e5" * 4}, "guardrail_blocked"),
+        ("get_task", {"task_id": 7}, "validation"),
+        ("get_task", {"task_id": "tsk_0"}, "not_found"),
+        ("add_agent", {"handle": "x", "trust": 4}, "people_only"),
+        ("no_such_operation", {}, "unknown_operation"),
+    ]
+    for operation, body, code in refused * 4:
+        home.later(300)
+        assert home.call(anna, operation, body).code == code
+    home.done(bert, "heartbeat")
+    assert sweep(home.gateway) == 0
+    assert anna.id in _sessions(home, bert, "active")
+    assert home.done(bert, "get_task", {"task_id": task})["holder_agent_id"] == anna.id
+    home.done(anna, "complete_work", {"task_id": task, "fence": fence, "summary": "done after all"})
+    # Once it is silent, no refused call brings it back.
+    home.later(900)
+    for operation, body, code in refused:
+        assert home.call(anna, operation, body).code == code
+    assert home.call(anna, "get_work").code == "heartbeat_required"
+
+
+def test_a38_calls_of_a_suspended_or_stopped_agent_are_no_sign_of_life(home: World) -> None:
+    for name, order in (("s", "suspend_agent"), ("t", "stop_agent")):
+        agent = home.agent(f"agent-{name}")
+        home.done(agent, "heartbeat")
+        before = _seen(home, agent)
+        home.done(home.operator, order, {"agent_id": agent.id, "reason": "drill"})
+        for _ in range(4):
+            home.later(300)
+            for operation, body in (("check_locks", {}), ("heartbeat", {}), ("acquire_lock", {"key": "res:a"})):
+                assert not home.call(agent, operation, body).performed
+        assert _seen(home, agent) == before
+        assert agent.id in _sessions(home, home.operator, "silent")
+    zero = home.agent("zero")
+    home.done(zero, "heartbeat")
+    before = _seen(home, zero)
+    home.done(home.operator, "set_trust", {"agent_id": zero.id, "trust": 0})
+    home.later(300)
+    assert home.call(zero, "check_locks").code == "suspended"
+    assert _seen(home, zero) == before
+
+
+def test_a38_an_agent_that_may_send_no_heartbeat_comes_back_by_calling(home: World) -> None:
+    """Lowered to trust 1 it keeps what it held while it calls, and is never shown silent while it does."""
+    anna, bert, task, _fence = _silent_holder(home)
+    home.done(home.operator, "set_trust", {"agent_id": anna.id, "trust": 1})
+    for _ in range(5):
+        home.later(400)
+        assert home.call(anna, "renew_lease", {"task_id": task}).code == "policy_not_permitted"
+        assert _sessions(home, home.operator, "silent") == ([bert.id] if _ > 1 else [])
+    home.done(bert, "heartbeat")
+    assert (sweep(home.gateway), home.done(bert, "get_task", {"task_id": task})["holder_agent_id"]) == (0, anna.id)
+    home.later(900)
+    home.done(bert, "heartbeat")
+    assert sweep(home.gateway) == 2, "silent for good it loses both, as everybody does"
+    for operation in ("heartbeat", "register_session"):
+        assert home.call(anna, operation).code == "policy_not_permitted"
+    assert _sessions(home, bert, "gone") == [anna.id]
+    home.done(anna, "check_locks")
+    assert anna.id in _sessions(home, bert, "active")
+    home.done(home.operator, "set_trust", {"agent_id": anna.id, "trust": 2})
+    home.later(900)
+    home.done(anna, "check_locks")
+    assert home.call(anna, "get_work").code == "heartbeat_required", "whoever may send one must"
 
 
 def test_r11_leases_attempts_and_deadlines_are_enforced_by_the_house(home: World) -> None:

@@ -41,6 +41,7 @@ def _at_once(work: Callable[[int], None], count: int) -> None:
         thread.join(180)
     if failed:
         raise failed[0]
+    assert not [thread for thread in threads if thread.is_alive()], "somebody is still at work after three minutes"
 
 
 def test_a13_r06_racers_on_both_servers_have_one_winner(pair: Pair) -> None:

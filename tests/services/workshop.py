@@ -61,4 +61,5 @@ def race(racers: list[Callable[[], Any]]) -> list[Any]:
         thread.start()
     for thread in threads:
         thread.join(60)
+    assert not [thread for thread in threads if thread.is_alive()], "somebody is still racing after a minute"
     return results

@@ -123,9 +123,10 @@ def park(view: View, prepared: Prepared, facts: Facts, decision: Decision, ids: 
         message=decision.message,
     )
     approval_id = opened.row["id"]
+    meanwhile = prepared.operation.meanwhile if prepared.operation is not None else ""
     return Acted(
         "approval_pending",
-        message=decision.message,
+        message=" ".join(part for part in (decision.message, meanwhile) if part),
         error={"approval_id": approval_id, "retry_after_seconds": _ASK_AGAIN_SECONDS, "rule_ids": list(decision.rules)},
         objects=[f"approval:{approval_id}"],
         notices=[approvals.notice(opened.row)] if opened.new else [],

@@ -1,4 +1,10 @@
-"""Heard: every call that is not denied is a sign of life of its agent's session, and most of them write nothing."""
+"""Heard: every call that is let in is a sign of life of its agent's session, and most of them write nothing.
+
+*Let in* is what the gates identity and control allow. What those refuse (a suspended, stopped or paused agent's call,
+a dead session's) changes nothing at all. A call that is let in and refused afterwards, by policy, profile or a
+guardrail, keeps its session from falling silent, since its agent is plainly there; it makes no session appear and
+brings none back.
+"""
 
 from __future__ import annotations
 
@@ -23,8 +29,9 @@ class Heard:
         self._known: dict[_Session, Micros] = {}
         self._news: dict[_Session, Micros] = {}
 
-    def note(self, tx: Transaction, workspace_id: str, who: Principal) -> bool:
-        """Let a call count; whether the session is there. False: it fell silent, and only a heartbeat brings it back.
+    def note(self, tx: Transaction, workspace_id: str, who: Principal, *, refused: bool = False) -> bool:
+        """Let a call that was let in count; whether the session is there. False: it fell silent, and only a heartbeat
+        brings it back.
 
         Only agents have presence; people and the house are always there.
         """
@@ -34,10 +41,16 @@ class Heard:
         heard = self._news.get(session) or self._known.get(session, 0)
         if heard and tx.now - heard < presence.COARSE:
             return True
-        there = presence.note_seen(tx, workspace_id, who.id, who.session_id)
+        there = presence.note_seen(tx, workspace_id, who.id, who.session_id, appears=not refused)
         if there:
             self._news[session] = tx.now
         return there
+
+    def back(self, tx: Transaction, workspace_id: str, who: Principal) -> bool:
+        """Bring back the silent session of an agent whom the law lets send no heartbeat; True, as it is there now."""
+        presence.heartbeat(tx, workspace_id, agent_id=who.id, session_id=who.session_id)
+        self._news[workspace_id, who.session_id] = tx.now
+        return True
 
     def keep(self) -> None:
         """The train has committed."""

@@ -30,7 +30,7 @@ from guardhouse.ledger import entries
 from guardhouse.ledger.tables import ENTRY
 from guardhouse.model import canonical
 from guardhouse.model.answer import Outcome
-from guardhouse.model.call import Category
+from guardhouse.model.call import Category, Resource
 from guardhouse.model.decision import Effect, Verdict
 from guardhouse.model.facts import Facts
 from guardhouse.model.ids import Ids
@@ -301,6 +301,8 @@ class _Carriage:
         alone: bool,
     ) -> act.Acted:
         if decision.effect is Effect.DENY:
+            if all(step.effect is Effect.ALLOW for step in decision.steps[:2]):  # identity and control let it in
+                self._heard.note(self._view.tx, self._view.workspace_id, facts.principal, refused=True)
             details = record.refusal_details(prepared, facts, decision)
             faulty = prepared.call.fault is not None and decision.code == prepared.call.fault.code
             return act.Acted(decision.code, prepared.explanation if faulty else decision.message, error=details)
@@ -312,9 +314,23 @@ class _Carriage:
                 return act.Acted("payload_erased", _ERASED, objects=objects)
             return act.Acted("performed", result=canonical.decode(first.body), objects=objects)
         present = self._heard.note(self._view.tx, self._view.workspace_id, facts.principal)
+        if not present and not self._may_heartbeat(prepared, facts):
+            present = self._heard.back(self._view.tx, self._view.workspace_id, facts.principal)
         return act.attempt(
             self._view, prepared, facts, decision, ids, sequence, alone=alone, present=present, seal=sealed
         )
+
+    def _may_heartbeat(self, prepared: Prepared, facts: Facts) -> bool:
+        """Whether the law lets this agent send what alone brings a silent session back. Asked for such a session only."""
+        asked = replace(
+            prepared.call,
+            operation="heartbeat",
+            category=Category.WRITE,
+            resource=Resource("Agent", facts.principal.id),
+            governs=False,
+        )
+        plain = replace(facts, findings=(), domains=(), question="", open_ended=False)
+        return decide(asked, plain, self._view.standing.bundle).effect is not Effect.DENY
 
     def _keep_first(self, prepared: Prepared, facts: Facts, result: dict[str, Any], sequence: int) -> None:
         """Written at once, so that `get_outcome` in the same train finds it."""

@@ -24,7 +24,7 @@ from guardhouse.operations.fields import (
     page,
     workspace_resource,
 )
-from guardhouse.services import locks
+from guardhouse.services import locks, queue
 
 Trust = Annotated[
     int, Field(ge=0, le=4, description="0 suspended, 1 reads, 2 reads and writes, 3 also admin, 4 the most trusted")
@@ -209,6 +209,7 @@ class RetireAgentAnswer(Answer):
     agent_id: str
     tokens_revoked: int
     locks_released: int
+    tasks_released: int
 
 
 @operation(
@@ -221,14 +222,24 @@ class RetireAgentAnswer(Answer):
     people_only=True,
 )
 def retire_agent(ctx: Context, ask: RetireAgentAsk) -> RetireAgentAnswer:
-    """End an agent for good: its tokens and sessions are revoked and its locks released, at once.
+    """End an agent for good: its tokens and sessions are revoked, its locks and tasks given back, at once.
 
-    Its entries and its handle stay. Agents that act on its behalf lose the trust it lent them.
+    Its tasks lie in their lanes again, at the cost of no attempt. Its entries and its handle stay. Agents that act
+    on its behalf lose the trust it lent them.
     """
     revoked = agents.retire(ctx.tx, ctx.workspace_id, ask.agent_id)
+    held = locks.list_held(ctx.tx, ctx.workspace_id, agent_id=ask.agent_id, limit=_MOST_NAMED).rows
     released = locks.release_all(ctx.tx, ctx.workspace_id, ask.agent_id, "holder_retired")
-    ctx.objects.append(f"agent:{ask.agent_id}")
-    return RetireAgentAnswer(agent_id=ask.agent_id, tokens_revoked=revoked, locks_released=released)
+    tasks = queue.give_back(ctx.tx, ctx.workspace_id, ask.agent_id)
+    ctx.objects += [f"agent:{ask.agent_id}", *(f"lock:{row['id']}" for row in held)]
+    ctx.objects += [f"task:{task_id}" for task_id in tasks[:_MOST_NAMED]]
+    return RetireAgentAnswer(
+        agent_id=ask.agent_id, tokens_revoked=revoked, locks_released=released, tasks_released=len(tasks)
+    )
+
+
+_MOST_NAMED = 200
+"""How many of the locks and of the tasks the entry names; the answer counts them all."""
 
 
 OPERATIONS = (add_agent, list_agents, set_trust, retire_agent)

@@ -139,8 +139,9 @@ class HeartbeatAnswer(Answer):
 def heartbeat(ctx: Context, ask: HeartbeatAsk) -> HeartbeatAnswer:
     """Give a sign of life, and learn which tasks this session still holds.
 
-    Every call counts as one, so a working agent needs no loop. After a long silence only a heartbeat
-    (or registering again) brings a session back, and what it held may be another's by then.
+    Every call that is let in counts as one, also when a policy or a guardrail then refuses it, so a working agent
+    needs no loop. After a long silence only a heartbeat (or registering again) brings a session back, and
+    what it held may be another's by then.
     """
     _row, was = presence.heartbeat(
         ctx.tx,

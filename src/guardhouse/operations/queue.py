@@ -401,12 +401,14 @@ def _record_texts(ask: CompleteWorkAsk) -> tuple[Examined, ...]:
     writes=True,
     aliases=("complete_task", "finish_work"),
     texts=_record_texts,
+    meanwhile="Your claim does not wait for the answer: keep it with `renew_lease`, or others take the task.",
 )
 def complete_work(ctx: Context, ask: CompleteWorkAsk) -> EndedAnswer:
     """End a task that you hold, done or failed, with a compact record: summary, artifacts, next.
 
     The whole text is examined first; when that blocks it, the claim stays yours and you can say it
-    otherwise. Saying the same again changes nothing. Completing an epic closes its open children.
+    otherwise. Saying the same again changes nothing. Ending an epic closes its open children: as done, or
+    as cancelled where it failed. A claim does not wait for a person who is asked: renew its lease meanwhile.
     Refusals: `stale_fence` and `lease_expired` (stop, it may be another's), `not_holder`,
     `already_ended`, `open_children`, `held` (its feature is paused).
     """

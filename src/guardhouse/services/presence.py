@@ -156,12 +156,15 @@ def heartbeat(
     return row, status_of(known, tx.now) if known is not None else "new"
 
 
-def note_seen(tx: Transaction, workspace_id: str, agent_id: str, session_id: str) -> bool:
+def note_seen(tx: Transaction, workspace_id: str, agent_id: str, session_id: str, *, appears: bool = True) -> bool:
     """Let an ordinary call count as a sign of life, coarsely; whether the session is there.
 
-    It does not bring a silent session back: then the answer is False, and nothing is written.
+    It does not bring a silent session back: then the answer is False, and nothing is written. The same of a session
+    that was never heard of, unless it `appears` with this call.
     """
     known = _find(tx, workspace_id, session_id)
+    if known is None and not appears:
+        return False
     if known is None:
         _put(tx, workspace_id, session_id, {"agent_id": agent_id, "last_seen_at": tx.now})
         return True

@@ -19,6 +19,8 @@ from guardhouse.services.queue.states import (
     BLOCKED,
     DOING,
     ENDED,
+    NO_RECORD,
+    NOBODY,
     TODO,
     TYPES,
     Row,
@@ -318,7 +320,7 @@ def release(
     row = held(tx, workspace_id, task_id, agent_id, session_id, fence)
     changes = back_to_todo(row)
     if blocked_reason:
-        changes |= {"status": BLOCKED, "blocked_reason": blocked_reason, "record_sequence": sequence}
+        changes |= {**NO_RECORD, "status": BLOCKED, "blocked_reason": blocked_reason, "record_sequence": sequence}
     return graph.change(tx, row, changes)
 
 
@@ -342,3 +344,22 @@ def free(tx: Transaction, workspace_id: str, agent_id: str, sessions: Collection
     """End every claim of sessions that fell silent, as if their leases had lapsed. The tasks as they are now."""
     rows = held_by(tx, workspace_id, agent_id, sessions, limit)
     return [graph.change(tx, row, lapsed(row, tx.now)) for row in rows]
+
+
+def give_back(tx: Transaction, workspace_id: str, agent_id: str) -> list[str]:
+    """Put all that an agent holds back into its lane, for no fault of the tasks: no attempt is spent. Their ids.
+
+    Their fences rise, so that whatever still writes for it is late.
+    """
+    given = tx.execute(
+        TASK.update()
+        .where(
+            TASK.c.workspace_id == workspace_id,
+            TASK.c.holder_id == agent_id,
+            TASK.c.status == DOING,
+            TASK.c.due_at > tx.now,
+        )
+        .values(**NOBODY, status=TODO, due_at=TASK.c.deadline, fence=TASK.c.fence + 1)
+        .returning(TASK.c.id)
+    )
+    return sorted(given.scalars())

@@ -20,6 +20,8 @@ from guardhouse.services.queue.states import (
     DONE,
     ENDED,
     FAILED,
+    NO_RECORD,
+    TODO,
     Row,
     as_of,
     back_to_todo,
@@ -61,31 +63,38 @@ def complete(
     """End a task that this session holds, with its compact record.
 
     Said again by the session that ended it, the first record is the answer. Completing an epic closes
-    every open descendant; completing anything else with open children is refused with `open_children`.
-    With `retry`, a failed task goes back to its lane while it has attempts left. `permitted` is shown
+    every open descendant, as done, and giving it up as cancelled; completing anything else with open children is
+    refused with `open_children`.
+    With `retry`, a failed task goes back to its lane while it has attempts left; the same said again is answered the
+    same until somebody claims it. `permitted` is shown
     the task first, and raises when it may not end now. Refusals otherwise: `not_found`, `not_holder`, `lease_expired`, `stale_fence`, `already_ended`, `too_many_children`.
     """
     row = graph.find(tx, workspace_id, task_id)
-    permitted(row)
     status = DONE if success else FAILED
     again = _ended_before(row, agent_id, session_id, status, fence)
     if again is not None:
         return again
-    row = claims.held_now(row, tx.now, agent_id, session_id, fence)
-    record = {
+    record: Row = {
         "summary": summary,
         "result": result,
         "artifacts_json": encode(list(artifacts)).decode(),
         "next_step": next_step,
-        "record_sequence": sequence,
     }
+    if retry and _offered_again(row, agent_id, session_id, fence, record | {"error_code": error_code}):
+        return Ending(row, repeated=True)
+    permitted(row)
+    row = claims.held_now(row, tx.now, agent_id, session_id, fence)
+    record |= {"record_sequence": sequence}
     if not success:
         attempts = row["attempts"] + 1
         spent = record | {"attempts": attempts}
         if retry and attempts < row["max_attempts"]:
-            return Ending(graph.change(tx, row, spent | back_to_todo(row) | {"error_code": error_code}))
+            told = {"error_code": error_code, "ended_by": agent_id, "ended_session": session_id}
+            return Ending(graph.change(tx, row, spent | back_to_todo(row) | told))
         code = error_code or (ATTEMPTS_EXHAUSTED if retry else "failed")
-        return Ending(graph.change(tx, row, spent | ended(FAILED, tx.now, agent_id, session_id, code)))
+        children = _children_to_close(tx, row) if row["type"] == "epic" else []
+        row = graph.change(tx, row, spent | ended(FAILED, tx.now, agent_id, session_id, code))
+        return Ending(row, _close(tx, workspace_id, children, CANCELLED, agent_id))
     has_children, waiting = graph.neighbours(tx, workspace_id, task_id)
     children = _children_to_close(tx, row) if has_children else []
     row = graph.change(tx, row, record | ended(DONE, tx.now, agent_id, session_id))
@@ -108,6 +117,16 @@ def _ended_before(row: Row, agent_id: str, session_id: str, status: str, fence: 
     if row["status"] == status and (row["ended_by"], row["ended_session"]) == (agent_id, session_id):
         return Ending(row, repeated=True)
     raise Refusal("already_ended", f"task `{row['id']}` is {row['status']}", error_code=row["error_code"])
+
+
+def _offered_again(row: Row, agent_id: str, session_id: str, fence: int | None, record: Row) -> bool:
+    """Whether this very failure put the task back into its lane, where nobody has claimed it since.
+
+    A claim that ended otherwise leaves nobody in `ended_by` (`back_to_todo`).
+    """
+    mine = (row["ended_by"], row["ended_session"]) == (agent_id, session_id)
+    same = all(row[name] == value for name, value in record.items())
+    return row["status"] == TODO and mine and same and fence in (None, row["fence"])
 
 
 def _children_to_close(tx: Transaction, row: Row) -> list[Row]:
@@ -163,13 +182,14 @@ def cancel(
             "too_many_children", f"one call closes at most {graph.MOST_CLOSED} children; cancel some of them first"
         )
     changes = ended(CANCELLED, tx.now, by, error_code=error_code)
-    row = graph.change(tx, row, changes | {"fence": row["fence"] + 1, "summary": reason, "record_sequence": sequence})
+    changes |= {**NO_RECORD, "fence": row["fence"] + 1, "summary": reason, "record_sequence": sequence}
+    row = graph.change(tx, row, changes)
     closed = _close(tx, workspace_id, children, CANCELLED, by)
     return Ending(row, closed, graph.settle_dependants(tx, workspace_id, [task_id, *closed]))
 
 
 def reopen(tx: Transaction, workspace_id: str, task_id: str) -> Row:
-    """Put an ended or parked task back into its lane with fresh attempts. Whoever needs it waits again.
+    """Put an ended or parked task back into its lane with fresh attempts and no record. Whoever needs it waits again.
 
     Refusals: `not_found`, `already_claimed` (somebody works on it), `already_open`, `deadline_passed`.
     """
@@ -185,9 +205,9 @@ def reopen(tx: Transaction, workspace_id: str, task_id: str) -> Row:
         raise Refusal("already_open", f"task `{task_id}` is in its lane already")
     if row["deadline"] and row["deadline"] <= tx.now:
         raise Refusal("deadline_passed", f"the deadline of task `{task_id}` is past; submit it again with a later one")
-    changes = back_to_todo(row) | {"blocked_reason": ""}
+    changes: Row = {**back_to_todo(row), **NO_RECORD}
     if row["status"] in ENDED:
-        changes |= {"attempts": 0, "ended_at": 0, "ended_by": "", "ended_session": "", "error_code": ""}
+        changes |= {"attempts": 0, "ended_at": 0, "error_code": ""}
     graph.change(tx, row, changes)
     graph.recount(tx, workspace_id, [task_id])
     graph.settle_dependants(tx, workspace_id, [task_id])

@@ -33,6 +33,16 @@ Row = dict[str, Any]
 
 NOBODY: Mapping[str, Any] = {"holder_id": "", "holder_session": "", "claimed_at": 0, "lease_until": 0}
 """The columns of a task that nobody holds."""
+NO_RECORD: Mapping[str, Any] = {
+    "summary": "",
+    "result": "",
+    "artifacts_json": "[]",
+    "next_step": "",
+    "blocked_reason": "",
+    "record_sequence": -1,
+}
+"""The columns of a task of which nothing is told. Words of one entry at a time stand in them, the one that
+`record_sequence` names: otherwise its erasure would leave a copy."""
 
 
 def priority_of(raw: int) -> int:
@@ -42,7 +52,7 @@ def priority_of(raw: int) -> int:
 
 def back_to_todo(row: Mapping[str, Any]) -> Row:
     """The columns that put a task back into its lane, to be claimed again."""
-    return {**NOBODY, "status": TODO, "due_at": row["deadline"]}
+    return {**NOBODY, "status": TODO, "due_at": row["deadline"], "ended_by": "", "ended_session": ""}
 
 
 def ended(status: str, now: Micros, by: str = "", session: str = "", error_code: str = "") -> Row:

@@ -129,7 +129,7 @@ def resume(context: typer.Context, agent: Agent, reason: Reason = "", json: Json
 
 @agents.command("retire")
 def retire(context: typer.Context, agent: Agent, reason: Reason = "", json: Json = False) -> None:
-    """End an agent for good: its tokens are revoked and its locks released. Its handle stays taken.
+    """End an agent for good: its tokens are revoked, its locks and tasks given back. Its handle stays taken.
 
     Example: guardhouse agents retire builder --reason "replaced by builder-2"
     """
@@ -183,5 +183,5 @@ def _show_lifted(result: Mapping[str, Any]) -> None:
 def _show_retired(result: Mapping[str, Any]) -> None:
     render.say(
         f"{result['agent_id']} is retired; {result['tokens_revoked']} tokens revoked, "
-        f"{result['locks_released']} locks released"
+        f"{result['locks_released']} locks released, {result['tasks_released']} tasks given back"
     )

@@ -289,6 +289,7 @@ FIELDS: Mapping[str, str] = {
     "tags": "words to find it by",
     "task_id": "a task's id",
     "tasks": "the tasks",
+    "tasks_released": "how many tasks lie in their lanes again",
     "title": "what it is, in one line",
     "token_expires_at": "when the token stops working",
     "token_id": "the token's id; never the token itself",
