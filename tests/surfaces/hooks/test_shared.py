@@ -127,6 +127,52 @@ def test_where_it_is_installed_the_same_line_asks_it(client: str, tmp_path: Path
     assert (done.returncode, (tmp_path / "asked").read_text()) == (0, f"{client}\n")
 
 
+BROKEN = {
+    "its interpreter is gone": "exec /nowhere/bin/python",
+    "it was ended by a signal": "kill -9 $$",
+    "it fails in a way of its own": "exit 1",
+}
+
+
+@pytest.mark.parametrize("posture", ["closed", "open"])
+@pytest.mark.parametrize("fault", BROKEN)
+def test_where_it_is_installed_and_cannot_run_the_posture_decides(
+    fault: str, posture: str, tmp_path: Path, bare: dict[str, str]
+) -> None:
+    """Any status but 0 and 2 lets the tool run in Codex, Gemini CLI and older Claude Code, so none is handed on."""
+    run = tmp_path / "mine" / "hooks" / "run"
+    run.parent.mkdir(parents=True)
+    run.write_text(f"#!/bin/sh\n{BROKEN[fault]}\n")
+    run.chmod(0o755)
+    env = bare | {"GUARDHOUSE_HOME": str(run.parent.parent)}
+    for client in CLIENTS:
+        for line in (
+            clients.shared_line(clients.shared_script(client, posture)),
+            clients.command(client, run, posture),
+        ):
+            if client == "opencode":  # its plugin takes status and words, as the other test shows
+                done = subprocess.run(["/bin/sh", "-c", line], env=env, capture_output=True, text=True, timeout=60)
+                assert (done.returncode, "guardhouse install opencode" in done.stderr) == (
+                    2 if posture == "closed" else 0,
+                    True,
+                )
+                continue
+            told = by_shell(client, line, env)
+            assert told.effect == ("deny" if posture == "closed" else ""), (client, line, told)
+            assert f"guardhouse install {client}" in told.text
+
+
+def test_a_denial_by_status_of_ours_is_handed_on(tmp_path: Path, bare: dict[str, str]) -> None:
+    run = tmp_path / "mine" / "hooks" / "run"
+    run.parent.mkdir(parents=True)
+    run.write_text("#!/bin/sh\necho because >&2; exit 2\n")
+    run.chmod(0o755)
+    env = bare | {"GUARDHOUSE_HOME": str(run.parent.parent)}
+    line = clients.shared_line(clients.shared_script("codex", "open"))
+    done = subprocess.run(["/bin/sh", "-c", line], env=env, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, "because\n")
+
+
 @pytest.mark.skipif(NODE is None, reason="Node is not installed")
 @pytest.mark.parametrize("posture", ["closed", "open"])
 def test_a_session_that_opencode_does_not_tell_of_is_never_taken_for_its_agents(

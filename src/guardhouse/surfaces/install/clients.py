@@ -137,7 +137,10 @@ def command(client: str, run: Path, posture: str) -> str:
 
 
 def shared_script(client: str, posture: str) -> str:
-    """The script for a committed file: no path of one person's in it, and the posture for those without Guardhouse."""
+    """The script for a committed file: no path of one person's in it, and the posture for those without Guardhouse.
+
+    Our hook ends with 0 or 2. Any other status says that it could not run, which most clients would take for a yes.
+    """
     let = "was let run unasked" if posture == "open" else "was not let run"
     told = (
         f"Guardhouse is not installed here, so the tool {let}. "
@@ -148,7 +151,8 @@ def shared_script(client: str, posture: str) -> str:
         '"${XDG_DATA_HOME:-$HOME/.local/share}/guardhouse"',
         '"$HOME/Library/Application Support/guardhouse"',
     )
-    look = f'for place in {" ".join(places)}; do if [ -x "$place/hooks/run" ]; then exec "$place/hooks/run" {client}; fi; done'
+    run = f'"$place/hooks/run" {client}; status=$?; case $status in 0|2) exit $status;; esac'
+    look = f'for place in {" ".join(places)}; do if [ -x "$place/hooks/run" ]; then {run}; fi; done'
     return f"{look}; {_last_word(client, told, posture)}"
 
 
