@@ -168,6 +168,11 @@ def test_one_use_is_one_decision_and_one_entry(hooked: Hooked, client: str) -> N
         ("nothing", b"", None),
         ("no tool", b'{"hook_event_name": "PreToolUse"}', None),
         ("deep", b"[" * 5000, None),
+        (
+            "half a character",
+            b'{"hook_event_name": "preToolUse", "tool_name": "bash", "tool_input": "{\\"command\\": \\"\\\\ud800\\"}"}',
+            None,
+        ),
         ("a body of ours", b'{"action": "other"}', None),
     ],
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,14 @@ SWITCHES: dict[str, tuple[str, str, dict[str, str], str, str]] = {
         "claude-code", "user",
         {"system/etc/claude-code/managed-settings.json": "{}", "system/etc/claude-code/managed-settings.d/10-x.json": ONLY},
         "10-x.json lets managed hooks alone run", "--managed",
+    ),
+    "claude, hooks from plugins and the organisation alone": (
+        "claude-code", "user",
+        {"system/etc/claude-code/managed-settings.json": '{"strictPluginOnlyCustomization": ["skills", "hooks"]}'},
+        "lets managed hooks alone run", "guardhouse install claude-code --managed",
+    ),
+    "claude, the same for skills alone": (
+        "claude-code", "user", {"system/etc/claude-code/managed-settings.json": '{"strictPluginOnlyCustomization": ["skills"]}'}, "", "",
     ),
     "claude, the organisation switched all off": (
         "claude-code", "user", {"system/etc/claude-code/managed-settings.json": OFF},
@@ -169,7 +178,10 @@ def _as_a_person(look: Callable[[], Finding]) -> Finding:
     if os.getuid():
         return look()
     reader, writer = os.pipe()
-    child = os.fork()
+    with warnings.catch_warnings():
+        # Newer interpreters warn of threads, and the child takes no lock of theirs: it looks, tells and ends.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        child = os.fork()
     if child == 0:
         try:
             os.setgid(65_534)

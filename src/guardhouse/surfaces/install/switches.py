@@ -82,6 +82,10 @@ def _claude(path: Path, ground: Ground) -> Off | None:
     only, where = _last([(one, _json(one)) for one in managed], "allowManagedHooksOnly")
     if only:
         return _only_managed("claude-code", where, managed)
+    for where in managed:
+        locked = _json(where).get("strictPluginOnlyCustomization")
+        if locked is True or (isinstance(locked, list) and "hooks" in locked):
+            return _only_managed("claude-code", where, managed)
     folder = _project(path, ".claude", ground)
     names = [ground.own("claude-code") / "settings.json"]
     names += [folder / ".claude" / "settings.json", folder / ".claude" / "settings.local.json"]
