@@ -207,6 +207,7 @@ LARGE: dict[str, tuple[str, dict[str, Any], str]] = {
 def test_what_is_too_large_to_be_examined_is_denied_with_a_cause_and_a_way_that_are_true(
     hooked: Hooked, name: str
 ) -> None:
+    hooked.ask("claude-code", PAYLOADS["claude-code"]("shell", GIVEN["shell.allow"]))  # opens the client's session
     tool, given, cause = LARGE[name]
     payload = PAYLOADS["claude-code"]("shell", GIVEN["shell.allow"]) | {"tool_name": tool, "tool_input": given}
     before = hooked.entries()
