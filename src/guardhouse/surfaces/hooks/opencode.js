@@ -17,10 +17,13 @@ const REPAIR = "tell the person, who repairs it with `guardhouse install opencod
 // `said` is what the hook itself wrote for people: the cause and what to run, where Guardhouse is not here at all.
 function unanswered(cause, said = "") {
   if (POSTURE === "open") return { decision: "allow", said }
-  if (said) return { decision: "deny", reason: `${said.replace(/\.?$/, ".")} Do not try another way: tell the person.` }
+  if (/guardhouse (install|doctor)/.test(said)) {
+    return { decision: "deny", reason: `${said.replace(/\.?$/, ".")} Do not try another way: tell the person.` }
+  }
+  const why = said ? `${cause} (${said})` : cause
   return {
     decision: "deny",
-    reason: `Guardhouse could not be asked about this: ${cause}. So the tool was not let run. Do not try another way: ${REPAIR}.`,
+    reason: `Guardhouse could not be asked about this: ${why}. So the tool was not let run. Do not try another way: ${REPAIR}.`,
   }
 }
 
