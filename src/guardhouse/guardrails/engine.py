@@ -255,7 +255,7 @@ class Engine:
             self._event(found, text, "syntax", 0, size, ())
         quiet = as_sql and understood
         for event in runner.events:
-            if not (quiet and event.name in ("syntax", "program", "code")):
+            if not (quiet and event.name in ("syntax", "program")):
                 self._event(found, text, event.name, event.start, event.end, event.via, event.detail)
         for code, start, end, via in runner.sqls:
             for name in sql.events(code)[0]:
@@ -266,9 +266,9 @@ class Engine:
         try:
             for seen in watch(runner.units, runner.codes, text.around, dict(text.links)):
                 self._event(found, text, seen.event, seen.start, seen.end, seen.via)
+            self._argv(found, text, runner.units)
         except Exception:  # noqa: BLE001  the contract: what cannot be analysed is a finding, never an exception
             self._event(found, text, "syntax", 0, size, ())
-        self._argv(found, text, runner.units)
 
     def _argv(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit]) -> None:
         for unit in units:
@@ -310,7 +310,7 @@ class Engine:
         classes: frozenset[str],
     ) -> None:
         """A form of a rule fits: note it, unless an exception fits as well, as strict as its escalations say."""
-        if one.unless and any(map(parsed.excepts, one.unless)):
+        if one.unless and any(map(parsed.exempts, one.unless)):
             return
         unit, severity = parsed.unit, one.made.rule.severity
         for form, to in one.escalate:

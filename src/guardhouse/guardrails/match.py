@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -169,7 +169,7 @@ class Parsed:
     `known` are the options that rules name for this program, `patterns` all that its rules look for in the arguments.
     """
 
-    __slots__ = ("_excepts", "_loose", "_paths", "_shown", "_text", "_union", "behind", "given", "head", "known", "options", "patterns", "program", "short", "unit", "words", "workspace")  # fmt: skip
+    __slots__ = ("_excepts", "_loose", "_meant", "_paths", "_shown", "_text", "_union", "behind", "given", "head", "known", "options", "patterns", "program", "short", "unit", "words", "workspace")  # fmt: skip
 
     def __init__(self, unit: Unit, program: Program, workspace: str, known: frozenset[str], patterns: Patterns) -> None:
         self.unit, self.program, self.workspace, self.known, self.patterns = unit, program, workspace, known, patterns
@@ -182,6 +182,7 @@ class Parsed:
         # A long option may be cut short (`--har`), but not to what is another option of the same program.
         self.short = [one for one in self.options if one[:2] == "--" and len(one) >= _LEAST_PREFIX and one not in known]
         self._excepts: dict[Form, bool] = {}
+        self._meant: Parsed | None = None
         self._loose: tuple[Word, ...] | None = None
         self._text: str | None = None
         self._shown: frozenset[str] | None = None
@@ -194,6 +195,7 @@ class Parsed:
         return (
             "--help" in self.options
             and "--help" in self.words
+            and (self.meant is self or "--help" in self.meant.words)
             and (not self.program.run or self.plain_sub)
             and self.unit.program not in _HELPLESS
             and not self.unit.program.startswith("<")
@@ -249,11 +251,67 @@ class Parsed:
             known = self._excepts[form] = fits(form, self) is not None
         return known
 
+    def exempts(self, form: Form) -> bool:
+        """Whether a form of an exception fits, of the options that hold: not those switched off again (`--dry-run=none`)."""
+        return self.meant.excepts(form)
+
+    @property
+    def meant(self) -> Parsed:
+        """The same without the options that are switched off; itself where none is."""
+        if self._meant is None:
+            kept = _meant(self.unit.args)
+            self._meant = self
+            if len(kept) < len(self.unit.args) or any(
+                one is not other for one, other in zip(kept, self.unit.args, strict=False)
+            ):
+                unit = replace(self.unit, args=kept, given=None)
+                self._meant = Parsed(unit, self.program, self.workspace, self.known, self.patterns)
+        return self._meant
+
     def classes(self, text: str) -> frozenset[str]:
         found = self._paths.get(text)
         if found is None:
             found = self._paths[text] = paths.classes(text, self.unit.cwd, self.workspace)
         return found
+
+
+_OFF = frozenset({"none", "false", "no", "off", "0", "f", "n", ""})
+_TRIES = re.compile(r"-{1,2}dry[-_]?run|-{1,2}help|-{1,2}(?:check|preview|simulate|noop|no-act|just-print|whatif|test)")
+"""Options by which a program only tells what it would do."""
+
+
+def _meant(args: list[Word]) -> list[Word]:
+    """The arguments without those options that another one switches off, or their own value."""
+    off: set[str] = set()
+    for word, follows in zip(args, [*args[1:], Word("")], strict=False):
+        text = word.text
+        if text[:1] != "-":
+            continue
+        name, equals, value = text.partition("=")
+        if equals:
+            if value.strip("\"'").casefold() in _OFF and _TRIES.fullmatch(name):
+                off.add(name.lstrip("-"))
+        elif text[:5] == "--no-":
+            off.update({text[5:]} if len(text) > 5 else ())
+            if "dry-run".startswith(text[5:]) and len(text) > 5:
+                off.update(("dry-run", "dryrun", "dry_run", "n"))
+        elif follows.text.casefold() == "false" and _TRIES.fullmatch(name):
+            off.add(name.lstrip("-"))
+    if not off:
+        return args
+    kept = []
+    for word in args:
+        text = word.text
+        name = text.partition("=")[0].lstrip("-")
+        if text[:1] == "-" and name in off:
+            continue
+        if "n" in off and text[:1] == "-" and text[:2] != "--" and text[1:].isalpha():
+            text = "-" + text[1:].replace("n", "")
+            if text == "-":
+                continue
+            word = Word(text, word.start, word.end, word.kinds)
+        kept.append(word)
+    return kept
 
 
 def fits(form: Form, parsed: Parsed) -> frozenset[str] | None:
