@@ -10,10 +10,15 @@ import re2
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.simplify import simplify
 
 MOST_SQL = 16 * 1024
 MOST_STATEMENTS = 100
 MOST_NESTING = 60
+MOST_INNER = 10
+"""Bodies and executed texts in one text, each; more are told as `size`."""
+MOST_WHERE, MOST_WORKED = 400, 20
+"""Characters of a condition that is worked out, and how many are in one text; beyond them is told as `size`."""
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 STARTS = re.compile(
@@ -63,7 +68,16 @@ _EXPLAINED = re.compile(
     r"\s*EXPLAIN\s+(?:\([^)]*\)\s*|(?:ANALYZE|ANALYSE|VERBOSE|EXTENDED|FORMAT\s*=?\s*\w+)\s+)*", re.I
 )
 _BODY = re.compile(r"\$(\w*)\$(.*?)\$\1\$", re.S)
-_EXECUTED = re.compile(r"\b(?:EXECUTE|EXEC|PREPARE\s+\w+\s+FROM)\s*(?:IMMEDIATE\s*)?\(?\s*[NE]?'((?:''|[^'])+)'", re.I)
+_EXECUTED = re.compile(
+    r"\b(?:EXECUTE|EXEC|PREPARE\s+\w+\s+FROM)\s*(?:IMMEDIATE\s*)?(?:format|concat)?\s*\(?\s*[NE]?'((?:''|[^'])+)'", re.I
+)
+_BOUNDED = re.compile(r"\b(?:DELETE\s+FROM|UPDATE\s+\S+\s+SET|MERGE\s+INTO)\b", re.I)
+_PIECES = re.compile(r"'\s*\|\|\s*[NE]?'", re.I)
+
+
+def _folded(text: str) -> str:
+    """Literals that are joined by `||` as one."""
+    return _PIECES.sub("", text)
 
 
 def starts(text: str) -> bool:
@@ -88,19 +102,31 @@ def events(text: str, depth: int = 0) -> tuple[list[str], bool]:
         r"(?m)^\s*\\\S.*$|^\s*\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$", "", text
     )
     if depth < 3:
-        for match in list(_BODY.finditer(plain))[:10]:
+        bodies = list(_BODY.finditer(plain))
+        executed = list(_EXECUTED.finditer(_folded(plain)))
+        if len(bodies) > MOST_INNER or len(executed) > MOST_INNER:
+            found.append("size")
+        for match in bodies[:MOST_INNER]:
             inner, _ = events(re.sub(r"(?i)\b(?:BEGIN|END|LOOP|THEN|DECLARE)\b", ";", match[2]), depth + 1)
-            found += [name for name in inner if name != "size"]
-        for made in list(_EXECUTED.finditer(plain))[:10]:
+            found += inner
+        for made in executed[:MOST_INNER]:
             found += events(made[1].replace("''", "'"), depth + 1)[0]
+    elif _BODY.search(plain) or _EXECUTED.search(plain):
+        found.append("size")
     nested = _BODY.sub("'body'", plain)
     if nested.count("(") > MOST_NESTING or nested.count(";") > MOST_STATEMENTS or len(nested) > 4096:
-        return [*found, *_fallback(nested)], False
+        told = _fallback(nested)
+        if "sql.unbounded" not in told and _BOUNDED.search(_LITERAL.sub("''", _COMMENT.sub(" ", nested))):
+            # Whether a condition holds for every row is told by structure alone.
+            told.append("size")
+        return [*found, *told], False
     understood = True
     try:
+        left = [MOST_WORKED]
         for statement in sqlglot.parse(nested, error_level=sqlglot.ErrorLevel.RAISE):
             if statement is not None:
-                found += _statement(statement)
+                found += _statement(statement, left)
+                understood = understood and _is_statement(statement)
     except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         understood = False
     found += _fallback(nested) if not understood else _always(nested)
@@ -123,7 +149,12 @@ def _always(text: str) -> list[str]:
     ]
 
 
-def _statement(tree: Any) -> list[str]:
+def _is_statement(tree: Any) -> bool:
+    """Whether it is one, and no expression: a shell's `eval $X` reads as a column with another name."""
+    return not isinstance(tree, exp.Condition | exp.Alias) or isinstance(tree, exp.Query)
+
+
+def _statement(tree: Any, left: list[int]) -> list[str]:
     found: list[str] = []
     for node in tree.walk():
         if isinstance(node, exp.Drop):
@@ -141,8 +172,11 @@ def _statement(tree: Any) -> list[str]:
         elif isinstance(node, exp.TruncateTable):
             found.append("sql.truncate")
         elif isinstance(node, exp.Delete | exp.Update):
-            if _everything(node.args.get("where")) and not node.args.get("limit"):
-                found.append("sql.unbounded")
+            try:
+                if not node.args.get("limit") and _everything(node.args.get("where"), left):
+                    found.append("sql.unbounded")
+            except _TooMuch:
+                found.append("size")
         elif isinstance(node, exp.Merge):
             if re.search(r"(?i)WHEN\s+MATCHED\s+THEN\s+DELETE", node.sql()):
                 found.append("sql.unbounded")
@@ -160,9 +194,35 @@ def _statement(tree: Any) -> list[str]:
     return found
 
 
-def _everything(where: Any) -> bool:
-    """No condition, or one that is true for every row."""
-    return where is None or _true(where.this)
+class _TooMuch(Exception):
+    """A condition that is longer than is worked out, or one of too many."""
+
+
+def _everything(where: Any, left: list[int]) -> bool:
+    """No condition, or one that is true for every row: so it shows, or so it becomes when it is worked out.
+
+    A condition that names no column is the same for every row; it counts as true unless it is worked out to be false.
+    """
+    if where is None or _true(where.this):
+        return True
+    kinds = {type(node) for node in where.walk()}
+    varies = not kinds.isdisjoint((exp.Column, exp.Placeholder, exp.Parameter))
+    if varies and kinds.isdisjoint((exp.Or, exp.Not)):
+        return False
+    left[0] -= 1
+    if left[0] < 0 or len(where.sql()) > MOST_WHERE:
+        raise _TooMuch
+    made = simplify(where.this.copy())
+    if _true(made):
+        return True
+    if not varies:
+        return not _false(made)
+    either = list(made.flatten()) if isinstance(made, exp.Or) else []
+    return any(_opposite(one) in either for one in either)
+
+
+def _opposite(node: Any) -> Any:
+    return node.this if isinstance(node, exp.Not) else simplify(exp.not_(node.copy()))
 
 
 def _true(node: Any) -> bool:
