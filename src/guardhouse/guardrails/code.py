@@ -9,7 +9,8 @@ import shlex
 import warnings
 
 MOST_CODE = 8 * 1024
-MOST_CALLS = 40
+MOST_CALLS = 100
+"""Calls of one piece of code; more are told as `size`."""
 _STRING = r"""(?:[rbfu]{0,2}(?P<q>['"`])(?P<s>(?:\\.|(?!(?P=q)).)*)(?P=q))"""
 _SHELL = re.compile(
     r"(?:\b(?:os\.)?(?:system|popen|getoutput|getstatusoutput|exec|execSync|spawnSync?|execFileSync?|shell_exec|passthru|proc_open|run|call|check_call|check_output|Popen|sh|backtick|IO\.popen|Open3\.\w+|os\.execute|capture2e?)|Command::new)"
@@ -17,15 +18,19 @@ _SHELL = re.compile(
     re.S,
 )
 _LISTED = re.compile(
-    r"\b(?:run|call|check_call|check_output|Popen|execv[pe]*|spawn[lvpe]*|spawnSync|execFile(?:Sync)?|system|exec)\s*\(\s*(?:['\"][\w/.-]+['\"]\s*,\s*)?[\[\(]([^\]\)]{1,500})[\]\)]",
+    r"\b(?:run|call|check_call|check_output|Popen|execv[pe]*|spawn[lvpe]*|spawnSync|execFile(?:Sync)?|system|exec)\s*\(\s*(?:['\"][\w/.-]+['\"]\s*,\s*)?[\[\(]([^\]\)]{1,2000})[\]\)]",
     re.S,
 )
 _ARGS = re.compile(
-    r"\b(?:spawn(?:Sync)?|execFile(?:Sync)?|execl[pe]*)\s*\(\s*(['\"])([\w/.-]+)\1\s*,\s*\[([^\]]{1,500})\]", re.S
+    r"\b(?:spawn(?:Sync)?|execFile(?:Sync)?|execl[pe]*)\s*\(\s*(['\"])([\w/.-]+)\1\s*,\s*\[([^\]]{1,2000})\]", re.S
 )
 _SEVERAL = re.compile(
-    r"\b(?:system|exec|spawn|execlp?|execvp?)\s*\(?\s*((?:['\"][^'\"\n]{1,200}['\"]\s*,\s*)+['\"][^'\"\n]{1,200}['\"])"
+    r"\b(?:system|exec|spawn|execlp?|execvp?)\s*\(?\s*((?:['\"][^'\"\n]{1,2000}['\"]\s*,\s*)+['\"][^'\"\n]{1,2000}['\"])"
 )
+_ENDLESS_LIST = re.compile(
+    r"\b(?:run|call|check_call|check_output|Popen|execv[pe]*|execl[pe]*|spawn[lvpe]*|spawn(?:Sync)?|execFile(?:Sync)?|system|exec|cmd)\s*\(\s*(?:['\"][\w/.-]+['\"]\s*,\s*)?(?:[\[\(][^\]\)]{2000}|['\"][^'\"\n]{2000})"
+)
+"""A call whose arguments are longer than is read: told as `size`."""
 _BACKTICK = re.compile(
     r"`([^`\n]{1,1000})`|(?:%x|\bqx)\s*(?:\(([^\)]{1,1000})|\{([^\}]{1,1000})|\[([^\]]{1,1000})|/([^/]{1,1000})/|!([^!]{1,1000})!|'([^']{1,1000})')"
 )
@@ -152,7 +157,10 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
         events.append("bomb")
     if lang == "php" and re.search(r"-r\b|fsockopen", code) and "fsockopen" in code:
         events.append("reverse")
-    return [one for one in dict.fromkeys(made) if one][:MOST_CALLS], events
+    told = [one for one in dict.fromkeys(made) if one]
+    if len(told) > MOST_CALLS or _ENDLESS_LIST.search(code):
+        events.append("size")
+    return told[:MOST_CALLS], events
 
 
 def _elsewhere(code: str) -> list[str]:
@@ -196,7 +204,7 @@ def _with_names(code: str) -> str:
 
 def queries(code: str) -> list[str]:
     """The SQL that code hands to a database."""
-    return [_unquote(match["s"]) for match in _QUERY.finditer(code[:MOST_CODE]) if " " in match["s"]][:10]
+    return [_unquote(match["s"]) for match in _QUERY.finditer(code[:MOST_CODE]) if " " in match["s"]]
 
 
 def _named_target(name: str | None) -> str:

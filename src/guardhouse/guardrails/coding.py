@@ -14,8 +14,33 @@ from guardhouse.guardrails.reading import CODE_COST
 from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SOMETHING, Flow, Spent
 from guardhouse.guardrails.words import UNKNOWN, Word
 
-_BENIGN_EVAL = re.compile(
-    r"(?:ssh-agent|direnv|starship|brew|pyenv|rbenv|nodenv|goenv|jenv|zoxide|fnm|mise|rtx|asdf|opam|conda|micromamba|dircolors|lesspipe|keychain|gh|kubectl|helm|docker-machine|minikube|fzf|thefuck|register-python-argcomplete|luarocks|atuin|navi|perl|resize|hub|tmuxinator|poetry|pip|npm|rustup|guix|nix)"
+_SHELL = r"(?:ba|z|fi|da|k|elvi|tc|c)?sh|bash|zsh|fish|pwsh|powershell|nu|xonsh|elvish|posix|\$SHELL|\$0"
+_PRINTS_SHELL = re.compile(
+    rf"""(?:
+      ssh-agent(?:\ -[sck]|\ -t\ \w+)*
+    | (?:direnv|starship|zoxide|atuin|oh-my-posh|hook|mcfly|navi)\ (?:hook|init|widget)\ (?:{_SHELL})(?:\ --[\w-]+(?:[ =][\w.-]+)?)*
+    | direnv\ export\ (?:{_SHELL}|json) | starship\ init\ (?:{_SHELL})\ --print-full-init
+    | brew\ shellenv(?:\ (?:{_SHELL}))?
+    | (?:py|rb|nod|go|j|pl|php|tf|sw)env\ (?:virtualenv-)?init(?:\ -|\ --path|\ --no-rehash|\ (?:{_SHELL}))*
+    | (?:fnm|volta)\ env(?:\ --[\w-]+(?:[ =][\w.-]+)?)*
+    | (?:mise|rtx)\ (?:activate|env|hook-env)(?:\ (?:{_SHELL})|\ --[\w-]+|\ -[sq])*
+    | opam\ (?:config\ )?env(?:\ --[\w-]+(?:=[\w.-]+)?)*
+    | (?:conda|mamba)\ shell\.\w+\ hook | (?:conda|mamba|micromamba)\ shell\ hook(?:\ (?:-s|--shell)[ =]?(?:{_SHELL}))?
+    | g?dircolors(?:\ -[bc]|\ --sh|\ --[bc]ourne-shell)*(?:\ [~$]?[\w./-]*dir_?colors)?
+    | lesspipe(?:\.sh)? | resize | path_helper\ -s | dbus-launch\ --sh-syntax | keychain(?:\ --eval|\ --quiet|\ -q|\ --agents\ \w+|\ id_\w+)*
+    | luarocks\ path(?:\ --bin)? | (?:minikube(?:\ -p\ \w+)?\ docker-env|docker-machine\ env)(?:\ [\w-]+)*
+    | fzf\ --(?:bash|zsh) | thefuck\ --alias(?:\ \w+)? | hub\ alias\ -s | register-python-argcomplete(?:3)?\ [\w.-]+
+    | (?:kubectl|helm|gh|npm|pip3?|rustup|docker|minikube|kind|k3d|argocd|flux|deno|poetry|uv|uvx|glab|just|op|pnpm|oc|eksctl|istioctl|cilium|k9s|stern|task|hugo|podman|rclone)
+      \ (?:completions?|generate-shell-completion)(?:\ -s|\ --shell)?\ -{{0,2}}(?:{_SHELL})(?:\ cargo|\ rustup)?
+    | aws\ configure\ export-credentials(?:\ --profile\ [\w-]+)?\ --format\ env | devbox\ (?:global\ )?shellenv | poetry\ env\ activate
+    | guix\ package\ --search-paths(?:=\w+)? | perl\ -Mlocal::lib
+    )(?:\ 2>\ ?/dev/null)?""",
+    re.X,
+)
+"""What prints shell code for the shell that reads it, by its own contract and none of an argument's making."""
+_PLACED = r"(?:SHELL=\S+ )?(?:(?:/(?!tmp|var|dev)|~/|\$\{?\w+\}?/)\S*/)?"
+_ONE_SUBSTITUTION = re.compile(
+    rf"""("?)(?:\$\(\s*{_PLACED}([^()`;|&<]*?(?:2>\s?/dev/null)?)\s*\)|`\s*{_PLACED}([^()`;|&<]*?)\s*`)\1"""
 )
 
 
@@ -96,19 +121,17 @@ class Coder(Effects):
         if not literal and lang == "shell":
             # `-c` may stand in a cluster (`-xec`) and its text after further options.
             dashes = [w for w in rest if w.text.startswith("-") and not w.text.startswith("--")]
-            if any("c" in word.text[1:] for word in dashes[:4]) and given.positionals:
+            if any("c" in word.text[1:] for word in dashes) and given.positionals:
                 literal = [given.positionals[0]]
         if literal:
             flow = SOMETHING
             for word in literal:
-                keep = dict(self.state.variables)
+                keep = self.state.variables
+                self.state.variables = dict(keep)
                 if program.run == "shell":
-                    tail = list(given.positionals)
-                    for number, one in enumerate([w for w in tail if w is not word][:9]):
-                        self.state.variables[str(number)] = (one.text, one.kinds)
-                    joined = " ".join(one.text for one in tail[1:] if one is not word)
-                    if joined:
-                        self.state.variables["@"] = self.state.variables["*"] = (joined, NOTHING)
+                    tail = [one for one in given.positionals if one is not word]
+                    if tail:
+                        self.positionals(tail, 0)
                 flow = self._within(
                     f"{name} {program.code[0] if program.code else '-c'}",
                     self._code,
@@ -246,7 +269,7 @@ class Coder(Effects):
             elif word.text == UNKNOWN:
                 self.event("code", at, to)
         if len(word.text) > codes.MOST_CODE:
-            self.event("size", at, to)
+            self.too_much(at, to)
         self.codes.append((word.text, at, to, self.via))
         if lang == "sed":
             if re.search(r"(?:^|;|\})\s*(?:\d+|\$|/[^/]*/)?\s*e\s+\S|/[gIip\d]*e[gIip\d]*(?:;|$)", word.text):
@@ -256,10 +279,16 @@ class Coder(Effects):
                 self.effect(operator, [Word(path, at, to)])
             return SOMETHING
         for query in codes.queries(word.text):
+            self.nodes -= CODE_COST
+            if self.nodes < 0:
+                raise Spent
             self.sqls.append((query, at, to, self.via))
         made, events = codes.as_shell(word.text, lang)
         for name in events:
-            self.event(name, at, to)
+            if name == "size":
+                self.too_much(at, to)
+            else:
+                self.event(name, at, to)
         for text in made:
             self.run_text(text.replace(UNKNOWN, "$unknown"), at, to)
         return SOMETHING
@@ -272,11 +301,7 @@ class Coder(Effects):
         text = " ".join(word.text for word in rest)
         kinds = frozenset().union(*(word.kinds for word in rest))
         source = self.source[rest[0].start : rest[-1].end] if rest[-1].end > rest[0].start else ""
-        if (
-            UNKNOWN in text
-            and re.match(r"""["']?(?:\$\(|`)\s*(?:\S*/)?""" + _BENIGN_EVAL.pattern + r"\s[^;|&]*[)`]", source)
-            and not kinds & {"fetch", "decode"}
-        ):
+        if UNKNOWN in text and not kinds & {"fetch", "decode"} and _prints_shell(source):
             return SOMETHING
         return self._within(name, self._code, Word(text, rest[0].start, rest[-1].end, kinds), "shell", start, end, feed)
 
@@ -289,3 +314,12 @@ class Coder(Effects):
         else:
             self._within("source", self._run_script, script, "shell", start, end)
         return SOMETHING
+
+
+def _prints_shell(source: str) -> bool:
+    """Whether this is one substitution, and nothing else, of a command that prints shell code by its contract."""
+    match = _ONE_SUBSTITUTION.fullmatch(source.strip())
+    if match is None:
+        return False
+    told = " ".join((match[2] or match[3] or "").replace('"', "").replace("'", "").split())
+    return _PRINTS_SHELL.fullmatch(told) is not None

@@ -121,9 +121,12 @@ def printed(program: str, args: list[str]) -> str | None:
 _FORMAT = re.compile(r"%(?:%|[-+ #0]*\d*(?:\.\d+)?([a-zA-Z]))")
 
 
-def _formatted(pattern: str, values: list[str]) -> str:
-    made, left = [], list(values)
-    for _ in range(32):
+def _formatted(pattern: str, values: list[str]) -> str | None:
+    made, left = [], values[::-1]
+    parts = re.split(r"(%(?:%|[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]))", pattern)
+    if len(parts) * (len(values) + 1) > MOST_TEXT:
+        return None
+    while True:
         used = 0
 
         def one(match: re.Match[str]) -> str:
@@ -131,16 +134,12 @@ def _formatted(pattern: str, values: list[str]) -> str:
             if match[1] is None:
                 return "%"
             used += 1
-            value = left.pop(0) if left else ""
+            value = left.pop() if left else ""
             return words.ansi(value) if match[1] == "b" else value
 
         # Escapes belong to the format, never to the values.
-        made.append(
-            "".join(
-                one(m) if (m := _FORMAT.fullmatch(part)) else words.ansi(part)
-                for part in re.split(r"(%(?:%|[-+ #0]*\d*(?:\.\d+)?[a-zA-Z]))", pattern)[:200]
-            )
-        )
+        made.append("".join(one(m) if (m := _FORMAT.fullmatch(part)) else words.ansi(part) for part in parts))
         if not left or not used:
             break
-    return words.clean("".join(made))[: words.MOST_TEXT]
+    text = words.clean("".join(made))
+    return text if len(text) <= MOST_TEXT else None

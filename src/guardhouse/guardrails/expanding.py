@@ -10,7 +10,7 @@ from guardhouse.guardrails import words
 from guardhouse.guardrails.altering import altered
 from guardhouse.guardrails.reading import Reading
 from guardhouse.guardrails.units import NOTHING, SILENT, Flow, Spent
-from guardhouse.guardrails.words import SPLIT, UNKNOWN, Word
+from guardhouse.guardrails.words import SPLIT, UNKNOWN, UNTOLD, Word
 
 _KNOWN = {
     "HOME": "~",
@@ -24,11 +24,14 @@ _KNOWN = {
     "UID": "1000",
     "RANDOM": "1",
 }
+_ABSOLUTE = frozenset({"HOME", "PWD", "OLDPWD", "TMPDIR", "SHELL"})
+_FIRST = re.compile(r":\s*0?\s*:\s*1\s*")
+"""What leaves of a value its first letter."""
 _DOLLAR, _BRACE = ord("$"), ord("{")
 Redirection = tuple[str, Word, bool]
 """The effect of a redirection, its file, and whether what the command prints goes there (`2> file` takes only its complaints)."""
 _IN_WORD = re.compile(r"\$(\w+)")
-_EVERY = re.compile(r'"\$(?:\{(\w+)\[@\]\}|@|\{@\})"')
+_EVERY = re.compile(r'"\$(?:\{(?:(\w+)\[@\]|@)(?::\s*(\d{1,4})(?::\s*(\d{1,4}))?)?\}|@)"')
 
 
 class Expander(Reading):
@@ -46,7 +49,7 @@ class Expander(Reading):
             if node.start_byte and self._text[node.start_byte - 1] == _DOLLAR:
                 # The grammar leaves the dollar of a variable behind another one in the word before.
                 text = _IN_WORD.sub(lambda m: self._in_word(m, kinds), f"${words.marked(raw)}")
-                return [Word(one, start, end) for one in words.expand(text)]
+                return [Word(one, start, end) for one in self._expanded(text, start, end)]
             if "`" in raw:
                 return [self._ticked(raw, start, end)]
             if "{" not in raw and "\\" not in raw and "$" not in raw:
@@ -57,7 +60,7 @@ class Expander(Reading):
             return [Word(text.replace(SPLIT, " "), start, end, joined)]
         if not text and kind in ("simple_expansion", "expansion", "command_substitution"):
             return []  # nothing without quotes is no word
-        return [Word(one, start, end, joined) for one in words.expand(text)]
+        return [Word(one, start, end, joined) for one in self._expanded(text, start, end)]
 
     def glued(self, nodes: list[Node]) -> list[Word]:
         """The words that several nodes become which no blank parts."""
@@ -65,7 +68,26 @@ class Expander(Reading):
         text = "".join(self._piece(node, kinds) for node in nodes)
         joined = frozenset().union(*kinds) if kinds else NOTHING
         start, end = self.span(nodes[0])[0], self.span(nodes[-1])[1]
-        return [Word(one, start, end, joined) for one in words.expand(text)]
+        return [Word(one, start, end, joined) for one in self._expanded(text, start, end)]
+
+    def _expanded(self, text: str, start: int, end: int) -> list[str]:
+        made = words.expand(text)
+        if len(made) > 1:
+            self.nodes -= len(made)
+            if self.nodes < 0:
+                raise Spent
+            if made[-1] == UNTOLD:
+                self.too_much(start, end)
+        return made
+
+    def _split(self, value: str) -> str:
+        """A value where it stands without quotes."""
+        given = self.state.variables.get("IFS")
+        return words.unquoted(value, given[0] if given is not None else None)
+
+    def _split_all(self, name: str, value: str) -> str:
+        """The same of `$name`; the elements of `$@`, `$*` and arrays stay apart whatever parts the words of one."""
+        return self._split(words.unquoted(value) if name.endswith(("@", "*", "@]", "*]")) else value)
 
     def _ticked(self, raw: str, start: int, end: int) -> Word:
         """A backtick in a plain word: the grammar does not tell neighbouring or nested substitutions apart."""
@@ -78,13 +100,36 @@ class Expander(Reading):
         match = _EVERY.fullmatch(raw) if raw.startswith('"$') else None
         if match is None:
             return None
-        made = []
-        for number in range(16):
-            found = self.state.variables.get(f"{match[1]}[{number}]" if match[1] else str(number + 1))
-            if found is None:
-                break
-            made.append(found)
+        made = self.elements(match[1] or "")
+        if match[2] and made:
+            # `${a[@]:0}` begins with the first element, `${@:1}` with the first parameter.
+            first = int(match[2]) - (0 if match[1] else 1)
+            made = made[max(first, 0) :][: int(match[3]) if match[3] else None]
+            return made or [("", NOTHING)]
         return made or None
+
+    def elements(self, name: str) -> list[tuple[str, frozenset[str]]]:
+        """The elements of an array as far as they follow each other; without a name the positional parameters."""
+        made: list[tuple[str, frozenset[str]]] = []
+        variables = self.state.variables
+        while (found := variables.get(f"{name}[{len(made)}]" if name else str(len(made) + 1))) is not None:
+            made.append(found)
+        self.nodes -= len(made)
+        if self.nodes < 0:
+            raise Spent
+        return made
+
+    def positionals(self, given: list[Word], first: int = 1) -> None:
+        """Set `$1` (or, from 0, `$0`) and all behind it, and `$@` with `$*`; those of before are gone."""
+        self.nodes -= len(given)
+        if self.nodes < 0:
+            raise Spent
+        variables = {name: value for name, value in self.state.variables.items() if not name.isdigit()}
+        for number, word in enumerate(given, first):
+            variables[str(number)] = (word.text, word.kinds)
+        joined = " ".join(word.text for word in given[1 - first :])
+        variables["@"] = variables["*"] = (joined, NOTHING)
+        self.state.variables = variables
 
     def _piece(self, node: Node, kinds: list[frozenset[str]]) -> str:
         self.nodes -= 1
@@ -120,11 +165,11 @@ class Expander(Reading):
         if kind == "concatenation":
             return self._joined(node, kinds)
         if kind == "simple_expansion":
-            return words.unquoted(self._variable(node, kinds))
+            return self._split_all(self.raw(node), self._variable(node, kinds))
         if kind == "expansion":
-            return words.unquoted(self._expansion(node, kinds))
+            return self._split_all(self.raw(node).strip("${}"), self._expansion(node, kinds))
         if kind == "command_substitution":
-            return words.unquoted(self._substitution(node, kinds).rstrip("\n"))
+            return self._split(self._substitution(node, kinds).rstrip("\n"))
         if kind == "process_substitution":
             return self._process(node, kinds)
         if kind == "brace_expression":
@@ -204,8 +249,13 @@ class Expander(Reading):
         if found is not None:
             if found[1]:
                 kinds.append(found[1])
-            return found[0]
+            return self._together(name[:-3]) if name[-1:] == "*" and "IFS" in self.state.variables else found[0]
         return _KNOWN.get(name)
+
+    def _together(self, name: str) -> str:
+        """The elements of an array, or the positional parameters, as `"$*"` joins them."""
+        separators = self.state.variables["IFS"][0]
+        return UNKNOWN if UNKNOWN in separators else separators[:1].join(one for one, _ in self.elements(name))
 
     def _variable(self, node: Node, kinds: list[frozenset[str]]) -> str:
         name = self.raw(node).lstrip().removeprefix("$")
@@ -220,7 +270,7 @@ class Expander(Reading):
 
     def _in_word(self, match: re.Match[str], kinds: list[frozenset[str]]) -> str:
         found = self._lookup(match[1], kinds)
-        return UNKNOWN if found is None else words.unquoted(found)
+        return UNKNOWN if found is None else self._split_all(match[1], found)
 
     def _expansion(self, node: Node, kinds: list[frozenset[str]]) -> str:
         raw = self.raw(node).lstrip()
@@ -239,8 +289,9 @@ class Expander(Reading):
             if found is None and index == "0":
                 found = self._lookup(name, kinds)
             if inner.startswith(base + ":") and index in ("@", "*") and inner[len(base) + 1 :].isdigit():
-                listed = [self._lookup(f"{name}[{number}]", kinds) for number in range(16)]
-                return " ".join(one for one in listed[int(inner[len(base) + 1 :][:2]) :] if one is not None) or UNKNOWN
+                listed = self.elements(name if name not in ("@", "*") else "")
+                kinds.extend(kind for _, kind in listed if kind)
+                return " ".join(one for one, _ in listed[int(inner[len(base) + 1 :][:4]) :]) or UNKNOWN
             return UNKNOWN if found is None or inner != base else found
         if named[0].type not in ("variable_name", "special_variable_name"):
             self._substitutions(node)
@@ -250,7 +301,8 @@ class Expander(Reading):
         if found is None and _SECRET_NAME(name):
             kinds.append(frozenset({"secretvar"}))
         if inner == f"#{name}":
-            return UNKNOWN if found is None or UNKNOWN in found else str(len(found))
+            known = found is not None and UNKNOWN not in found and name in self.state.variables
+            return str(len(found or "")) if known else UNKNOWN
         rest = inner.removeprefix("!").removeprefix(name)
         if inner.startswith("!"):
             target = self._lookup(found, kinds) if found and UNKNOWN not in found else None
@@ -265,8 +317,17 @@ class Expander(Reading):
             return UNKNOWN if found is None else found
         if rest.startswith((":+", "+")):
             return "" if found is None or (not found and rest.startswith(":")) else default
+        if found is not None and name not in self.state.variables:
+            return self._guessed(name, found, rest)
         made = altered(found, rest) if found is not None and UNKNOWN not in found else None
         return UNKNOWN if made is None else made
+
+    @staticmethod
+    def _guessed(name: str, found: str, rest: str) -> str:
+        """A value that we guess, cut or altered: known only where that leaves it whole, or the slash of a whole path."""
+        if name in _ABSOLUTE and _FIRST.fullmatch(rest):
+            return "/"
+        return found if altered(found, rest) == found else UNKNOWN
 
     def _substitution(self, node: Node, kinds: list[frozenset[str]]) -> str:
         flow = SILENT

@@ -35,7 +35,6 @@ _POWER_FETCHES = re.compile(
 _POWER_DECODES = re.compile(r"(?i)frombase64string|-enc(?:odedcommand)?\b|\bgzipstream\b")
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _PACKAGERS = frozenset({"npm", "pnpm", "yarn", "bun"})
-MOST_LINES = 20
 
 
 def _scripts(text: str) -> list[str]:
@@ -137,7 +136,7 @@ class Hooker(Coder):
             return self._powershell(text, start, end)
         else:
             return False
-        for one in found[:MOST_LINES]:
+        for one in found:
             self.run_text(one.replace(UNKNOWN, "$unknown"), start, end)
         return True
 
@@ -151,7 +150,7 @@ class Hooker(Coder):
         elif runs and re.search(r"(?i)(?:iex|invoke-expression)\s+\(?\s*\$", text):
             self.event("code", start, end)
         known = len(self.events)
-        for line in re.split(r"[;\n]|\|\||&&", text)[:MOST_LINES]:
+        for line in re.split(r"[;\n]|\|\||&&", text):
             plain = re.sub(r"[{}()]", " ", line).strip()
             if plain:
                 self.run_text(plain.replace("\\", "/").replace(UNKNOWN, "$unknown"), start, end)

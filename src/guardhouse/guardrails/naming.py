@@ -6,7 +6,7 @@ from tree_sitter import Node
 
 from guardhouse.guardrails import words
 from guardhouse.guardrails.expanding import Expander
-from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SILENT, SOMETHING, Flow
+from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SILENT, SOMETHING, Flow, Spent
 from guardhouse.guardrails.words import UNKNOWN, Word
 
 
@@ -18,9 +18,8 @@ class Binder(Expander):
         body = node.child_by_field_name("body")
         if name is not None and body is not None:
             called = self.raw(name)
-            if len(self.state.functions) < 64:
-                self.state.functions[called] = body
-            for one in _commands_in(body):
+            self.state.functions[called] = (body, (self._text, self._base, self._fixed, self._ascii))
+            for one in self._commands_in(body):
                 if self._text[one.start_byte : one.end_byte].decode("utf-8", "replace") == called:
                     parent = one.parent.parent if one.parent is not None else None
                     if parent is not None and parent.type in ("pipeline", "compound_statement", "list", "subshell"):
@@ -37,21 +36,19 @@ class Binder(Expander):
 
     def call(self, name: str, args: list[Word], feed: Flow | None) -> Flow | None:
         """Run a function of this text with its arguments, or None when there is no such function."""
-        body = self.state.functions.get(name)
-        if body is None or name in self.state.called or self.depth > MOST_DEPTH:
+        known = self.state.functions.get(name)
+        if known is None or name in self.state.called or self.depth > MOST_DEPTH:
             return None
-        if not (0 <= body.start_byte <= body.end_byte <= len(self._text)) or self._fixed is not None:
-            return None
+        body, place = known
         keep = self.state.variables
-        self.state.variables = dict(keep)
-        for number, word in enumerate(args[:9], 1):
-            self.state.variables[str(number)] = (word.text, word.kinds)
-        joined = " ".join(word.text for word in args)
-        self.state.variables["@"] = self.state.variables["*"] = (joined, NOTHING)
+        self.positionals(args)
         self.state.called.add(name)
+        here = (self._text, self._base, self._fixed, self._ascii)
+        self._text, self._base, self._fixed, self._ascii = place
         try:
             return self.run(body, feed)
         finally:
+            self._text, self._base, self._fixed, self._ascii = here
             self.state.called.discard(name)
             self.state.variables = keep
 
@@ -64,7 +61,7 @@ class Binder(Expander):
         if name is None or body is None:
             return SOMETHING
         called = self.raw(name)
-        for word in listed[:4] or [Word(UNKNOWN)]:
+        for word in listed or [Word(UNKNOWN)]:
             self.state.variables[called] = (word.text, word.kinds)
             self.run(body, feed)
         return SOMETHING
@@ -90,7 +87,12 @@ class Binder(Expander):
             text = old[0] + text
         if self.depth and self._in_branch(node) and old is not None and old[0] != text:
             text = UNKNOWN if len(old[0]) > len(text) else text
-        self.state.variables[called] = (text[: words.MOST_TEXT], made.kinds)
+        if len(text) > words.MOST_TEXT:
+            text = UNKNOWN
+        self.state.variables[called] = (text, made.kinds)
+        if name.type == "subscript":
+            # An element is another now, so that the whole of the array is no longer what it was.
+            self.state.variables[f"{called.partition('[')[0]}[@]"] = (UNKNOWN, made.kinds)
         word = Word(f"{called}={text}", *self.span(node), made.kinds)
         self.effect("<assign>", [word])
         return word
@@ -98,23 +100,32 @@ class Binder(Expander):
     def _array(self, node: Node, name: Node, called: str, value: Node) -> Word:
         parts: list[Word] = []
         if b"+=" in self._text[name.end_byte : name.end_byte + 2]:
-            for number in range(16):
-                old = self.state.variables.get(f"{called}[{number}]")
-                if old is None:
-                    break
-                parts.append(Word(old[0], kinds=old[1]))
+            parts.extend(Word(text, kinds=kinds) for text, kinds in self.elements(called))
         for child in value.named_children:
             parts.extend(self.word(child))
         kinds = frozenset().union(*(part.kinds for part in parts)) if parts else NOTHING
-        for number, part in enumerate(parts[:16]):
-            self.state.variables[f"{called}[{number}]"] = (part.text, part.kinds)
-        joined = " ".join(part.text for part in parts)[: words.MOST_TEXT]
-        self.state.variables[f"{called}[@]"] = (joined, kinds)
+        self.filled(called, parts)
+        joined = self.state.variables[f"{called}[@]"][0]
         # Without an index it is the first that is meant.
         self.state.variables[called] = (parts[0].text if parts else "", kinds)
         word = Word(f"{called}={joined}", *self.span(node), kinds)
         self.effect("<assign>", [word])
         return word
+
+    def filled(self, called: str, parts: list[Word]) -> None:
+        """An array holds these now, and nothing of before."""
+        self.nodes -= len(parts)
+        if self.nodes < 0:
+            raise Spent
+        variables = self.state.variables
+        number = len(parts)
+        while variables.pop(f"{called}[{number}]", None) is not None:
+            number += 1
+        for number, part in enumerate(parts):
+            variables[f"{called}[{number}]"] = (part.text, part.kinds)
+        joined = " ".join(part.text for part in parts)
+        kinds = frozenset().union(*(part.kinds for part in parts)) if parts else NOTHING
+        variables[f"{called}[@]"] = (joined if len(joined) <= words.MOST_TEXT else UNKNOWN, kinds)
 
     @staticmethod
     def _in_branch(node: Node) -> bool:
@@ -139,14 +150,15 @@ class Binder(Expander):
         bare = program in ("export", "declare", "typeset") and all(word.text.startswith("-") for word in made)
         return Flow(None, frozenset({"env"}) if bare else NOTHING)
 
-
-def _commands_in(node: Node) -> list[Node]:
-    found, waiting, looked = [], [node], 0
-    while waiting and looked < 500:
-        one = waiting.pop()
-        looked += 1
-        if one.type == "command_name":
-            found.append(one)
-        else:
-            waiting.extend(one.named_children)
-    return found
+    def _commands_in(self, node: Node) -> list[Node]:
+        found, waiting = [], [node]
+        while waiting:
+            one = waiting.pop()
+            if one.type == "command_name":
+                found.append(one)
+                self.nodes -= 1
+                if self.nodes < 0:
+                    raise Spent
+            else:
+                waiting.extend(one.named_children)
+        return found

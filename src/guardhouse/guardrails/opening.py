@@ -71,14 +71,13 @@ class Opener(Finder):
     def _unknown_wrapper(self, name: str, program: Program, rest: list[Word], start: int, end: int) -> None:
         if program is not UNSPECIFIED or self.trial or len(rest) < 2 or name.startswith("<"):
             return
-        for at, word in enumerate(rest[:6]):
+        for at, word in enumerate(rest):
             if word.text in _RISKY and at + 1 < len(rest) and self.depth < MOST_DEPTH:
                 self.trial = True
                 try:
                     self._within(name, self.command, rest[at:], None, start, end)
                 finally:
                     self.trial = False
-                return
 
     def _wrapped(self, name: str, program: Program, rest: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
         if any(word.text in ("--help", "--version") for word in rest[:1]):
@@ -173,7 +172,7 @@ class Opener(Finder):
 
     def _texts(self, name: str, program: Program, rest: list[Word], start: int, end: int) -> Flow:
         """Every positional is a command line of its own."""
-        for word in arguments(rest, program).positionals[:20]:
+        for word in arguments(rest, program).positionals:
             self._within(name, self._code, word, "shell", start, end)
         return SOMETHING
 
@@ -199,32 +198,37 @@ class Opener(Finder):
             cut = next(at for at, word in enumerate(inner) if word.text in (":::", "::::"))
             added, inner = inner[cut + 1 :], inner[:cut]
             if not inner:
-                for one in added[:20]:
+                for one in added:
                     self._code(one, "shell", start, end)
                 return SOMETHING
-        elif feed is not None and feed.text is not None and UNKNOWN not in feed.text and len(feed.text) < 2000:
+        elif feed is not None and feed.text is not None and UNKNOWN not in feed.text:
             if marks or (
                 base_name(inner[0].text) in _SHELLS and inner[-1].text.endswith("c") and inner[-1].text.startswith("-")
             ):
-                added = [Word(feed.text.strip(), start, end, feed.kinds)]
+                shell = base_name(inner[0].text) in _SHELLS
+                lines = [feed.text] if shell else re.split(r"[\n\0]+", feed.text)
+                added = [Word(one.strip(), start, end, feed.kinds) for one in lines if one.strip()]
             else:
-                added = [Word(one, start, end, feed.kinds) for one in re.split(r"[\s\0]+", feed.text) if one][:64]
+                added = [Word(one, start, end, feed.kinds) for one in re.split(r"[\s\0]+", feed.text) if one]
         else:
             added = [Word(UNKNOWN, start, end, (feed.kinds if feed else NOTHING) | {"piped"})]
         if not inner:
             return SOMETHING
         if marks and any(mark in word.text for word in inner for mark in marks):
-            made = []
-            for word in inner:
-                for mark in marks:
-                    if mark in word.text and added:
-                        word = Word(
-                            word.text.replace(mark, added[0].text), word.start, word.end, word.kinds | added[0].kinds
-                        )
-                made.append(word)
-            inner = made
-        else:
-            inner = inner + added
+            flow = SOMETHING
+            for one in added or [Word(UNKNOWN, start, end)]:
+                made = []
+                for word in inner:
+                    for mark in marks:
+                        if mark in word.text:
+                            word = Word(word.text.replace(mark, one.text), word.start, word.end, word.kinds | one.kinds)
+                    made.append(word)
+                flow = self._given(name, made, feed, start, end)
+            return flow
+        return self._given(name, inner + added, feed, start, end)
+
+    def _given(self, name: str, inner: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
+        """One command that `xargs` or its like runs, with what it was given."""
         if len(inner) == 1 or (" " in inner[0].text and name == "parallel"):
             text = " ".join(word.text for word in inner)
             return self._code(Word(text, inner[0].start, inner[-1].end, inner[0].kinds), "shell", start, end)

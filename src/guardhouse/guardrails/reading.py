@@ -77,6 +77,10 @@ class Reading:
         if not self.trial:
             self.events.append(Event(name, start, end, self.via, detail))
 
+    def too_much(self, start: int, end: int) -> None:
+        """Tell that something here was cut short: behind every limit stands this doubt, in a trial too."""
+        self.events.append(Event("size", start, end, self.via))
+
     def run_text(self, text: str, start: int, end: int, feed: Flow | None = None) -> Flow:
         """Read text that would run as shell, at this place of the original."""
         if self.depth >= MOST_DEPTH:
@@ -85,14 +89,14 @@ class Reading:
         data = text.encode("utf-8", "replace")
         self.bytes -= len(data)
         if self.bytes < 0 or len(data) > MOST_SHELL:
-            self.event("size", start, end)
+            self.too_much(start, end)
             return SOMETHING
         at = self.source.find(text, start, end) if text else -1
         base, fixed = (max(at, 0), None) if at >= 0 else (0, (start, end))
         commands = self.told_plainly(text, base, fixed)
         tree = _parse(data) if commands is None else None
         if tree is None and commands is None:
-            self.event("size", start, end)
+            self.too_much(start, end)
             return SOMETHING
         saved = (self._text, self._base, self._fixed, self._ascii if self.depth else True)
         self._text, self._ascii = data, len(data) == len(text)

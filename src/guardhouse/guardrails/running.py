@@ -30,6 +30,9 @@ def _only_own(name: str, words: list[Word]) -> bool:
     return all(word.text == UNKNOWN and word.kinds == {"own"} for word in words)
 
 
+_BUILT_IN = frozenset({"echo", "printf", "test", "[", "cd", "pwd", "true", "false", "kill", ":", "read", "set"})
+
+
 class Runner(Opener):
     """A reader that knows programs."""
 
@@ -157,28 +160,35 @@ class Runner(Opener):
         if name == "alias":
             for word in rest:
                 key, equals, value = word.text.partition("=")
-                if equals and UNKNOWN not in value and len(self.state.aliases) < 32:
+                if equals and UNKNOWN not in value:
                     self.state.aliases[key] = value
+            return Flow("")
+        if name == "hash" and len(given.positionals) == 2 and given.positionals[1].text not in _BUILT_IN:
+            # What a name is hashed to is run for it, unless the shell has it built in.
+            self.state.aliases[given.positionals[1].text] = given.positionals[0].text
             return Flow("")
         if name == "set":
             if not rest:
                 return Flow(None, frozenset({"env"}))
-            for number, word in enumerate(given.positionals[:9], 1):
-                self.state.variables[str(number)] = (word.text, word.kinds)
-            joined = " ".join(word.text for word in given.positionals)
-            if joined:
-                self.state.variables["@"] = self.state.variables["*"] = (joined, NOTHING)
+            if given.positionals or given.ended:
+                self.positionals(list(given.positionals))
             return Flow("")
         if name in ("read", "mapfile", "readarray"):
             taint = feed.kinds if feed else NOTHING
-            names = given.positionals[-8:]
+            names = given.positionals
             text = feed.text.rstrip("\n") if feed and feed.text is not None else None
-            parts = [] if text is None else text.split(None, len(names) - 1) if len(names) > 1 else [text]
+            parts = [] if text is None else self._fields(text, len(names))
+            for word in given.value(("-a",)) if name == "read" else names:
+                if text is None or UNKNOWN in text:
+                    self.filled(word.text, [Word(UNKNOWN, start, end, taint)])
+                else:
+                    listed = text.split("\n") if name != "read" else self._fields(text, len(text))
+                    self.filled(word.text, [Word(one, start, end, taint) for one in listed])
             for number, word in enumerate(names):
                 known = UNKNOWN if text is None else parts[number] if number < len(parts) else ""
                 self.state.variables[word.text] = (known, taint)
                 if name != "read":
-                    self.state.variables[f"{word.text}[0]"] = (known.partition("\n")[0], taint)
+                    self.state.variables[word.text] = (known.partition("\n")[0], taint)
             return Flow("")
         if name == "trap" and given.positionals:
             self._within("trap", self._code, given.positionals[0], "shell", start, end)
@@ -244,12 +254,24 @@ class Runner(Opener):
                 self.state.files[given.positionals[1].text] = copied
         if program.stdin and feed is not None and (program.fed or not given.positionals):
             if program.stdin == "argv":
-                for line in (feed.text or "").splitlines()[:20]:
+                for line in (feed.text or "").splitlines():
                     self.unit(name, [Word(one, start, end) for one in line.split()], start, end, None)
             else:
                 self._within(name, self._feed_code, feed, start, end, program.stdin)
         self._unknown_wrapper(name, program, rest, start, end)
         return Flow(None, frozenset(kinds))
+
+    def _fields(self, text: str, most: int) -> list[str]:
+        """A line as `read` parts it among so many names: the last one gets all that is left."""
+        given = self.state.variables.get("IFS")
+        separators = self.separators if self.separators is not None else given[0] if given is not None else None
+        if most < 2 or separators == "":
+            return [text]
+        if separators is None:
+            return text.split(None, most - 1)
+        if UNKNOWN in separators:
+            return [UNKNOWN] * min(most, 9)
+        return re.split(f"[{re.escape(separators)}]", text, maxsplit=most - 1)
 
     def _saved(self, given: Arguments, feed: Flow) -> None:
         for word in given.positionals:

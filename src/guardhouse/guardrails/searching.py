@@ -60,7 +60,7 @@ class Finder(Hooker):
                 at = stop
                 if not inner:
                     continue
-                for root in roots[:4]:
+                for root in roots:
                     whole = not narrowed and any(re.match(r"-\w*[rR]|--rec", word.text) for word in inner)
                     bare = not narrowed and base_name(inner[0].text) in _DELETERS
                     if bare:

@@ -66,6 +66,9 @@ def _breeds(loop: str) -> bool:
 class Reader(Binder):
     """An abstract interpreter of one text. Its runner (see `running`) says what each command does."""
 
+    separators: str | None = None
+    """The `IFS` that the command at hand was given alone (`IFS=: read a b`)."""
+
     def run_plain(self, commands: list[Plain], feed: Flow | None) -> Flow:
         """Read commands told apart already, as `run` reads those of a tree; what they would print."""
         texts: list[str | None] = []
@@ -221,7 +224,7 @@ class Reader(Binder):
                 text = self.raw(child)
                 if not quoted:
                     self._substitutions(child)
-                    for match in list(_BACKTICKS.finditer(text))[:10]:
+                    for match in _BACKTICKS.finditer(text):
                         self.run_text(match[1], *self.span(child))
                     text = words.unescape_quoted(self.quoted_text(child))
             elif child.type == "file_redirect":
@@ -263,6 +266,7 @@ class Reader(Binder):
                     group, first = [node_of], len(args)
                     args.extend(self.word(node_of))
                 last = child.end_byte
+        given_ifs = self.state.variables.get("IFS", (UNKNOWN, NOTHING))[0] if "IFS" in saved else None
         for called, old in saved.items():
             if args:
                 if old is None:
@@ -272,10 +276,15 @@ class Reader(Binder):
         start, end = self.span(node)
         if extra:
             args.extend(extra)
-        if redirects:
-            inner: list[Node] = redirects
-            return self._redirect_words(args, inner, feed, start, end)
-        return self.command(args, feed, start, end)
+        if "IFS" in saved:
+            self.separators = given_ifs
+        try:
+            if redirects:
+                inner: list[Node] = redirects
+                return self._redirect_words(args, inner, feed, start, end)
+            return self.command(args, feed, start, end)
+        finally:
+            self.separators = None
 
     def _redirect_words(self, args: list[Word], redirects: list[Node], feed: Flow | None, start: int, end: int) -> Flow:
         notes: list[Redirection] = []

@@ -62,12 +62,17 @@ class Spent(Exception):
     """The work allowed for one text is used up."""
 
 
+Place = tuple[bytes, int, tuple[int, int] | None, bool]
+"""A text as bytes, where it begins in the original, the one place of all that is in it, and whether it is ASCII."""
+
+
 @dataclass(slots=True)
 class State:
     """What earlier commands of the same text left behind."""
 
     variables: dict[str, tuple[str, frozenset[str]]] = field(default_factory=dict)
-    functions: dict[str, Node] = field(default_factory=dict)
+    functions: dict[str, tuple[Node, Place]] = field(default_factory=dict)
+    """A function's body with the text it stands in: its offsets mean nothing in another one."""
     called: set[str] = field(default_factory=set)
     aliases: dict[str, str] = field(default_factory=dict)
     files: dict[str, Flow] = field(default_factory=dict)

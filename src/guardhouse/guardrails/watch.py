@@ -97,6 +97,8 @@ _PAIRS = frozenset(
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*$")
 _TCP = re.compile(r"/dev/(?:tcp|udp)/[^/]+/(\d+)$")
 _WITHIN = re.compile(r"[\s'\"();,<>|&`{}\[\]]+")
+MOST_WITHIN = 1000
+"""Places within longer words that are looked at in one text; more are told as `size`."""
 _JOINED = re.compile(r"""['"]\s*(?:\+|\.|,|\n)?\s*['"]""")
 _CHANGING_CODE = re.compile(
     r"(?i)write|dump|['\"][wax]b?\+?['\"]|unlink|remove|rename|replace|move|copy|symlink|truncate|chmod|append|rmtree|rmsync|delete|put"
@@ -111,11 +113,18 @@ def watch(
 ) -> Iterator[Seen]:
     """Everything seen in the commands and the interpreter code of one text, in no particular order."""
     eye = _Eye(units, around, links)
+    spent = False
     for unit in units:
         yield from eye.look(unit)
+        if eye.spent and not spent:
+            spent = True
+            yield Seen("size", unit.start, unit.end, unit.via)
     for code, start, end, via in codes:
         for event in eye.code(code):
             yield Seen(event, start, end, via)
+        if eye.spent and not spent:
+            spent = True
+            yield Seen("size", start, end, via)
 
 
 class _Eye:
@@ -126,6 +135,12 @@ class _Eye:
         self._around = around
         self._links = links
         self._near: dict[str, bool] = {}
+        self._left = MOST_WITHIN
+
+    @property
+    def spent(self) -> bool:
+        """Whether more stood within the words of all commands than was looked at."""
+        return self._left < 0
 
     def look(self, unit: Unit) -> Iterator[Seen]:
         for event in {*self._events(unit)} - {""}:
@@ -233,10 +248,13 @@ class _Eye:
     def _found(self, text: str, cwd: str) -> Iterator[Reach]:
         for part in parts(text):
             yield self._reach(part, cwd)
-        if len(text) < 4096 and _WITHIN.search(text):
-            for part in _WITHIN.split(text)[:64]:
+        if _WITHIN.search(text):
+            for part in dict.fromkeys(_WITHIN.split(text)):
                 if "/" in part or part[:1] == "~" or "guardhouse.db" in part or "operator.token" in part:
                     for one in parts(part):
+                        self._left -= 1
+                        if self._left < 0:
+                            return
                         yield self._reach(one, cwd)
 
     @staticmethod
@@ -432,9 +450,12 @@ class _Eye:
         """What interpreter code names. It is read as text, with its literals joined: what it computes is not seen."""
         for text in {code, _JOINED.sub("", code)}:
             folded = text.casefold()
-            for part in _WITHIN.split(text)[:400]:
+            for part in dict.fromkeys(_WITHIN.split(text)):
                 if "/" not in part and "guardhouse" not in part.casefold() and "operator.token" not in part:
                     continue
+                self._left -= 1
+                if self._left < 0:
+                    break
                 found = self._reach(part, "")
                 if found == "state":
                     yield STATE

@@ -7,9 +7,14 @@ from dataclasses import dataclass
 
 UNKNOWN = "\x00"
 """Stands in a word's text for a part that only running would tell."""
+UNTOLD = "\x00\x00"
+"""Stands for the words that nobody tells."""
 SPLIT = "\x01"
 OPEN, COMMA, CLOSE = "\x02", "\x03", "\x04"
-MOST_WORDS = 64
+MOST_WORDS = 256
+"""Words that the braces of one word become; what is left out is told as `UNKNOWN`."""
+MOST_COUNTED = 64
+"""Numbers that a range tells one by one; those behind are told as one that is not known."""
 MOST_TEXT = 16_384
 
 _CONTROL = re.compile("[\x00-\x08]")
@@ -84,22 +89,28 @@ def marked(text: str) -> str:
 
 
 _BRACES = re.compile("\x02([^\x02\x04]*)\x04")
-_RANGE = re.compile(r"(-?\d{1,4})\.\.(-?\d{1,4})|([a-zA-Z])\.\.([a-zA-Z])")
+_RANGE = re.compile(r"(?:(-?\d{1,9})\.\.(-?\d{1,9})|([a-zA-Z])\.\.([a-zA-Z]))(?:\.\.-?(\d{1,9}))?")
 
 
 def expand(text: str) -> list[str]:
-    """Split an unquoted word at its blanks and expand its brace lists; at most `MOST_WORDS` words."""
+    """Split an unquoted word at its blanks and expand its brace lists.
+
+    Of more than `MOST_WORDS` the first are told, and as the last one `UNTOLD`: the caller MUST raise its doubt.
+    """
     if SPLIT not in text and OPEN not in text:
         return [_plain(text)]
     made: list[str] = []
     waiting = [text]
-    while waiting and len(made) < MOST_WORDS:
+    while waiting:
         one = waiting.pop(0)
         match = _BRACES.search(one)
-        if match is None or len(waiting) > MOST_WORDS:
+        if match is None:
             # Braces first, then blanks, as shells do.
             made += map(_plain, one.split(SPLIT))
             continue
+        if len(made) + len(waiting) > MOST_WORDS:
+            made.append(UNTOLD)
+            break
         inside = _inside(match[1])
         if inside is None:
             waiting.insert(0, f"{one[: match.start()]}{{{match[1]}}}{one[match.end() :]}")
@@ -110,14 +121,15 @@ def expand(text: str) -> list[str]:
 
 def _inside(text: str) -> list[str] | None:
     if COMMA in text:
-        return text.split(COMMA)[:MOST_WORDS]
+        return text.split(COMMA)
     match = _RANGE.fullmatch(text)
     if match is None:
         return None
     first, last = (int(match[1]), int(match[2])) if match[1] else (ord(match[3]), ord(match[4]))
-    step = 1 if first <= last else -1
-    numbers = list(range(first, last + step, step))[:MOST_WORDS]
-    return [str(n) if match[1] else chr(n) for n in numbers]
+    way = 1 if first <= last else -1
+    numbers = range(first, last + way, way * (int(match[5] or 1) or 1))
+    told = [str(n) if match[1] else chr(n) for n in numbers[:MOST_COUNTED]]
+    return told if len(numbers) <= MOST_COUNTED else [*told, UNKNOWN]
 
 
 def _plain(text: str) -> str:
@@ -127,6 +139,13 @@ def _plain(text: str) -> str:
 _BLANK = re.compile(r"[ \t\n]+")
 
 
-def unquoted(value: str) -> str:
-    """A variable's value where it stands without quotes: blanks split it."""
-    return _BLANK.sub(SPLIT, value) if " " in value or "\t" in value or "\n" in value else value
+def unquoted(value: str, separators: str | None = None) -> str:
+    """A variable's value where it stands without quotes: blanks split it, or what `IFS` was set to.
+
+    Where that is not known, neither is the value.
+    """
+    if separators is None:
+        return _BLANK.sub(SPLIT, value) if " " in value or "\t" in value or "\n" in value else value
+    if UNKNOWN in separators:
+        return UNKNOWN
+    return re.sub(f"[{re.escape(separators)}]+", SPLIT, value) if separators else value
