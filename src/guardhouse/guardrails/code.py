@@ -8,6 +8,8 @@ import re
 import shlex
 import warnings
 
+from guardhouse.guardrails import constants
+
 MOST_CODE = 8 * 1024
 MOST_CALLS = 100
 """Calls of one piece of code; more are told as `size`."""
@@ -89,6 +91,12 @@ _SOCKET_SHELL = re.compile(
 _BOMB = re.compile(
     r"while\s*(?:True|1|\(1\)|\(true\))\s*[:{]\s*(?:os\.)?fork|fork\s+while\s+(?:fork|1)|while\s+1\s*\{\s*fork|loop\s*\{\s*fork|fork\(\)\s*while|os\.fork\(\)\s+for\b"
 )
+_REMOVES_EACH = re.compile(r"\b(?:unlink|remove|rmtree|rmdir|removedirs|unlinkSync|rmSync)\s*\(")
+_EACH_BELOW = re.compile(
+    r"(?:os\.walk|os\.scandir|os\.listdir|glob\.i?glob|readdirSync|Dir\.glob)\s*\(\s*(?:os\.path\.expanduser\(\s*)?['\"](?P<at>[/~][^'\"\n]*)['\"]"
+    r"|Path\(\s*['\"](?P<of>[/~][^'\"\n]*)['\"]\s*\)(?:\.expanduser\(\))?\.(?:r?glob|iterdir|walk)\("
+    r"|(?:Path\.home\(\)\.(?:r?glob|iterdir|walk)|(?:os\.walk|readdirSync)\s*\(\s*(?:str\(\s*)?(?:Path\.home|os\.homedir))\s*\("
+)
 _WIPES = re.compile(r"/dev/(?:[shv]d[a-z]|nvme\d|disk\d)")
 
 
@@ -97,7 +105,9 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     code = code[:MOST_CODE]
     made: list[str] = []
     events: list[str] = []
-    folded = _folded(code) if lang == "python" else _with_names(code)
+    folded, complete = (_folded(code), True) if lang == "python" else constants.filled(code)
+    if not complete:
+        events.append("size")
     for source in dict.fromkeys((code, folded)):
         for match in _SHELL.finditer(source):
             made.append(_unquote(match["s"]))
@@ -157,6 +167,16 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
         events.append("bomb")
     if lang == "php" and re.search(r"-r\b|fsockopen", code) and "fsockopen" in code:
         events.append("reverse")
+    if lang not in ("python", "ruby", "perl", "php", "awk", "sed"):
+        # The templates of `Bun.$`, `zx` and `execa`.
+        for match in re.finditer(r"\$\s*(?:\([^()\n]{0,200}\)\s*)?`((?:\\.|[^`\\]){1,2000})`", code):
+            made.append(match[1])
+    if _REMOVES_EACH.search(folded):
+        # What removes one file after the other of all that is found below a place removes the place.
+        for match in _EACH_BELOW.finditer(folded):
+            made.append(
+                f"rm -rf {shlex.quote(match['at'] or match['of'])}" if match["at"] or match["of"] else "rm -rf ~"
+            )
     told = [one for one in dict.fromkeys(made) if one]
     if len(told) > MOST_CALLS or _ENDLESS_LIST.search(code):
         events.append("size")
@@ -184,22 +204,7 @@ def sed_files(code: str) -> list[tuple[str, str]]:
     return [
         ("<read>" if match[1] in ("r", "R") else "<write>", (match[2] or match[4]).strip())
         for match in _SED_FILE.finditer(code[:MOST_CODE])
-    ][:MOST_CALLS]
-
-
-_GIVEN = re.compile(r"(?:^|[;{}(\n]|\b(?:const|let|var|my|our|local))\s*([$@]?[A-Za-z_]\w*)\s*=\s*" + _STRING)
-MOST_GIVEN = 8
-
-
-def _with_names(code: str) -> str:
-    """The code with names put out for the literal text that they were given, where a call takes the name alone."""
-    if "=" not in code:
-        return code
-    literals = {match[1]: match["q"] + match["s"] + match["q"] for match in _GIVEN.finditer(code)}
-    for name, literal in list(literals.items())[:MOST_GIVEN]:
-        alone = re.compile(rf"(?<=[(,\s|\[]){re.escape(name)}(?=\s*(?:[,)\]|;}}]|$))")
-        code = alone.sub(lambda _match, literal=literal: literal, code)  # type: ignore[misc]
-    return code[:MOST_CODE]
+    ]
 
 
 def queries(code: str) -> list[str]:
@@ -267,7 +272,7 @@ def _folded(code: str) -> str:
 
 class _Fold(ast.NodeTransformer):
     def __init__(self) -> None:
-        self.names: dict[str, ast.Constant] = {}
+        self.names: dict[str, ast.expr] = {}
         self.modules: dict[str, str] = {}
 
     def visit_Import(self, node: ast.Import) -> ast.AST:
@@ -286,7 +291,8 @@ class _Fold(ast.NodeTransformer):
         self.generic_visit(node)
         if len(node.targets) == 1 and isinstance(node.targets[0], ast.Name):
             name = node.targets[0].id
-            if isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
+            listed = node.value.elts if isinstance(node.value, ast.List | ast.Tuple) else [node.value]
+            if all(isinstance(one, ast.Constant) and isinstance(one.value, str) for one in listed):
                 self.names[name] = node.value
             elif isinstance(node.value, ast.Attribute):
                 self.modules[name] = ast.unparse(node.value)
@@ -310,6 +316,8 @@ class _Fold(ast.NodeTransformer):
                     return ast.Constant((left.value % tuple(item.value for item in items))[:4000])  # type: ignore[attr-defined]
                 except (TypeError, ValueError, OverflowError, MemoryError):
                     return node
+        if isinstance(node.op, ast.Add) and isinstance(left, ast.List) and isinstance(right, ast.List):
+            return ast.List([*left.elts, *right.elts], ast.Load())
         if (
             isinstance(node.op, ast.Add)
             and isinstance(left, ast.Constant)

@@ -38,6 +38,8 @@ _PRINTS_SHELL = re.compile(
     re.X,
 )
 """What prints shell code for the shell that reads it, by its own contract and none of an argument's making."""
+_SCRIPTS = ("-f", "--file", "-i", "--input-file")
+"""Options of database clients that name a file of statements."""
 _PLACED = r"(?:SHELL=\S+ )?(?:(?:/(?!tmp|var|dev)|~/|\$\{?\w+\}?/)\S*/)?"
 _ONE_SUBSTITUTION = re.compile(
     rf"""("?)(?:\$\(\s*{_PLACED}([^()`;|&<]*?(?:2>\s?/dev/null)?)\s*\)|`\s*{_PLACED}([^()`;|&<]*?)\s*`)\1"""
@@ -150,6 +152,8 @@ class Coder(Effects):
         if lang == "sql":
             for word in _chosen(given.positionals, program.queries):
                 self._code(word, "sql", start, end)
+            for word in given.value(_SCRIPTS):
+                self._run_script(word, "sql", start, end)
             if feed is not None:
                 self._within(name, self._feed_code, feed, start, end, "sql")
             return SOMETHING

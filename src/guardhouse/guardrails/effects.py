@@ -32,6 +32,9 @@ class Effects(Reader):
                 if operator == "<read>" and found & {"home", "root"}:
                     kinds.add("homes")
                 kinds |= word.kinds & {"secret"}
+                written = self.state.files.get(word.text)
+                if written is not None:
+                    kinds |= written.kinds & {"secret", "env", "secretvar", "log"}
             elif operator == "<assign>":
                 self.assigned(word)
         return frozenset(kinds)

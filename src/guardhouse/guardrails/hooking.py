@@ -34,6 +34,7 @@ _POWER_FETCHES = re.compile(
 )
 _POWER_DECODES = re.compile(r"(?i)frombase64string|-enc(?:odedcommand)?\b|\bgzipstream\b")
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
+_JUSTFILES = ("justfile", "Justfile", ".justfile")
 _PACKAGERS = frozenset({"npm", "pnpm", "yarn", "bun"})
 
 
@@ -45,6 +46,11 @@ def _scripts(text: str) -> list[str]:
         return []
     scripts = value.get("scripts") if isinstance(value, dict) else None
     return [one for one in scripts.values() if isinstance(one, str)] if isinstance(scripts, dict) else []
+
+
+_PUTS = re.compile(r"(?m)^\s*m?(?:put|send|append|reput)\s+(?:-\S+\s+)*(\S+)")
+_TOOL = re.compile(r"(SHELL|CC|CXX|LD|AR|RM|CP|MV|INSTALL|PYTHON|NODE|MAKE|\w*(?:CMD|COMMAND))[?:+]?=")
+"""Variables by which a makefile's tools are named; with options alone they are but tools (`CC='gcc -m32'`)."""
 
 
 class Hooker(Coder):
@@ -71,10 +77,10 @@ class Hooker(Coder):
             self._project(name, program, given)
         if program.lang == "make":
             for word in given.positionals:
-                key, equals, value = word.text.partition("=")
+                value = word.text.partition("=")[2]
                 if "$(shell" in value:
                     self._within(name, self._code, word, "make", word.start, word.end)
-                elif equals and key.rstrip(":?") in ("SHELL", "MAKE") and " " in value:
+                elif _TOOL.match(word.text) and any(not one.startswith("-") for one in value.split()[1:]):
                     self._within(name, self._code, Word(value, word.start, word.end), "shell", word.start, word.end)
         if not program.run:
             for word in given.value(program.code):
@@ -95,7 +101,9 @@ class Hooker(Coder):
     def _project(self, name: str, program: Program, given: Arguments) -> None:
         """A project's file that this text wrote and whose commands this program runs."""
         if program.lang == "make":
-            named = [word.text for word in given.value(("-f", "--file", "--makefile"))] or list(_MAKEFILES)
+            named = [word.text for word in given.value(("-f", "--file", "--makefile", "--justfile"))] or list(
+                _JUSTFILES if name == "just" else _MAKEFILES
+            )
             lang = "make"
         elif name in _PACKAGERS:
             named, lang = ["package.json"], "package"
@@ -105,6 +113,8 @@ class Hooker(Coder):
             known = self.state.files.get(one) or self.state.files.get(f"./{one}")
             if known is not None and known.text is not None:
                 self._within(name, self._code, Word(known.text, 0, len(self.source)), lang, 0, len(self.source))
+            elif known is not None and "fetch" in known.kinds:
+                self.event("fetched", 0, len(self.source))
 
     def _setting(self, name: str, word: Word) -> None:
         match = _SETTING.fullmatch(word.text.strip())
@@ -132,6 +142,9 @@ class Hooker(Coder):
             found += [match[2] for match in _VIM_CALL.finditer(text)]
         elif lang == "listed":
             found = [match[2] for match in _LISTED.finditer(text)] or [text]
+        elif lang == "ftp":
+            found = [f"scp {match[1]} host:" for match in _PUTS.finditer(text)]
+            found += [match[1] for match in _BANG.finditer(text)]
         elif lang == "powershell":
             return self._powershell(text, start, end)
         else:

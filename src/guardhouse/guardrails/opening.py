@@ -65,6 +65,13 @@ _RISKY = frozenset(
 )
 
 
+_CMAKE = {
+    "remove_directory": "rm -r", "remove": "rm", "rm": "rm", "rename": "mv", "copy": "cp", "copy_directory": "cp -r",
+    "time": "time", "env": "env", "create_symlink": "ln -s", "make_directory": "mkdir", "cat": "cat", "tar": "tar",
+}  # fmt: skip
+"""The commands of `cmake -E` that are others by another name."""
+
+
 class Opener(Finder):
     """A reader that opens wrappers by the table of programs."""
 
@@ -97,10 +104,16 @@ class Opener(Finder):
             return self._texts(name, program, rest, start, end)
         if program.after:
             behind = self._behind(program, rest)
+            if behind and name == "cmake" and behind[0].text in _CMAKE:
+                first = behind[0]
+                told = [Word(one, first.start, first.end) for one in _CMAKE[first.text].split()]
+                behind = [*told, *behind[1:]]
             if behind:
                 whole = way == "join" or len(behind) == 1
                 return self._within(name, self._joined_code if whole else self.command, behind, feed, start, end)
             if not program.sub:
+                if program.lang == "make":
+                    self.hooks(name, program, arguments(rest, program))
                 return SOMETHING
         given = arguments(rest, program, stop=program.skip < ALL)
         self.hooks(name, program, given)

@@ -40,10 +40,14 @@ class Finder(Hooker):
         roots = given if name == "find" else given[1:] or []
         roots = roots or [Word(".", start, end)]
         texts = [word.text for word in rest]
-        narrowed = name != "find" or any(
-            text in _FILTERS and not (text in _NAMES and _EVERY.fullmatch(follows))
-            for text, follows in zip(texts, [*texts[1:], ""], strict=False)
-        )
+        narrowed = name != "find" or _narrows(texts)
+        own = [word.text for word in without_clauses(rest)] if name == "find" and "-delete" in texts else []
+        if "-delete" in own:
+            cut = own.index("-delete")
+            if not _narrows(own[:cut]) or own[cut - 1] in ("-o", "-or", ","):
+                # A test behind it, denied or in the other branch narrows nothing.
+                for root in roots:
+                    self.unit("find", [root, Word("-delete", start, end)], start, end, None)
         sensitive = any(paths.classes(text, "", "") & SENSITIVE for text in texts[first:]) or any(
             text in (".env", "*.pem", "*.key", "id_rsa", "id_rsa*", "id_*") for text in texts
         )
@@ -95,6 +99,14 @@ class Finder(Hooker):
         ):
             kinds.add("everything")
         return Flow(None, frozenset(kinds))
+
+
+def _narrows(texts: list[str]) -> bool:
+    """Whether a search is for some names or times only, and not for all but these."""
+    return any(
+        text in _FILTERS and before not in ("!", "-not") and not (text in _NAMES and _EVERY.fullmatch(follows))
+        for before, text, follows in zip(["", *texts], texts, [*texts[1:], ""], strict=False)
+    )
 
 
 def without_clauses(rest: list[Word]) -> list[Word]:
