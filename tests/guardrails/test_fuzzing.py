@@ -27,14 +27,27 @@ STOPPED, PASSED = ("ask", "block"), ("allow", "warn")
 FUZZED = settings(derandomize=TIMES == 1, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+CALM_SEED = "ls -la"
+
+
+def _found(text: str) -> set[str]:
+    return {one.rule for one in shipped().examine((Examined("t", text),))}
+
+
 @pytest.mark.parametrize("spelling", WORDS)
 def test_no_spelling_of_its_words_hides_a_seed(spelling: str) -> None:
-    assert [seed for seed in SEEDS if verdict(WORDS[spelling](shlex.split(seed))) not in STOPPED] == []
+    """A seed is stopped by what it is: by a rule that does not stop a harmless command spelled so."""
+    anyway = _found(WORDS[spelling](shlex.split(CALM_SEED)))
+    spelled = {seed: WORDS[spelling](shlex.split(seed)) for seed in SEEDS}
+    assert [seed for seed, text in spelled.items() if verdict(text) not in STOPPED or not _found(text) - anyway] == []
 
 
 @pytest.mark.parametrize("wrapper", WRAPPERS)
 def test_no_wrapper_hides_a_seed(wrapper: str) -> None:
-    assert [seed for seed in SEEDS if verdict(WRAPPERS[wrapper](seed)) not in STOPPED] == []
+    """The same: some wrappers are stopped whatever they hold, and say nothing of whether they were opened."""
+    anyway = _found(WRAPPERS[wrapper](CALM_SEED))
+    wrapped = {seed: WRAPPERS[wrapper](seed) for seed in SEEDS}
+    assert [seed for seed, text in wrapped.items() if verdict(text) not in STOPPED or not _found(text) - anyway] == []
 
 
 @settings(FUZZED, max_examples=500 * TIMES)

@@ -47,13 +47,14 @@ def test_a_pack_that_proves_itself_loads() -> None:
         (b'argv: "frob --hard"', b'argv: "frob ~((("', "not an RE2 pattern"),
         (b'    reason: "Frobs."\n', b"", "lacks `reason`"),
         (b'argv: "frob --hard"', b'event: "boom"', "no event"),
-        (b"pack: p", b"pack: &a p", ""),
+        (b"severity: block", b"severity: block\n    sevrity: block", "sevrity"),
+        (b'["frob --hard", "sudo frob --har"]', b'["frob --hard"]', "two"),
+        (b'["frob", "echo frob --hard"]', b'["frob"]', "two"),
+        (b'["frob", "echo frob --hard"]', b"[]", "two"),
     ],
 )
 def test_a_pack_that_does_not_is_told_why(old: bytes, new: bytes, says: str) -> None:
     assert old in RULE
-    if not says:
-        return
     with pytest.raises(LawFault) as caught:
         load_packs(_files(p=RULE.replace(old, new)))
     assert says in str(caught.value)

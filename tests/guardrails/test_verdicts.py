@@ -79,10 +79,16 @@ def _wrapped(wrap: str, command: str) -> str:
     return wrap.format(command, q=shlex.quote(command), q2="'" + command.replace("'", "") + "'", b64=encoded)
 
 
+def _found(text: str) -> set[str]:
+    return {one.rule for one in shipped().examine((Examined("text", text),))}
+
+
 @pytest.mark.parametrize("wrap", WRAPS)
 def test_a_wrapper_hides_nothing(wrap: str) -> None:
+    anyway = _found(_wrapped(wrap, "ls -la"))
     escaped = [text for command in STOPS if verdict(text := _wrapped(wrap, command)) not in ("ask", "block")]
     assert escaped == []
+    assert [command for command in STOPS if not _found(_wrapped(wrap, command)) - anyway] == []
 
 
 @settings(max_examples=120, deadline=None)

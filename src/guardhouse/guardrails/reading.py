@@ -187,6 +187,13 @@ _BEFORE_GROUP = re.compile(
     rb"(?<![^\s;&|(){}`])(?:(?:!|time(?:[ \t]+(?:-p|--))?|coproc(?:[ \t]+[A-Za-z_]\w*(?=[ \t]+[{(]))?)(?:[ \t]|\\\n)*)+(?=[({])"
 )
 """Words before a group or a subshell: the grammar takes the bracket behind them for an argument, or reads a function."""
+_IN_LIST = rb"[^\s{}$`();&|<>\\#]*+"
+_BRACE_LIST = re.compile(
+    rb"(?<![^\s;&|(`])\{(?=\S*?(?:,|\.\.))" + _IN_LIST + rb"(?:\{" + _IN_LIST + rb"\}" + _IN_LIST + rb")*+\}"
+)
+"""A brace list where a word begins: the grammar knows none for a command's name."""
+_NO_BRACES = bytes.maketrans(b"{},", b"...")
+"""What the parser sees of one; what the word becomes is read from the text itself."""
 _WIDE_BLANK = re.compile(rb"\xc2[\x85\xa0]|\xe1\x9a\x80|\xe2\x80[\x80-\x8a\xa8\xa9\xaf]|\xe2\x81\x9f|\xe3\x80\x80")
 _NARROW = bytes(range(128)) + b"X" * 128
 """What the parser sees for letters beyond ASCII; the text itself is never changed."""
@@ -211,6 +218,8 @@ def _parse(data: bytes) -> Any:
         data = _SWALLOWED.sub(_told_apart, data)
     if b"!" in data or b"time" in data or b"coproc" in data:
         data = _BEFORE_GROUP.sub(lambda match: b" " * len(match[0]), data)
+    if b"{" in data and (b"," in data or b".." in data):
+        data = _BRACE_LIST.sub(lambda match: match[0].translate(_NO_BRACES), data)
     if len(data) <= _TINY:
         return Parser(_LANGUAGE).parse(data)
     parser = Parser(_LANGUAGE)
