@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from typing import Any
 
 import pytest
@@ -87,3 +88,22 @@ def test_what_others_left_empty_stays() -> None:
     text = '{"hooks": {"Stop": [], "PreToolUse": []}, "env": {}}'
     made = editing.add(text, PATH, ENTRY)
     assert editing.undo(made.text, made.splices) == text
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"hooks":{// why\n"PreToolUse":[OURS]}}',
+        '{"hooks":{"Stop":[],// why\n"PreToolUse":[OURS]}, "a": 1}',
+        '{"hooks":{"PreToolUse":[{"b": 2},// why\nOURS]}}',
+        '{"hooks":{"PreToolUse":[// why\nOURS, {"b": 2}]}}',
+        '{"hooks":{"PreToolUse":[// why\nOURS /* so */, {"b": 2}]}}',
+    ],
+)
+def test_a_line_comment_before_our_entry_swallows_nothing_behind_it(text: str, newline: str) -> None:
+    whole = text.replace("\n", newline).replace("OURS", json.dumps(ENTRY))
+    left = editing.remove(whole, editing.marked, "hooks")
+    assert "hooks/run codex" not in left
+    assert f"// why{newline}" in left
+    assert editing.theirs(_value(left), editing.marked) == editing.theirs(_value(whole), editing.marked)

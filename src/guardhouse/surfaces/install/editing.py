@@ -227,14 +227,18 @@ def _without(text: str, node: Node, index: int) -> str:
     comma = node.commas[index]
     if comma is not None:
         # The comma goes with its entry; a comment between the two stays.
-        return text[:lead] + text[end:comma] + text[comma + 1 :]
-    if index == 0:
+        rest = text[end:comma] + text[comma + 1 :]
+    elif index == 0:
         close = trivia(text, end)
         blank = "" if not text[end:close].strip() and not told else text[end:close]
-        return text[:lead] + blank + text[close:]
-    previous = node.commas[index - 1]
-    assert previous is not None
-    return text[:previous] + text[previous + 1 : lead] + text[end:]
+        rest = blank + text[close:]
+    else:
+        rest = text[end:]
+    if told and text.startswith("//", told[-1][0]) and not rest.startswith(("\n", "\r")):
+        # The line that a `//` ends with is what keeps it from swallowing the rest.
+        rest = ("\r\n" if text.startswith("\r\n", lead) else text[lead]) + rest
+    previous = node.commas[index - 1] if index and comma is None else None
+    return (text[:lead] if previous is None else text[:previous] + text[previous + 1 : lead]) + rest
 
 
 def theirs(value: Any, ours: Callable[[Any], bool]) -> Any:
