@@ -65,9 +65,9 @@ def verify(
         if path is not None and not path.is_file():
             raise InvalidInput(f"there is no file `{path}`")
     if file is not None:
-        reports = [("", _verify_file(file, known, outside, shown=not json))]
+        reports = [("", _verify_file(file, known, outside))]
     else:
-        reports = _verify_database(settings, known, outside, workspace, shown=not json)
+        reports = _verify_database(settings, known, outside, workspace)
     told = [_told(slug, report, bool(key)) for slug, report in reports]
     good = all(one["ok"] for one in told)
     if json:
@@ -119,16 +119,16 @@ for _name, _command in evidence.COMMANDS:
     ledger.command(_name)(_command)
 
 
-def _verify_file(file: Path, known: tuple[Verifier, ...], outside: Path | None, *, shown: bool) -> Report:
+def _verify_file(file: Path, known: tuple[Verifier, ...], outside: Path | None) -> Report:
     from guardhouse.ledger import fsck
 
     told = outside.read_text(encoding="utf-8") if outside else None
-    with render.working(f"verifying {file}", file.stat().st_size, shown=shown) as advance:
+    with render.working(f"verifying {file}", file.stat().st_size) as advance:
         return fsck.verify_export(file, verifiers=known, outside=told, progress=_steps(advance))
 
 
 def _verify_database(
-    settings: Settings, known: tuple[Verifier, ...], outside: Path | None, workspace: str, *, shown: bool
+    settings: Settings, known: tuple[Verifier, ...], outside: Path | None, workspace: str
 ) -> list[tuple[str, Report]]:
     with ground.reading(settings) as connection:
         chosen = ground.workspaces(connection, settings, workspace)
@@ -137,7 +137,7 @@ def _verify_database(
         reports = []
         for workspace_id, slug in chosen:
             told = outside or _own_checkpoints(settings, workspace_id)
-            reports.append((slug, _verify_one(connection, workspace_id, known, told, shown=shown)))
+            reports.append((slug, _verify_one(connection, workspace_id, known, told)))
         return reports
 
 
@@ -150,9 +150,7 @@ def _own_checkpoints(settings: Settings, workspace_id: str) -> Path | None:
     return path if path.is_file() else None
 
 
-def _verify_one(
-    connection: Connection, workspace_id: str, known: tuple[Verifier, ...], outside: Path | None, *, shown: bool
-) -> Report:
+def _verify_one(connection: Connection, workspace_id: str, known: tuple[Verifier, ...], outside: Path | None) -> Report:
     from sqlalchemy import select
     from sqlalchemy.exc import OperationalError
 
@@ -161,7 +159,7 @@ def _verify_one(
 
     size = connection.execute(select(HEAD.c.tree_size).where(HEAD.c.workspace_id == workspace_id)).scalar()
     told = outside.read_text(encoding="utf-8") if outside else None
-    with render.working(f"verifying {workspace_id}", size if isinstance(size, int) else 0, shown=shown) as advance:
+    with render.working(f"verifying {workspace_id}", size if isinstance(size, int) else 0) as advance:
         try:
             return fsck.verify(connection, workspace_id, verifiers=known, outside=told, progress=_steps(advance))
         except OperationalError:

@@ -120,7 +120,7 @@ def record(title: str, value: Mapping[str, Any], *, skip: Sequence[str] = ()) ->
 def working(words: str, total: int | None = None, *, shown: bool = True) -> Iterator[Callable[[int], None]]:
     """Show progress on a terminal's standard error while something takes long; yields `advance(steps)`.
 
-    Not `shown`, or where no terminal reads: nothing. Programs that ask for JSON are shown none.
+    Not `shown`, or where no terminal reads: nothing. What is soon done shows none beside JSON.
     """
     if not (shown and sys.stderr.isatty()):
         yield lambda _steps: None
