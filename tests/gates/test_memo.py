@@ -6,12 +6,14 @@ from dataclasses import replace
 
 import pytest
 
+from guardhouse.bundle.load import load_files
 from guardhouse.gates.policy import PolicyRules
 from guardhouse.gates.policy.memo import Memo
 from guardhouse.gates.policy.ruling import Answer, Entity, Ruling
 from guardhouse.gateway.decide import decide
+from guardhouse.model.call import Resource
 from guardhouse.model.instants import HOUR, SECOND
-from tests.judging import ASKING, NOW, agent, call, facts, law
+from tests.judging import ACTIONS, ASKING, NOW, SHIPPED, agent, call, facts, law
 
 WHO = Entity("Agent", "a", {"trust_level": 2, "session_grants": ["x"], "role": ""}, (("Role", "developer"),))
 WHAT = Entity("Lock", "x", {"repository": ""})
@@ -24,6 +26,9 @@ class Counting:
     def __init__(self, errors=()):
         self.asked = 0
         self.errors = errors
+
+    def tells_apart(self, resource):
+        return True
 
     def authorize(self, principal, action, resource, context):
         self.asked += 1
@@ -60,6 +65,44 @@ def test_whatever_differs_is_asked_anew(other):
     assert engine.asked == 1
     assert rules.authorize(*other) == Counting().authorize(*other)
     assert engine.asked == 2
+
+
+NAMING = {
+    "a scope": """@id("n") forbid (principal, action, resource == Task::"tsk_named");""",
+    "a condition": """@id("n") forbid (principal, action, resource is Task) when { resource == Task::"tsk_named" };""",
+    "a group": """@id("n") forbid (principal, action, resource in Task::"tsk_named");""",
+    "a set": """@id("n") forbid (principal, action, resource is Task)
+        when { [Task::"tsk_other", Task::"tsk_named"].contains(resource) };""",
+    "unless": """@id("n") forbid (principal, action == Action::"complete_work", resource is Task)
+        unless { resource != Task::"tsk_named" };""",
+    "an escape": """@id("n") forbid (principal, action, resource == Task::"tsk_\\u{6e}amed");""",
+}
+LISTED = b"rules:\n- {id: n, effect: forbid, resource: {types: [Task], ids: [tsk_named]}}\n"
+
+
+@pytest.mark.parametrize("engine", ["cedar", "native", "both"])
+@pytest.mark.parametrize("naming", NAMING)
+def test_a_resource_that_a_rule_names_is_told_apart_from_those_that_none_names(naming, engine):
+    files = {"cedar/n.cedar": NAMING[naming].encode(), "native/n.yaml": LISTED}
+    files["gateway.yaml"] = f"engine: {engine}\n".encode()
+    bundle, fresh = law(tuple(files.items())), load_files(SHIPPED | files, ACTIONS)
+    codes = []
+    names = ["tsk_a", "tsk_named", "tsk_b", "tsk_named", "tsk_a", "Task", "is", ""]
+    for name in names:
+        asked = call("complete_work", resource=Resource("Task", name))
+        decided = decide(asked, facts(bundle=bundle), bundle)
+        fresh.rules["policy"].memo._rulings.clear()
+        assert decided == decide(asked, facts(bundle=fresh), fresh), name
+        codes.append(decided.code)
+    assert [name for name, code in zip(names, codes, strict=True) if code == "policy_forbidden"] == ["tsk_named"] * 2
+    assert len(bundle.rules["policy"].memo) < len(set(names)), "those that nobody names are asked about once"
+
+
+def test_agents_and_guardrail_rules_are_always_told_apart():
+    engine = law().rules["policy"].engine
+    for kind in ("Agent", "Person", "Role", "Category", "Rule", "Action", "Unheard"):
+        assert engine.tells_apart(Entity(kind, "nobody-names-this", {}))
+    assert not engine.tells_apart(Entity("Task", "nobody-names-this", {}))
 
 
 def test_other_rules_begin_with_nothing_remembered():

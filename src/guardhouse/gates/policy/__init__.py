@@ -34,7 +34,8 @@ class PolicyRules:
     """The engine that decides, the one that shadows it (None unless `both`), and trust ceilings by profile.
 
     Rulings are remembered, which changes none: engines are pure, and a ruling is found again only for the
-    very same principal, action, resource and context, its second included, under these very rules.
+    very same principal, action, resource and context, its second included, under these very rules. A resource
+    that no rule names is the same as any other that none names: most tasks are asked about once in their lives.
     """
 
     engine: Engine
@@ -45,7 +46,10 @@ class PolicyRules:
     def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling:
         """The deciding engine's ruling; with a shadow, also whether that one disagrees."""
         try:
-            key = encode([_said(principal), action, _said(resource), context])
+            apart = self.engine.tells_apart(resource) or (self.shadow is not None and self.shadow.tells_apart(resource))
+            key = encode(
+                [_said(principal, principal.id), action, _said(resource, resource.id if apart else None), context]
+            )
         except TypeError:
             # What has no canonical form is no question that comes twice; the engines know what to say to it.
             return self._ruled(principal, action, resource, context)
@@ -76,8 +80,8 @@ class PolicyRules:
         return self.authorize(who, OVERRIDE, rule_of(finding, facts), context_of(call, facts))
 
 
-def _said(entity: Entity) -> tuple[Any, ...]:
-    return entity.type, entity.id, entity.attributes, entity.parents, entity.known
+def _said(entity: Entity, name: str | None) -> tuple[Any, ...]:
+    return entity.type, name, entity.attributes, entity.parents, entity.known
 
 
 Rules = PolicyRules

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import cedarpy
 
 from guardhouse.errors import LawFault, LawProblem
 from guardhouse.gates.policy import cedar_places
-from guardhouse.gates.policy.ruling import Answer, Entity, Ruling
+from guardhouse.gates.policy.ruling import RESOURCE_TYPES, Answer, Entity, Ruling
 from guardhouse.gates.reading import DEPTH, LONGEST_ID, text_of
 from guardhouse.model.canonical import encode
 
@@ -45,6 +45,8 @@ def scan(file: str, text: str) -> None:
 
 
 _KEPT_ENTITIES = 1_024
+_NAMED_ONLY = frozenset(RESOURCE_TYPES) - {"Agent"}
+"""Types that no principal, no group and no guardrail rule has."""
 
 
 class Cedar:
@@ -69,6 +71,7 @@ class Cedar:
         self._slices: dict[tuple[str, str, str], tuple[Any, Any]] = {}
         self._sets: dict[frozenset[str], Any] = {}
         self._entities: dict[bytes, Any] = {}
+        self._words = frozenset(_words(list(policies.values())))
 
     def _slice(self, principal: str, action: str, resource: str) -> tuple[Any, Any]:
         """The policies that can apply, and those of them that no approval lifts."""
@@ -117,6 +120,14 @@ class Cedar:
             for item in self.policies.values()
         )
 
+    def tells_apart(self, resource: Entity) -> bool:
+        """Whether the resource's id stands anywhere in the policies, or its type may be a principal's too.
+
+        Cedar tells two entities of one type and the same attributes and parents apart only by comparing them with one
+        that a policy writes out, or with the principal.
+        """
+        return resource.id in self._words or resource.type not in _NAMED_ONLY
+
     def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling:
         """Ask Cedar; deny on any evaluation error and on anything but a plain Allow."""
         given = [_json(principal)]
@@ -147,6 +158,19 @@ class Cedar:
             return Ruling(Answer.HOLD if lifted else Answer.DENY, reasons, advice=advice)
         except Exception as error:  # noqa: BLE001  # whatever the engine raises is a no
             return Ruling(Answer.DENY, errors=(type(error).__name__,))
+
+
+def _words(value: Any) -> Iterator[str]:
+    """Every text in plain JSON data, names included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, held in value.items():
+            yield name
+            yield from _words(held)
+    elif isinstance(value, list):
+        for held in value:
+            yield from _words(held)
 
 
 def _json(entity: Entity) -> dict[str, Any]:

@@ -34,6 +34,7 @@ class Native:
     def __init__(self, rules: tuple[Rule, ...], groups: Mapping[str, frozenset[str]]) -> None:
         self._rules = rules
         self._groups = groups
+        self._named = frozenset(name for rule in rules for name in rule.resource.get("ids", ()))
 
     def looks_further(self, principal: str, action: str) -> bool:
         """Whether a permit asks anything of the resource beyond its type, or anything of the context."""
@@ -45,6 +46,10 @@ class Native:
             and bool(rule.context or rule.resource.keys() - {"types"})
             for rule in self._rules
         )
+
+    def tells_apart(self, resource: Entity) -> bool:
+        """Whether a rule names this resource."""
+        return resource.id in self._named
 
     def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling:
         """Apply every rule; deny on any error, as with Cedar."""

@@ -55,11 +55,15 @@ class Engine(Protocol):
 
     `looks_further`: whether a permit of this action for this type of principal depends on the resource
     or the context, so that the answer for one of them tells nothing about another.
+    `tells_apart`: whether a rule may name this very resource, so that its answer is no other's of the same type
+    and attributes; what errs, errs towards yes.
     """
 
     def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling: ...
 
     def looks_further(self, principal: str, action: str) -> bool: ...
+
+    def tells_apart(self, resource: Entity) -> bool: ...
 
 
 def principal_of(facts: Facts, ceilings: Mapping[str, int]) -> Entity:
