@@ -27,7 +27,8 @@ from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
 from guardhouse.guardrails.text import Examined
 from guardhouse.model import canonical
 from guardhouse.model.call import Call, Category, Fault, RawCall, Resource
-from guardhouse.model.facts import DomainFinding, Finding
+from guardhouse.model.facts import DomainFinding, Finding, Principal
+from guardhouse.model.instants import Micros
 
 _IDENTITY_CLAIMS = frozenset({"agent_id", "session_id", "sender", "sender_id", "from", "principal"})
 """Body fields that say who calls. They are never believed: they are compared with the token's principal.
@@ -73,6 +74,7 @@ class Prepared:
 
     `question` is the keyed digest of what its texts would do and where, taken when anything was found; `open_ended`
     says that more than they say decides it; `links` are names in them that lead elsewhere on this machine.
+    `caller` and `at` are whom and when the train carried it for.
     `fields` and `explanation` say to the caller what is wrong with the body; they may quote it and are
     never recorded.
     """
@@ -99,6 +101,8 @@ class Prepared:
     explanation: str = ""
     request_id: str = ""
     size: int = field(default=0)
+    caller: Principal | None = None
+    at: Micros = 0
 
 
 def prepare(

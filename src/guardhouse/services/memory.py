@@ -289,21 +289,17 @@ def _candidates(
             break
         rare.append(term)
     expected = sum(counts[term] for term in rare) if rare else None
-    found = fulltext.matching(
-        connection, MEMORY, workspace_id, every=marks, some=rare, limit=MOST_CANDIDATES + 1, expected=expected
-    )
+    likely = fulltext.Search(marks, rare, MOST_CANDIDATES + 1, expected)
+    whole = fulltext.Search([*marks, *terms], (), MOST_CANDIDATES, counts[terms[0]] if terms else None)
+    # Where some terms did not choose, those that hold every term are wanted as well.
+    wanted = (likely, whole) if len(rare) < len(terms) else (likely,)
+    found, *every = fulltext.matching(connection, MEMORY, workspace_id, *wanted)
     complete = len(found) <= MOST_CANDIDATES and len(rare) == len(terms)
     found = found[:MOST_CANDIDATES]
     if not complete and len(terms) > 1:
-        all_of_them = fulltext.matching(
-            connection,
-            MEMORY,
-            workspace_id,
-            every=[*marks, *terms],
-            limit=MOST_CANDIDATES,
-            expected=counts[terms[0]],
-        )
-        found = list(dict.fromkeys([*all_of_them, *found]))[:MOST_CANDIDATES]
+        if not every:
+            every = fulltext.matching(connection, MEMORY, workspace_id, whole)
+        found = list(dict.fromkeys([*every[0], *found]))[:MOST_CANDIDATES]
     return found, complete
 
 
@@ -319,9 +315,12 @@ def _scored(
     """Each candidate that may be seen as (score, last seen, number, id), the first three negative: the best first."""
     seen = "it.forgotten_at = 0 AND it.created_at <= :now"
     if below is not None:
+        # Almost none was told of since, so that is asked once; only of those, whether an earlier entry told of it as well.
         seen += (
-            " AND EXISTS (SELECT 1 FROM memory_source AS source WHERE source.workspace_id = :workspace"
-            " AND source.memory_id = it.id AND source.sequence < :below)"
+            " AND (it.id NOT IN (SELECT later.memory_id FROM memory_source AS later"
+            " WHERE later.workspace_id = :workspace AND later.sequence >= :below)"
+            " OR EXISTS (SELECT 1 FROM memory_source AS source WHERE source.workspace_id = :workspace"
+            " AND source.memory_id = it.id AND source.sequence < :below))"
         )
     candidates = fulltext.picked(
         connection,

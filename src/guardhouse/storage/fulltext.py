@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import Connection, Table, bindparam, func, select, text
@@ -161,45 +162,62 @@ def unindex(tx: Transaction, table: Table, workspace_id: str, row_id: str) -> No
         )
 
 
-def matching(
-    connection: Connection,
-    table: Table,
-    workspace_id: str,
-    *,
-    every: Collection[str],
-    some: Collection[str] = (),
-    limit: int,
-    expected: int | None = None,
-) -> list[str]:
-    """Ids of the newest rows that hold every token of `every` and at least one of `some`, newest first.
+@dataclass(frozen=True, slots=True)
+class Search:
+    """Rows that hold every token of `every` and at least one of `some`, at most `limit` of them, the newest.
 
     `expected`: how many can match at most, where that is known. PostgreSQL knows too little of words, and
     would walk the whole table in order to find a few; up to `FEW` it is told to gather them from the index.
+    """
+
+    every: Collection[str]
+    some: Collection[str] = ()
+    limit: int = 100
+    expected: int | None = None
+
+
+def matching(connection: Connection, table: Table, workspace_id: str, *searches: Search) -> list[list[str]]:
+    """The ids that each search finds, newest first. However many searches, one question, since each costs a round trip.
 
     `table` has `workspace_id`, `id`, `number` (its order of arrival in the workspace) and `terms`, which
     begin with `marks_of(workspace_id, id)`.
     """
-    if connection.dialect.name == "postgresql":
-        query = " & ".join(f"'{token}'" for token in (mark("ws", workspace_id), *every))
-        if some:
-            query += " & (" + " | ".join(f"'{token}'" for token in some) + ")"
-        matched = (
-            f"SELECT id, number FROM {table.name} WHERE workspace_id = :workspace "  # noqa: S608  # a table's own name and a number; the values are bound
-            f"AND {TSVECTOR} @@ CAST(:query AS tsquery)"
-        )
-        newest_first = f"ORDER BY number DESC LIMIT {int(limit)}"
-        found = f"{matched} {newest_first}"
-        if expected is not None and expected <= FEW:
-            found = f"WITH matched AS MATERIALIZED ({matched}) SELECT id, number FROM matched {newest_first}"  # noqa: S608
-        packed = f"SELECT CAST(json_agg(id ORDER BY number DESC) AS text) FROM ({found}) AS found"  # noqa: S608
+    postgres = connection.dialect.name == "postgresql"
+    form = _searched_postgresql if postgres else _searched_sqlite
+    parts, values = [], {"workspace": workspace_id}
+    for number, search in enumerate(searches):
+        sql, values[f"query_{number}"] = form(table, workspace_id, search, f":query_{number}")
+        parts.append(sql)
+    if postgres:
+        packed = f"SELECT CAST(json_build_array({', '.join(parts)}) AS text)"
     else:
-        query = " AND ".join(f'"{token}"' for token in (mark("ws", workspace_id), *every))
-        if some:
-            query += " AND (" + " OR ".join(f'"{token}"' for token in some) + ")"
-        name = f"{table.name}_text"
-        found = f"SELECT id FROM {name} WHERE {name} MATCH :query ORDER BY rowid DESC LIMIT {int(limit)}"  # noqa: S608  # a table's own name and a number; the query is bound
-        packed = f"SELECT json_group_array(id) FROM ({found})"  # noqa: S608
-    return [str(row_id) for row_id in _unpacked(connection, packed, {"workspace": workspace_id, "query": query})]
+        packed = f"SELECT json_array({', '.join(parts)})"
+        del values["workspace"]
+    return [[str(row_id) for row_id in found or ()] for found in _unpacked(connection, packed, values)]
+
+
+def _searched_postgresql(table: Table, workspace_id: str, search: Search, bound: str) -> tuple[str, str]:
+    query = " & ".join(f"'{token}'" for token in (mark("ws", workspace_id), *search.every))
+    if search.some:
+        query += " & (" + " | ".join(f"'{token}'" for token in search.some) + ")"
+    matched = (
+        f"SELECT id, number FROM {table.name} WHERE workspace_id = :workspace "  # noqa: S608  # a table's own name and a number; the values are bound
+        f"AND {TSVECTOR} @@ CAST({bound} AS tsquery)"
+    )
+    newest_first = f"ORDER BY number DESC LIMIT {int(search.limit)}"
+    found = f"{matched} {newest_first}"
+    if search.expected is not None and search.expected <= FEW:
+        found = f"WITH matched AS MATERIALIZED ({matched}) SELECT id, number FROM matched {newest_first}"  # noqa: S608
+    return f"(SELECT json_agg(id ORDER BY number DESC) FROM ({found}) AS found)", query  # noqa: S608
+
+
+def _searched_sqlite(table: Table, workspace_id: str, search: Search, bound: str) -> tuple[str, str]:
+    query = " AND ".join(f'"{token}"' for token in (mark("ws", workspace_id), *search.every))
+    if search.some:
+        query += " AND (" + " OR ".join(f'"{token}"' for token in search.some) + ")"
+    name = f"{table.name}_text"
+    found = f"SELECT id FROM {name} WHERE {name} MATCH {bound} ORDER BY rowid DESC LIMIT {int(search.limit)}"  # noqa: S608  # a table's own name and a number; the query is bound
+    return f"json((SELECT json_group_array(id) FROM ({found})))", query  # noqa: S608
 
 
 def picked(
