@@ -9,7 +9,7 @@ from guardhouse.guardrails.text import Examined
 from guardhouse.guardrails.touching import touched
 from guardhouse.guardrails.watch import ENVIRONMENT, GOVERN, watch
 
-_MOST_CODE = 64 * 1024
+_MOST_CODE = 512 * 1024
 _LEAVES_NOTHING = frozenset({"read", "search", "fetch", "delete"})
 LIKENESS = frozenset({"read", "write", "edit", "delete"})
 """Acts of a file tool that are also put as a command: the guard judges those by their paths, not by that likeness."""

@@ -19,7 +19,7 @@ from guardhouse.guardrails.words import UNKNOWN
 
 MOST = 64
 """Readings of one path at most; more are made by braces only."""
-MOST_LETTERS = 65_536
+MOST_LETTERS = 262_144
 _KEPT = 512
 _ODD = re.compile(r"[^A-Za-z0-9_./~+,=-]|[ .](?=/|\Z)|^[A-Za-z][A-Za-z0-9+.-]*:")
 _FILE = re.compile(r"(?i)^(?:view-source:)?file:(?:/{2}(?:localhost|127(?:\.\d+){3}|\[::1\])?(?=/))?")

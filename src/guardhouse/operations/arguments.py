@@ -17,7 +17,7 @@ from guardhouse.guardrails.text import Examined
 from guardhouse.operations import ending
 
 MOST = 256
-_MOST_OPENED = 65_536
+_MOST_OPENED = 262_144
 _PATH_NAMES = frozenset(
     ["path", "file", "filename", "filepath", "uri", "source", "destination", "dir", "directory", "root", "target", "src", "dst", "dest", "db", "database", "folder", "dsn", "connection", "glob", "cwd", "workdir", "location"]
 )  # fmt: skip
@@ -84,8 +84,12 @@ def texts(given: tuple[tuple[str, str], ...], server: str, tool: str, here: Exam
     for number, (name, value) in enumerate(given):
         field = f"arguments.{number}.value"
         yield _text(replace(here, field=field), name, value, does, runs=runs)
+        inside = -1
         for inside, (inner, part) in enumerate(_opened(value, name)):
             yield _text(replace(here, field=f"{field}.{inside}"), inner, part, does, runs=runs)
+        if inside >= MOST - 1:
+            # Not all of it was opened: the rest is looked through as it stands.
+            yield replace(here, field=f"{field}.rest", text=value, kind="prose", act="run")
     for line in (_joined(given), *ending.likened(f"{server} {tool}", given)):
         if line:
             yield replace(here, field="arguments", text=line, kind="shell", tool="")

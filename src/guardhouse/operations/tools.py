@@ -160,7 +160,7 @@ def _destinations(ask: CheckToolAsk) -> tuple[tuple[str, str], ...]:
     given.extend(
         ("arguments", one.value)
         for one in ask.arguments
-        if not arguments.words(one.name).isdisjoint(_URL_NAMES)
+        if not {*arguments.words(one.name), one.name.casefold().removesuffix("s")}.isdisjoint(_URL_NAMES)
         and one.value.lstrip().casefold().startswith(arguments.WEB)
     )
     return tuple((name, _host(value.strip())) for name, value in given)

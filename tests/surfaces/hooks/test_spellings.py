@@ -63,7 +63,7 @@ VALUES = st.recursive(
     tool=st.sampled_from(["Read", "Write", "Edit", "MultiEdit", "apply_patch", "Grep", "glob", "Bash", "WebFetch", "mcp__x__run", "read_many_files", "NotebookEdit", "new_tool"]),
     put=st.dictionaries(st.sampled_from(KEYS), VALUES, max_size=5),
 )  # fmt: skip
-def test_whatever_a_tool_is_putis_read_or_refused_never_a_fault(
+def test_whatever_a_tool_is_given_is_read_or_refused_never_a_fault(
     ground: Ground, client: str, tool: str, put: dict[str, Any]
 ) -> None:
     with suppress(ValidationError, UnicodeError):  # the gateway refuses such a body before it is examined

@@ -407,6 +407,26 @@ def test_the_gateway_knows_its_database_on_a_server(tmp_path: Path) -> None:
     assert locate(Settings(home=tmp_path, database_url="")).databases == ()
 
 
+def test_padding_hides_nothing(ground: Ground) -> None:
+    key, pad = str(ground.home / "signing.key"), " ".join(f"w{number}" for number in range(700))
+    tries: list[tuple[str, dict[str, Any]]] = [
+        ("mcp__py__run", {"code": f"# {pad}\nopen('{key}').read()"}),
+        ("mcp__db__query", {"sql": f"select 1 -- {pad}\n; ATTACH '{key}' AS k"}),
+        ("mcp__x__do", {"payload": json.dumps([*pad.split(), key])}),
+        ("mcp__x__do", {"payload": json.dumps({"pad": "x" * 100_000, "path": key})}),
+        ("mcp__x__do", {"path": "/." * 40_000 + key}),
+        ("Bash", {"command": f"sqlite3 app.db \"select '{pad}'; attach '{key}' as k\""}),
+        ("Bash", {"command": f"python3 -c \"x = '{pad}'; print(open('{key}').read())\""}),
+        ("Bash", {"command": f"cat {pad} key.txt"}),
+    ]
+    passed = [
+        (tool, str(put)[-80:])
+        for tool, put in tries
+        if STATE not in ground.rules("claude-code", ground.use("claude-code", tool, put))
+    ]
+    assert not passed
+
+
 def everyday(ground: Ground) -> list[tuple[str, str, dict[str, Any]]]:
     """Work that only looks alike."""
     patch = "*** Begin Patch\n*** {} File: {}\n{}\n*** End Patch"
