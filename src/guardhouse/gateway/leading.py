@@ -39,18 +39,38 @@ def links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
         names.update(dict.fromkeys(tokens))
         if not _ENTERS.isdisjoint(tokens):
             bases.extend(_folders(tokens, text.cwd, around))
+    if not names:
+        return
+    bare = any("/" not in name for name in names)
+    grounds = [(base, bare and _plain(base)) for base in bases]
     for name in names:
         if name[:1] == "-" or len(name) > 1024:
             continue
-        for base in bases:
-            path = os.path.join(base, expanded(name, around))
-            if not os.path.isabs(path):
-                continue
+        for base, plain in grounds:
             try:
-                leads = [*_leading(path, around)]
+                leads = _led(name, base, around, plain=plain)
             except (OSError, ValueError):
                 continue
-            yield from ((absolute(name, base, around), real) for real in leads)
+            for real in leads:
+                yield absolute(name, base, around), real
+
+
+def _plain(base: str) -> bool:
+    """Whether a folder is no link and lies below none."""
+    return os.path.isabs(base) and "\0" not in base and os.path.realpath(base) == os.path.normpath(base)
+
+
+def _led(name: str, base: str, around: Surroundings, *, plain: bool) -> list[str]:
+    if plain and "/" not in name and name[:1] != "~" and not _MARKS.search(name):
+        # Most words of a command are no file: one look says so.
+        try:
+            seen = os.lstat(f"{base}/{name}")
+        except OSError:
+            return []
+        if not stat.S_ISLNK(seen.st_mode) and seen.st_nlink < 2:
+            return []
+    path = os.path.join(base, expanded(name, around))
+    return [*_leading(path, around)] if os.path.isabs(path) else []
 
 
 def _words(text: str) -> Iterator[str]:
@@ -73,6 +93,8 @@ def _folders(tokens: list[str], cwd: str, around: Surroundings) -> Iterator[str]
 
 def expanded(path: str, around: Surroundings) -> str:
     """A path with `~` spelled out as the guard understands it."""
+    if path[:1] != "~":
+        return path
     if around.user_home and (path == "~" or path.startswith("~/")):
         return around.user_home + path[1:]
     return os.path.expanduser(path)

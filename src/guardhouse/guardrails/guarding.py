@@ -17,6 +17,8 @@ LIKENESS = frozenset({"read", "write", "edit", "delete"})
 
 def uses(text: Examined, kind: str) -> Iterator[str]:
     """The events of one text by its paths, act and kind; commands in it are `watch`'s part."""
+    if not (text.act or text.file_paths or kind == "sql"):
+        return
     links = dict(text.links)
     if (text.act == "run" or kind == "sql") and len(text.text) <= _MOST_CODE:
         for seen in watch((), ((text.text, 0, 0, ()),), text.around, links):

@@ -44,7 +44,7 @@ class Examined:
     around: Surroundings = NOWHERE
 
     def __hash__(self) -> int:
-        return hash((self.text, self.field))
+        return hash((self.text, self.field, self.file_paths))
 
 
 NOTHING_ALLOWS = "nothing: it guards Guardhouse itself"
