@@ -18,9 +18,8 @@ from guardhouse.guardrails.text import Examined
 KINDS = frozenset({"shell", "auto"})
 """Kinds of text whose words may be names of files."""
 TOKENS = re.compile(r"""[^\s'"();&|<>=,`{}$]+""")
-_QUOTED = re.compile(
-    r""""([^"\n$`]{1,1024})"|'([^'\n]{1,1024})'|((?:[^\s'"();&|<>`\\$]|\\ )*\\ (?:[^\s'"();&|<>`\\$]|\\ )+)"""
-)
+_QUOTED = re.compile(r""""([^"\n$`]{1,256})"|'([^'\n]{1,256})'""")
+_ESCAPED = re.compile(r"""(?:[^\s'"();&|<>`\\$]|\\ )+""")
 _HOME = re.compile(r"""\$(?:HOME\b|\{HOME\})|"\$(?:HOME|\{HOME\})\"""")
 _MARKS = re.compile(r"[*?\[]")
 _ENTERS = frozenset({"cd", "pushd", "-C", "--directory", "--chdir", "env", "make", "tar", "find"})
@@ -74,10 +73,15 @@ def _led(name: str, base: str, around: Surroundings, *, plain: bool) -> list[str
 
 
 def _words(text: str) -> Iterator[str]:
+    """The words of a command that may be names, and those with blanks in them that quotes or backslashes keep together."""
     plain = _HOME.sub("~", text) if "$" in text else text
-    if "\\" in text or '"' in text or "'" in text:
+    if '"' in plain or "'" in plain:
         for match in _QUOTED.finditer(plain):
-            yield (match[1] or match[2] or match[3]).replace("\\ ", " ")
+            word = match[1] or match[2]
+            if " " in word and "/" in word:
+                yield word
+    if "\\ " in plain:
+        yield from (one.replace("\\ ", " ") for one in _ESCAPED.findall(plain) if "\\ " in one)
     yield from TOKENS.findall(plain)
 
 
