@@ -46,6 +46,8 @@ def links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
         if name[:1] == "-" or len(name) > 1024:
             continue
         for base, plain in grounds:
+            if base[:1] != "/" and name[:1] not in ("/", "~"):
+                continue
             try:
                 leads = _led(name, base, around, plain=plain)
             except (OSError, ValueError):
