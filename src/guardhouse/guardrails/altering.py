@@ -33,9 +33,13 @@ def altered(value: str, operation: str) -> str | None:
     if head == "/":
         every = operation[1:2] == "/"
         old, _, new = (operation[2:] if every else operation[1:]).partition("/")
+        anchor = old[:1] if old[:1] in ("#", "%") and not every else ""
+        old = old[1:] if anchor else old
         pattern = _regex(old, long=True) if old else None
         if pattern is None:
             return None
+        if anchor:
+            pattern = f"\\A(?:{pattern})" if anchor == "#" else f"(?:{pattern})\\Z"
         return re.sub(pattern, lambda _match: new, value, count=0 if every else 1, flags=re.S)
     return None
 

@@ -6,7 +6,7 @@ import re
 
 from tree_sitter import Node
 
-from guardhouse.guardrails import words
+from guardhouse.guardrails import arithmetic, words
 from guardhouse.guardrails.altering import altered
 from guardhouse.guardrails.reading import Reading
 from guardhouse.guardrails.units import NOTHING, SILENT, Flow, Spent
@@ -32,6 +32,9 @@ Redirection = tuple[str, Word, bool]
 """The effect of a redirection, its file, and whether what the command prints goes there (`2> file` takes only its complaints)."""
 _IN_WORD = re.compile(r"\$(\w+)")
 _EVERY = re.compile(r'"\$(?:\{(?:(\w+)\[@\]|@)(?::\s*(\d{1,4})(?::\s*(\d{1,4}))?)?\}|@)"')
+_COUNTED = re.compile(
+    r"([A-Za-z_]\w*)(?:\[[^\]]*\])?\s*(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))|(?:\+\+|--)\s*([A-Za-z_]\w*)"
+)
 
 
 class Expander(Reading):
@@ -57,7 +60,7 @@ class Expander(Reading):
         text = self._piece(node, kinds)
         joined = frozenset().union(*kinds) if kinds else NOTHING
         if assignment:
-            return [Word(text.replace(SPLIT, " "), start, end, joined)]
+            return [Word(words.literal(text.replace(SPLIT, " ")), start, end, joined)]
         if not text and kind in ("simple_expansion", "expansion", "command_substitution"):
             return []  # nothing without quotes is no word
         return [Word(one, start, end, joined) for one in self._expanded(text, start, end)]
@@ -176,10 +179,19 @@ class Expander(Reading):
             return self.raw(node).replace("{", words.OPEN).replace("}", words.CLOSE)
         if kind == "arithmetic_expansion":
             self._substitutions(node)
-            return "1"
+            raw = self.raw(node).lstrip()
+            inner = raw[3:-2] if raw.startswith("$((") else raw[2:-1]
+            known = arithmetic.evaluated(inner, lambda name: self._lookup(name, kinds))
+            self.counted(inner)
+            return UNKNOWN if known is None else known
         if node.named_child_count:
             return self._joined(node, kinds)
         return words.marked(self.raw(node))
+
+    def counted(self, text: str) -> None:
+        """What an arithmetic text assigns to is not known from here on."""
+        for match in _COUNTED.finditer(text):
+            self.state.variables[match[1] or match[2]] = (UNKNOWN, NOTHING)
 
     def _joined(self, node: Node, kinds: list[frozenset[str]]) -> str:
         parts: list[str] = []

@@ -40,7 +40,8 @@ class Binder(Expander):
         if known is None or name in self.state.called or self.depth > MOST_DEPTH:
             return None
         body, place = known
-        keep = self.state.variables
+        keep, outer = dict(self.state.variables), self.state.locals
+        self.state.locals = {}
         self.positionals(args)
         self.state.called.add(name)
         here = (self._text, self._base, self._fixed, self._ascii)
@@ -50,7 +51,14 @@ class Binder(Expander):
         finally:
             self._text, self._base, self._fixed, self._ascii = here
             self.state.called.discard(name)
-            self.state.variables = keep
+            # What a function binds stays, but its arguments and its own names.
+            given = {one: keep.get(one) for one in (*keep, *self.state.variables) if one.isdigit() or one in ("@", "*")}
+            for own, old in (given | self.state.locals).items():
+                if old is not None:
+                    self.state.variables[own] = old
+                else:
+                    self.state.variables.pop(own, None)
+            self.state.locals = outer
 
     def _for(self, node: Node, feed: Flow | None) -> Flow:
         name = node.child_by_field_name("variable")
@@ -61,10 +69,20 @@ class Binder(Expander):
         if name is None or body is None:
             return SOMETHING
         called = self.raw(name)
+        before = dict(self.state.variables)
         for word in listed or [Word(UNKNOWN)]:
             self.state.variables[called] = (word.text, word.kinds)
             self.run(body, feed)
+        if not listed:
+            self.unsure(before)
         return SOMETHING
+
+    def unsure(self, before: dict[str, tuple[str, frozenset[str]]]) -> None:
+        """What was read since then may have run another number of times: a name that it changed may have either value."""
+        for name, (text, kinds) in list(self.state.variables.items()):
+            old = before.get(name)
+            if old is not None and old[0] != text:
+                self.state.variables[name] = (UNKNOWN, kinds)
 
     def _assign(self, node: Node) -> Word | None:
         name = node.child_by_field_name("name")
@@ -86,7 +104,7 @@ class Binder(Expander):
         if b"+=" in self._text[node.start_byte : name.end_byte + 3] and old is not None:
             text = old[0] + text
         if self.depth and self._in_branch(node) and old is not None and old[0] != text:
-            text = UNKNOWN if len(old[0]) > len(text) else text
+            text = UNKNOWN  # which of the two it is, only running tells
         if len(text) > words.MOST_TEXT:
             text = UNKNOWN
         self.state.variables[called] = (text, made.kinds)
@@ -130,19 +148,49 @@ class Binder(Expander):
     @staticmethod
     def _in_branch(node: Node) -> bool:
         parent = node.parent
-        return parent is not None and parent.type in ("if_statement", "else_clause", "elif_clause", "case_item", "list")
+        return parent is not None and parent.type in ("if_statement", "else_clause", "elif_clause", "case_item")
+
+    def _after_list(self, node: Node, before: dict[str, tuple[str, frozenset[str]]]) -> None:
+        """Behind `a && V=b || V=c` a name may have its old value or its new one, unless what gives it surely ran."""
+        first = node
+        while first.type == "list" and first.named_children:
+            first = first.named_children[0]
+        sure: set[str] = set()
+        while first.type in ("variable_assignment", "variable_assignments", "declaration_command"):
+            sure.update(self.raw(one).partition("=")[0].rstrip("+") for one in (first, *first.named_children))
+            mark, follows = first.next_sibling, first.next_named_sibling
+            if mark is None and first.parent is not None and first.parent != node:
+                mark, follows = first.parent.next_sibling, first.parent.next_named_sibling
+            if mark is None or follows is None or mark.type != "&&":
+                break
+            first = follows
+        given = {
+            self.raw(one).partition("=")[0].rstrip("+") for one in _elements(node) if one.type == "variable_assignment"
+        }
+        for name, (text, kinds) in list(self.state.variables.items()):
+            old = before.get(name)
+            if old is not None and name not in sure and (old[0] != text or name in given):
+                self.state.variables[name] = (UNKNOWN, kinds)
 
     def _declare(self, node: Node) -> Flow:
         made: list[Word] = []
+        program = self.raw(node).split(None, 1)[0]
+        inside = program in ("local", "declare", "typeset") and bool(self.state.called)
         for child in node.named_children:
+            if inside and child.type in ("variable_assignment", "variable_name", "word"):
+                named = self.raw(child).partition("=")[0].rstrip("+")
+                self.state.locals.setdefault(named, self.state.variables.get(named))
             if child.type == "variable_assignment":
                 word = self._assign(child)
                 if word is not None:
                     made.append(word)
             else:
                 made.extend(self.word(child))
-        program = self.raw(node).split(None, 1)[0]
-        if any(word.text.startswith("-") and "n" in word.text for word in made):
+        if program == "unset" and not any(word.text == "-f" for word in made):
+            for word in made:
+                for one in [name for name in self.state.variables if name.partition("[")[0] == word.text]:
+                    del self.state.variables[one]
+        if any(word.text.startswith("-") and not {*"nilu"}.isdisjoint(word.text) for word in made):
             for word in made:
                 self.state.variables[word.text.partition("=")[0]] = (UNKNOWN, NOTHING)
         start, end = self.span(node)
@@ -162,3 +210,10 @@ class Binder(Expander):
             else:
                 waiting.extend(one.named_children)
         return found
+
+
+def _elements(node: Node) -> list[Node]:
+    """What a list of `&&` and `||` joins, in order."""
+    if node.type != "list":
+        return [node]
+    return [one for child in node.named_children for one in _elements(child)]

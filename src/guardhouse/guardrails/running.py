@@ -173,6 +173,12 @@ class Runner(Opener):
             if given.positionals or given.ended:
                 self.positionals(list(given.positionals))
             return Flow("")
+        if name == "let":
+            self.counted(" ".join(word.text for word in rest))
+            return Flow("")
+        if name == "shift":
+            self._shifted(given)
+            return Flow("")
         if name in ("read", "mapfile", "readarray"):
             taint = feed.kinds if feed else NOTHING
             names = given.positionals
@@ -260,6 +266,17 @@ class Runner(Opener):
                 self._within(name, self._feed_code, feed, start, end, program.stdin)
         self._unknown_wrapper(name, program, rest, start, end)
         return Flow(None, frozenset(kinds))
+
+    def _shifted(self, given: Arguments) -> None:
+        """The first arguments go; where it is not known how many there are, none of them is known."""
+        by = given.positionals[0].text if given.positionals else "1"
+        left = self.elements("")
+        if by.isdigit() and "@" in self.state.variables:
+            if int(by) <= len(left):
+                self.positionals([Word(text, kinds=kinds) for text, kinds in left[int(by) :]])
+            return
+        for one in [name for name in self.state.variables if name.isdigit() or name in ("@", "*")]:
+            del self.state.variables[one]
 
     def _fields(self, text: str, most: int) -> list[str]:
         """A line as `read` parts it among so many names: the last one gets all that is left."""

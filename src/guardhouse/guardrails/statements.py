@@ -131,8 +131,20 @@ class Reader(Binder):
             return self._declare(node)
         if kind in ("while_statement", "c_style_for_statement") and _breeds(self.raw(node)):
             self.event("bomb", *self.span(node))
+        if kind == "c_style_for_statement" or self._text[node.start_byte : node.start_byte + 2] == b"((":
+            self.counted(self.raw(node))
         if kind == "for_statement":
             return self._for(node, feed)
+        if kind in ("while_statement", "c_style_for_statement"):
+            before = dict(self.state.variables)
+            flow = self._sequence(node, feed)
+            self.unsure(before)
+            return flow
+        if kind == "list" and (node.parent is None or node.parent.type != "list"):
+            before = dict(self.state.variables)
+            flow = self._sequence(node, feed)
+            self._after_list(node, before)
+            return flow
         if kind in ("subshell", "compound_statement", "program", "list", "do_group"):
             return self._sequence(node, feed, own=kind == "subshell")
         if kind == "test_command" or kind not in _BODIES:
@@ -142,6 +154,7 @@ class Reader(Binder):
 
     def _sequence(self, node: Node, feed: Flow | None, *, own: bool = False) -> Flow:
         cwd = self.state.cwd
+        before = dict(self.state.variables) if own else None
         texts: list[str | None] = []
         kinds: frozenset[str] = NOTHING
         for child in node.named_children:
@@ -149,12 +162,19 @@ class Reader(Binder):
                 if child.type == "string":
                     self._substitutions(child)
                 continue
+            behind = self._text[child.end_byte : child.end_byte + 3].lstrip(b" \t")
+            apart = dict(self.state.variables) if behind[:1] == b"&" and behind[1:2] != b"&" else None
             flow = self.run(child, feed)
+            if apart is not None:
+                # `command &` runs in a shell of its own.
+                self.state.variables = apart
             if child.type != "function_definition":
                 texts.append(flow.text)
                 kinds |= flow.kinds
-        if own:
+        if before is not None:
+            # What a subshell binds ends with it.
             self.state.cwd = cwd
+            self.state.variables = before
         if len(texts) > 1:
             kinds -= ALONE
         if any(text is None for text in texts):
@@ -241,7 +261,7 @@ class Reader(Binder):
         assigned: list[str] = []
         saved: dict[str, tuple[str, frozenset[str]] | None] = {}
         group: list[Node] = []
-        first, last = 0, -1
+        first, last, given = 0, -1, node.start_byte
         for child in node.named_children:
             kind = child.type
             if kind == "variable_assignment":
@@ -251,9 +271,12 @@ class Reader(Binder):
                 word = self._assign(child)
                 if word is not None:
                     assigned.append(word.text)
+                given = child.end_byte
             elif kind.endswith("_redirect"):
                 redirects.append(child)
             elif kind != "comment":
+                if saved and last < 0 and b"\n" in self._text[given : child.start_byte].replace(b"\\\n", b""):
+                    saved = {}  # the grammar reads over the line's end: these stand by themselves
                 node_of = child.named_children[0] if kind == "command_name" and child.named_children else child
                 if (
                     child.start_byte == last

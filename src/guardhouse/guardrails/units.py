@@ -74,6 +74,8 @@ class State:
     functions: dict[str, tuple[Node, Place]] = field(default_factory=dict)
     """A function's body with the text it stands in: its offsets mean nothing in another one."""
     called: set[str] = field(default_factory=set)
+    locals: dict[str, tuple[str, frozenset[str]] | None] = field(default_factory=dict)
+    """Names that the function which is being called keeps to itself, with what they were before."""
     aliases: dict[str, str] = field(default_factory=dict)
     files: dict[str, Flow] = field(default_factory=dict)
     cwd: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 
 UNKNOWN = "\x00"
 """Stands in a word's text for a part that only running would tell."""
@@ -88,51 +89,76 @@ def marked(text: str) -> str:
     )
 
 
-_BRACES = re.compile("\x02([^\x02\x04]*)\x04")
-_RANGE = re.compile(r"(?:(-?\d{1,9})\.\.(-?\d{1,9})|([a-zA-Z])\.\.([a-zA-Z]))(?:\.\.-?(\d{1,9}))?")
+_RANGE = re.compile(r"(-?\d{1,9})\.\.(-?\d{1,9})(?:\.\.(-?\d{1,9}))?|([a-zA-Z])\.\.([a-zA-Z])(?:\.\.(-?\d{1,9}))?")
+_EMPTY = re.compile(OPEN + CLOSE)
+_MARKS = re.compile(f"[{OPEN}{COMMA}{CLOSE}]")
 
 
 def expand(text: str) -> list[str]:
-    """Split an unquoted word at its blanks and expand its brace lists.
+    """Expand an unquoted word's brace lists and split it at its blanks, in this order, as shells do.
 
     Of more than `MOST_WORDS` the first are told, and as the last one `UNTOLD`: the caller MUST raise its doubt.
     """
     if SPLIT not in text and OPEN not in text:
-        return [_plain(text)]
-    made: list[str] = []
-    waiting = [text]
-    while waiting:
-        one = waiting.pop(0)
-        match = _BRACES.search(one)
-        if match is None:
-            # Braces first, then blanks, as shells do.
-            made += map(_plain, one.split(SPLIT))
+        return [literal(text)]
+    made = [one for whole in _braced(text) for one in map(literal, whole.split(SPLIT)) if one]
+    return made if len(made) <= MOST_WORDS else [*made[:MOST_WORDS], UNTOLD]
+
+
+def _braced(text: str) -> list[str]:
+    """The words of all brace lists, from the left and from outside; a brace that makes no list stays what it is."""
+    at = text.find(OPEN)
+    while at >= 0:
+        close, parts = _inside(text, at)
+        if close:
+            items = [one for part in parts for one in _braced(part)] if len(parts) > 1 else _ranged(parts[0])
+            if items:
+                tails = _braced(text[close + 1 :])
+                made = (text[:at] + item + tail for item in items for tail in tails)
+                return list(islice(made, MOST_WORDS + 1))
+        at = text.find(OPEN, at + 1)
+    return [text]
+
+
+def _inside(text: str, at: int) -> tuple[int, list[str]]:
+    """Where the brace that opens at `at` closes (0: nowhere), and what its own commas part."""
+    depth, last, parts = 0, at + 1, []
+    pairs = {one.start() for one in _EMPTY.finditer(text, at + 1)}
+    for match in _MARKS.finditer(text, at):
+        mark = match[0]
+        if match.start() in pairs or match.start() - 1 in pairs:  # `{}` is no list within another
             continue
-        if len(made) + len(waiting) > MOST_WORDS:
-            made.append(UNTOLD)
-            break
-        inside = _inside(match[1])
-        if inside is None:
-            waiting.insert(0, f"{one[: match.start()]}{{{match[1]}}}{one[match.end() :]}")
+        if mark == OPEN:
+            depth += 1
+        elif mark == COMMA:
+            if depth == 1:
+                parts.append(text[last : match.start()])
+                last = match.end()
         else:
-            waiting = [one[: match.start()] + item + one[match.end() :] for item in inside] + waiting
-    return [one for one in made if one]
+            if depth == 1 and not parts and not _ranged(text[last : match.start()]):
+                continue  # without a comma before it this one closes nothing
+            depth -= 1
+            if depth == 0:
+                return match.start(), [*parts, text[last : match.start()]]
+    return 0, []
 
 
-def _inside(text: str) -> list[str] | None:
-    if COMMA in text:
-        return text.split(COMMA)
+def _ranged(text: str) -> list[str]:
     match = _RANGE.fullmatch(text)
     if match is None:
-        return None
-    first, last = (int(match[1]), int(match[2])) if match[1] else (ord(match[3]), ord(match[4]))
+        return []
+    numbers = match[1] is not None
+    first, last = (int(match[1]), int(match[2])) if numbers else (ord(match[4]), ord(match[5]))
     way = 1 if first <= last else -1
-    numbers = range(first, last + way, way * (int(match[5] or 1) or 1))
-    told = [str(n) if match[1] else chr(n) for n in numbers[:MOST_COUNTED]]
-    return told if len(numbers) <= MOST_COUNTED else [*told, UNKNOWN]
+    steps = range(first, last + way, way * (abs(int(match[3] or match[6] or "1")) or 1))
+    padded = numbers and any(one.lstrip("-")[:1] == "0" and len(one.lstrip("-")) > 1 for one in (match[1], match[2]))
+    width = max(len(match[1]), len(match[2])) if padded else 0
+    told = [f"{one:0{width}d}" if numbers else chr(one) for one in steps[:MOST_COUNTED]]
+    return told if len(steps) <= MOST_COUNTED else [*told, UNKNOWN]
 
 
-def _plain(text: str) -> str:
+def literal(text: str) -> str:
+    """A text whose braces make no list, since it stands where none is made."""
     return text.replace(OPEN, "{").replace(COMMA, ",").replace(CLOSE, "}")
 
 
