@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from guardhouse.errors import InvalidInput
 from guardhouse.guardrails.overrides import Override, apply
 from guardhouse.guardrails.text import Rule
 from guardhouse.guardrails.tighten import FILE_NAME, LEVELS, MOST_BYTES, UNREAD, explain, read_tighten, tightened
@@ -98,3 +101,23 @@ def test_no_text_lowers_or_removes_anything(text: str) -> None:
     assert [one.rule for one in made[:2]] == [ASKS.rule, WARNS.rule]
     for before, one in zip((ASKS, WARNS), apply(made, (), now=0), strict=False):
         assert LEVELS.index(one.severity) >= LEVELS.index(before.severity)
+
+
+def test_the_files_of_every_directory_above_count_each_by_itself(tmp_path: Path) -> None:
+    inner = tmp_path / "made" / "inside"
+    inner.mkdir(parents=True)
+    (tmp_path / FILE_NAME).write_text("tighten: [{rule: git.push.delete, set: block}]\n")
+    (inner / ".git").mkdir()
+    root, text = tightening.repository(str(inner))
+    assert (root, after(text, ASKS, WARNS)) == (str(inner), ["block", "warn"])
+    (inner / FILE_NAME).write_text("tighten:\n  - {category: git, set: approval_required}")
+    assert after(tightening.repository(str(inner))[1], ASKS, WARNS) == ["block", "approval_required"]
+    # No text of the inner file's hides the outer one.
+    for hostile in ("...", "%YAML 1.1", "x: |\n", "'", "---\ntighten: [", "{", "tighten: 3"):
+        (inner / FILE_NAME).write_text(hostile)
+        found = tightened((ASKS,), tightening.repository(str(inner))[1], RULES)
+        assert {one.rule for one in found} & {UNREAD} or found[0].severity == "block"
+    (inner / FILE_NAME).unlink()
+    (inner / FILE_NAME).mkdir()
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        tightening.repository(str(inner))

@@ -155,7 +155,8 @@ class Engine:
             return []
         found: list[tuple[int, int, str]] = []
         for made in self._secrets.hits(text):
-            found.extend((*match.span(), made.rule.id) for match in made.pattern.finditer(text))
+            matches = made.pattern.finditer(text)
+            found.extend((*match.span(match.lastindex or 0), made.rule.id) for match in matches)
         if not found and len(text) <= _SHORT:
             if len(self._clean) >= _KEPT_CLEAN:
                 self._clean.clear()

@@ -84,7 +84,7 @@ class LoadedRule:
     """A rule and how it recognises: one of a pattern, forms of argv, or events.
 
     `place`: where a pattern looks: the raw `text`, the `units` that would run, or interpreter `code`.
-    `redact`: what the pattern catches is a secret and is never recorded.
+    `redact`: what the pattern catches is a secret and is never recorded: the group that took part, or all of it.
     """
 
     rule: Rule

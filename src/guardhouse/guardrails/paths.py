@@ -44,6 +44,15 @@ _SYSTEM = re.compile(
     r"snap|nix|cores|Windows|mnt|media|Volumes|data|home|Users)(?:/.*)?",
     re.S,
 )
+_MACHINE = re.compile(
+    r"/(?:etc|usr|bin|sbin|lib|lib32|lib64|libx32|boot|var|sys|proc|dev|run|private|System|Library|Applications|snap|nix|cores|Windows)"
+    r"(?:/.*)?",
+    re.S,
+)
+_TREES = re.compile(
+    r"/(?:usr/(?:local/)?src|(?:private/)?var/(?:www|lib/[^/]+/workspace|lib/[^/]+/\.?builds?))/.+", re.S
+)
+"""Where people and builders do keep working trees below the machine's own places."""
 _ROOT = re.compile(r"/(?:\*|\?+|\[.*\])+/?.*")
 _BENIGN_SYSTEM = re.compile(r"/(?:dev/(?:null|stdout|stderr|stdin|tty|fd/\d+|zero|u?random|full)|proc/self/fd/\d+)")
 _HOME = re.compile(
@@ -126,6 +135,20 @@ def resolve(path: str, cwd: str) -> str:
     return made[1:] if made.startswith("//") else made
 
 
+@lru_cache(maxsize=256)
+def believed(workspace: str) -> bool:
+    """Whether a directory may be somebody's working tree: never the root, a home, or a place of the machine's own.
+
+    A caller names the tree, and `git init /etc` makes one, so what lies inside must not become harmless by that name.
+    """
+    path = resolve(workspace, "")
+    if not path.startswith(("/", "~")):
+        return True
+    if path == "/" or _HOME.fullmatch(path) or (path.count("/") == 1 and _SYSTEM.fullmatch(path)):
+        return False
+    return _MACHINE.fullmatch(path) is None or _TREES.fullmatch(path) is not None or _TEMP.fullmatch(path) is not None
+
+
 @lru_cache(maxsize=8192)
 def classes(text: str, cwd: str = "", workspace: str = "") -> frozenset[str]:
     """The classes of a path as written in a command run in `cwd`. An empty `workspace` counts relative paths as inside."""
@@ -145,7 +168,9 @@ def classes(text: str, cwd: str = "", workspace: str = "") -> frozenset[str]:
             return classes("/" + text[7:].lstrip("/"), cwd, workspace)
         return frozenset({"url"})
     path = resolve(text.removeprefix("./") if text not in ("./",) else ".", cwd)
-    inside = bool(workspace) and (path == workspace or path.startswith(workspace.rstrip("/") + "/"))
+    inside = (
+        bool(workspace) and believed(workspace) and (path == workspace or path.startswith(workspace.rstrip("/") + "/"))
+    )
     found |= _named(path)
     rooted = path.startswith(("/", "~"))
     if rooted:

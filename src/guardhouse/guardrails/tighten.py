@@ -92,7 +92,10 @@ def _unread() -> Finding:
 
 @lru_cache(maxsize=64)
 def read_tighten(text: str) -> Read:
-    """The tightenings of a file's text. Bounded in size, depth and parts; a fault is told, never raised."""
+    """The tightenings of a file's text, or of several files' as YAML documents: all of them count.
+
+    Bounded in size, depth and parts; a fault is told, never raised.
+    """
     if len(text) > MOST_BYTES or len(text.encode("utf-8", "replace")) > MOST_BYTES:
         return Read(fault=f"the file is longer than {MOST_BYTES} bytes")
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -100,26 +103,35 @@ def read_tighten(text: str) -> Read:
         fault = _bounded(text, loader)
         if fault:
             return fault
-        node = yaml.compose(text, Loader=loader)
-        if node is None:
-            return Read()
-        value = yaml.constructor.SafeConstructor().construct_document(node)
+        documents = [
+            (node, yaml.constructor.SafeConstructor().construct_document(node))
+            for node in yaml.compose_all(text, Loader=loader)
+            if node is not None
+        ]
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 0
         return Read(fault="it is not YAML", line=line)
     except (yaml.YAMLError, RecursionError, ValueError, TypeError, OverflowError):
         return Read(fault="it is not YAML that can be read")
-    lines = (
-        [
-            item.start_mark.line + 1
-            for key, part in node.value
-            if key.value == "tighten" and isinstance(part, yaml.SequenceNode)
-            for item in part.value
-        ]
-        if isinstance(node, yaml.MappingNode)
-        else []
-    )
-    return _read(value, lines)
+    made: list[Tightening] = []
+    for node, value in documents:
+        read = _read(value, _lines(node))
+        if read.fault:
+            return read
+        made += read.tightenings
+    return Read(tuple(made))
+
+
+def _lines(node: Any) -> list[int]:
+    """The line of each tightening of one document, for its fault."""
+    if not isinstance(node, yaml.MappingNode):
+        return []
+    return [
+        item.start_mark.line + 1
+        for key, part in node.value
+        if key.value == "tighten" and isinstance(part, yaml.SequenceNode)
+        for item in part.value
+    ]
 
 
 def _bounded(text: str, loader: Any) -> Read | None:

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from guardhouse.guardrails.tighten import read_tighten
 from guardhouse.surfaces.hooks import shim as shim_module
 from tests.server import environment, guardhouse, serving
 from tests.surfaces.hooks.payloads import ACCEPTED, GIVEN, PAYLOADS, accepted, refused
@@ -283,5 +284,17 @@ def test_the_repositorys_own_file_is_found_and_sent_whole_or_as_what_cannot_be_r
     assert json.loads(shim_module._with_context(plain))["guardhouse_context"]["tighten"] == "deny: [git]\n"
     own.write_text("a" * 70_000)
     assert json.loads(shim_module._with_context(plain))["guardhouse_context"]["tighten"] == "too long: ["
+    own.write_text("tighten: [{rule: 'git.*', set: block}]\n")
+    # A repository made inside another, with a file of its own or without, drops nothing of what is above.
+    (work / ".git").mkdir()
+    context = json.loads(shim_module._with_context(plain))["guardhouse_context"]
+    assert context == {"workspace_root": str(work), "tighten": own.read_text()}
+    (work / ".guardhouse.yaml").write_text("tighten: [{category: database, set: block}]\n")
+    both = json.loads(shim_module._with_context(plain))["guardhouse_context"]["tighten"]
+    assert [(one.rule, one.category) for one in read_tighten(both).tightenings] == [("git.*", ""), ("", "database")]
+    own.unlink()
+    own.mkdir()  # there, and not to be read
+    unread = json.loads(shim_module._with_context(plain))["guardhouse_context"]["tighten"]
+    assert read_tighten(unread).fault
     for odd in (b"{", b"[]", b'{"cwd": 3}', b"null", b'{"cwd": "/\\u0000"}'):
         assert shim_module._with_context(odd) == odd

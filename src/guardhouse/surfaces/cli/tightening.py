@@ -12,22 +12,24 @@ MOST_BYTES = 65_536
 
 
 def repository(cwd: str) -> tuple[str, str]:
-    """(the root of the repository around a directory, the text of its `.guardhouse.yaml`); empty where there is none.
+    """(the root of the repository around a directory, the texts of every `.guardhouse.yaml` above it as YAML documents).
 
-    At most one byte more than the engine takes is read, so that a longer file is told as one. InvalidInput where the
+    The outermost file comes first, so that a repository made inside another loosens nothing; empty where there is none. At
+    most one byte more than the engine takes is read of each, so that a longer file is told as one. InvalidInput where a
     file is there and cannot be read: what it forbids must not be left out in silence.
     """
-    folder = os.path.abspath(cwd or os.curdir)
-    while not os.path.lexists(os.path.join(folder, ".git")):
+    folder, root, texts = os.path.abspath(cwd or os.curdir), "", list[str]()
+    while True:
+        path = os.path.join(folder, FILE_NAME)
+        if not root and any(os.path.lexists(os.path.join(folder, name)) for name in (".git", FILE_NAME)):
+            root = folder
+        if os.path.lexists(path):
+            try:
+                with open(path, "rb") as file:
+                    texts.append(file.read(MOST_BYTES + 1).decode("utf-8", "replace"))
+            except OSError as error:
+                raise InvalidInput(f"`{path}` cannot be read ({error.strerror}): mend it or take it away") from error
         parent = os.path.dirname(folder)
         if parent == folder:
-            return "", ""
+            return root, "\n---\n".join(reversed(texts))
         folder = parent
-    path = os.path.join(folder, FILE_NAME)
-    try:
-        with open(path, "rb") as file:
-            return folder, file.read(MOST_BYTES + 1).decode("utf-8", "replace")
-    except FileNotFoundError:
-        return folder, ""
-    except OSError as error:
-        raise InvalidInput(f"`{path}` cannot be read ({error.strerror}): mend it or take it away") from error

@@ -435,31 +435,46 @@ def _with_context(payload: bytes) -> bytes:
         root = _root(at)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         return payload
-    if not root:
+    own = _tightenings(at)
+    if not root and not own:
         return payload
-    context = f'"workspace_root":{_quoted(root)}'
-    try:
-        with open(os.path.join(root, ".guardhouse.yaml"), "rb") as file:
-            text = file.read(MOST_CONTEXT + 1)
-        # What is too long to read is sent as what cannot be understood: it must not pass for an absent file.
-        own = text.decode("utf-8", "replace") if len(text) <= MOST_CONTEXT else "too long: ["
-        context += f',"tighten":{_quoted(own)}'
-    except (OSError, ValueError):
-        pass
+    context = ",".join(
+        f'"{name}":{_quoted(text)}' for name, text in (("workspace_root", root), ("tighten", own)) if text
+    )
     # Added at the object's end, so that what the client sent stays as it was, and a name of its own gives way.
     return payload.rstrip(b" \t\r\n")[:-1] + f',"guardhouse_context":{{{context}}}}}'.encode()
 
 
 def _root(at: str) -> str:
-    place = os.path.abspath(at)
-    for _ in range(64):
-        if os.path.exists(os.path.join(place, ".git")) or os.path.exists(os.path.join(place, ".guardhouse.yaml")):
+    for place in _upward(at):
+        if any(os.path.lexists(os.path.join(place, name)) for name in (".git", ".guardhouse.yaml")):
             return place
-        above = os.path.dirname(place)
-        if above == place:
-            break
-        place = above
     return ""
+
+
+def _upward(at: str) -> list[str]:
+    places = [os.path.abspath(at)]
+    while len(places) < 64 and (above := os.path.dirname(places[-1])) != places[-1]:
+        places.append(above)
+    return places
+
+
+def _tightenings(at: str) -> str:
+    """The `.guardhouse.yaml` of every directory above, the outermost first: a repository made inside one loosens nothing."""
+    found = []
+    for place in reversed(_upward(at)):
+        path = os.path.join(place, ".guardhouse.yaml")
+        try:
+            with open(path, "rb") as file:
+                text = file.read(MOST_CONTEXT + 1)
+        except (OSError, ValueError):
+            # What is there and cannot be read, or is too long, is sent as what nobody understands: it must not pass as absent.
+            if os.path.lexists(path):
+                found.append("unreadable: [")
+            continue
+        found.append(text.decode("utf-8", "replace") if len(text) <= MOST_CONTEXT else "too long: [")
+    made = "\n---\n".join(found)
+    return made if len(made) <= MOST_CONTEXT else "too long: ["
 
 
 def _unanswered(client: str, config: dict[str, Any], payload: bytes, cause: str, repair: str) -> bytes:
