@@ -432,49 +432,35 @@ def _with_context(payload: bytes) -> bytes:
     try:
         made = _parsed(payload)
         at = made["cwd"] if "cwd" in made else made.get("directory") or made["workspace_roots"][0]
-        root = _root(at)
+        root, own = _around(at)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         return payload
-    own = _tightenings(at)
     if not root and not own:
         return payload
-    context = ",".join(
-        f'"{name}":{_quoted(text)}' for name, text in (("workspace_root", root), ("tighten", own)) if text
-    )
+    known = {"workspace_root": root, "tighten": own}
+    context = ",".join(f'"{name}":{_quoted(text)}' for name, text in known.items() if text)
     # Added at the object's end, so that what the client sent stays as it was, and a name of its own gives way.
     return payload.rstrip(b" \t\r\n")[:-1] + f',"guardhouse_context":{{{context}}}}}'.encode()
 
 
-def _root(at: str) -> str:
-    for place in _upward(at):
-        if any(os.path.lexists(os.path.join(place, name)) for name in (".git", ".guardhouse.yaml")):
-            return place
-    return ""
-
-
-def _upward(at: str) -> list[str]:
-    places = [os.path.abspath(at)]
-    while len(places) < 64 and (above := os.path.dirname(places[-1])) != places[-1]:
-        places.append(above)
-    return places
-
-
-def _tightenings(at: str) -> str:
-    """The `.guardhouse.yaml` of every directory above, the outermost first: a repository made inside one loosens nothing."""
-    found = []
-    for place in reversed(_upward(at)):
+def _around(at: str) -> tuple[str, str]:
+    """The working tree around a directory, and every `.guardhouse.yaml` above: a repository made inside one loosens nothing."""
+    root, found, place, below = "", list[str](), os.path.abspath(at), ""
+    while place != below and len(found) < 64:
         path = os.path.join(place, ".guardhouse.yaml")
-        try:
-            with open(path, "rb") as file:
-                text = file.read(MOST_CONTEXT + 1)
-        except (OSError, ValueError):
-            # What is there and cannot be read, or is too long, is sent as what nobody understands: it must not pass as absent.
-            if os.path.lexists(path):
-                found.append("unreadable: [")
-            continue
-        found.append(text.decode("utf-8", "replace") if len(text) <= MOST_CONTEXT else "too long: [")
+        if (there := os.path.lexists(path)) or os.path.lexists(os.path.join(place, ".git")):
+            root = root or place
+        if there:
+            try:
+                with open(path, "rb") as file:
+                    text = file.read(MOST_CONTEXT + 1)
+            except (OSError, ValueError):
+                text = b"unreadable: ["
+            found.insert(0, text.decode("utf-8", "replace"))
+        place, below = os.path.dirname(place), place
     made = "\n---\n".join(found)
-    return made if len(made) <= MOST_CONTEXT else "too long: ["
+    # What cannot be read or is too long is sent as what nobody understands: it must not pass for an absent file.
+    return root, made if len(made) <= MOST_CONTEXT else "too long: ["
 
 
 def _unanswered(client: str, config: dict[str, Any], payload: bytes, cause: str, repair: str) -> bytes:
