@@ -63,7 +63,7 @@ def test_a_token_that_mixes_options_and_words_is_refused(form: str) -> None:
 def test_every_alternative_is_said_in_the_callers_own_words() -> None:
     for text, said in (
         ("git push --force origin main", "git push --force-with-lease origin main"),
-        ("kubectl -n x delete pod web", "kubectl get pod web -o yaml"),
+        ("kubectl -n x delete pod web", "kubectl get pod web -n x -o yaml"),
         ("terraform destroy", "terraform plan -destroy"),
         ("docker rm -f web", "docker ps -a"),
         ("pkill -f server", "pgrep -fl"),

@@ -12,11 +12,12 @@ import re2
 
 from guardhouse.errors import LawFault, LawProblem
 from guardhouse.guardrails import reports, sql, tools
+from guardhouse.guardrails.alternatives import propose
 from guardhouse.guardrails.guarding import LIKENESS, uses
 from guardhouse.guardrails.indexing import Candidate, Index
 from guardhouse.guardrails.match import Parsed, fits
 from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, LoadedRule, read_packs
-from guardhouse.guardrails.programs import UNSPECIFIED, arguments
+from guardhouse.guardrails.programs import UNSPECIFIED
 from guardhouse.guardrails.reading import MOST_SHELL
 from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.surroundings import SAMPLE
@@ -129,7 +130,7 @@ class Engine:
                     end=finding.end,
                     matched_text=matched,
                     reason=made.rule.reason,
-                    alternative=self._cut_all(_filled(made.rule.alternative, hit, self._programs)),
+                    alternative=self._cut_all(propose(made, hit.unit if hit is not None else None, self._programs)),
                     via=tuple(self._cut_all(name) for name in hit.via) if hit is not None else (),
                     allowed_by=NOTHING_ALLOWS if made.rule.protects else "",
                 )
@@ -406,35 +407,6 @@ def _cut(text: str, start: int, end: int, secrets: list[tuple[int, int, str]], m
         at = min(last, end)
     made.append(text[at:end])
     return "".join(made) + ("…" if cut else "")
-
-
-def _filled(template: str, hit: Hit | None, programs: Mapping[str, Any]) -> str:
-    """An alternative with the caller's own words: `{program}`, `{args}`, `{1}` (a subcommand counts), `{last}`, `{rest}` (from the second on)."""
-    if "{" not in template:
-        return template
-    words: list[str] = []
-    args = ""
-    program = ""
-    if hit is not None and hit.unit is not None:
-        given = arguments(hit.unit.args, programs.get(hit.unit.program, UNSPECIFIED))
-        words = [word.text.replace(UNKNOWN, "…") for word in given.positionals]
-        args = " ".join(word.text.replace(UNKNOWN, "…") for word in hit.unit.args)
-        program = hit.unit.program
-
-    def one(match: re.Match[str]) -> str:
-        name = match[1]
-        if name == "program":
-            return program
-        if name == "args":
-            return args
-        if name == "rest":
-            return " ".join(words[1:])
-        if name == "last":
-            return words[-1] if words else "…"
-        number = int(name) - 1
-        return words[number] if 0 <= number < len(words) else ""
-
-    return " ".join(re.sub(r"\{(program|args|rest|last|\d)\}", one, template).split())
 
 
 def prove(engine: Engine, examples: list[Example]) -> list[LawProblem]:

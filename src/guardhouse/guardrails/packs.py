@@ -65,6 +65,7 @@ _RULE_KEYS = frozenset(
         "argv",
         "unless",
         "escalate",
+        "instead",
         "event",
         "kinds",
         "severity",
@@ -84,6 +85,7 @@ class LoadedRule:
     """A rule and how it recognises: one of a pattern, forms of argv, or events.
 
     `place`: where a pattern looks: the raw `text`, the `units` that would run, or interpreter `code`.
+    `instead`: alternatives for some of its forms, which `rule.alternative` does not suit.
     `redact`: what the pattern catches is a secret and is never recorded: the group that took part, or all of it.
     """
 
@@ -95,6 +97,7 @@ class LoadedRule:
     forms: tuple[Form, ...] = ()
     unless: tuple[Form, ...] = ()
     escalate: tuple[tuple[Form, str], ...] = ()
+    instead: tuple[tuple[Form, str], ...] = ()
     events: frozenset[str] = frozenset()
     redact: bool = False
 
@@ -297,6 +300,7 @@ def _rule(reader: _Reader, line: int, item: Any, pack: str, category: str, *, pr
             forms=tuple(map(parse_form, _texts(item["argv"]))),
             unless=tuple(map(parse_form, _texts(item.get("unless", [])))),
             escalate=tuple(_escalation(one) for one in item.get("escalate", [])),
+            instead=tuple(_instead(one) for one in item.get("instead", [])),
         )
     except re2.error as error:
         reader.note(
@@ -318,6 +322,12 @@ def _escalation(value: Any) -> tuple[Form, str]:
     if not isinstance(value, dict) or value.keys() != {"when", "to"} or value["to"] not in SEVERITIES:
         raise ValueError("an escalation has `when` (a form) and `to` (a severity)")
     return parse_form(value["when"]), value["to"]
+
+
+def _instead(value: Any) -> tuple[Form, str]:
+    if not isinstance(value, dict) or value.keys() != {"when", "say"} or not isinstance(value["say"], str):
+        raise ValueError("an `instead` has `when` (a form) and `say` (the alternative for what fits it)")
+    return parse_form(value["when"]), value["say"]
 
 
 def _examples(reader: _Reader, line: int, made: LoadedRule, item: Mapping[str, Any], into: list[Example]) -> None:

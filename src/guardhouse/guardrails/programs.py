@@ -42,6 +42,7 @@ class Program:
     fed: bool = False
     queries: str = ""
     moves: str = ""
+    where: frozenset[str] = frozenset()
     bundled: bool = False
     touches: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     """What it does to paths: the effect, which positionals, which options. Gathered from the keys above."""
@@ -50,7 +51,7 @@ class Program:
 
 
 UNSPECIFIED = Program()
-_SETS = {"values", "sub"}
+_SETS = {"values", "sub", "where"}
 _LISTS = {"code", "read_flags", "write_flags", "send_flags", "after", "settings", "configures"}
 
 
