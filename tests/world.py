@@ -19,8 +19,12 @@ from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
 from guardhouse.operations import CATALOG
 from guardhouse.storage.opening import open_store
+from guardhouse.surfaces.cli import meanings
+from guardhouse.surfaces.cli.docs import refusals
 
 _SHIPPED: list[Bundle] = []
+_FIXED = meanings.CODES.keys() - {"performed", "internal_error", "answer_unavailable", "validation"}
+"""Codes that are an operation's own: any operation may fail, be late, or find a value that only its handler can judge."""
 
 
 def shipped_bundle() -> Bundle:
@@ -84,8 +88,14 @@ class World:
         return RawCall(operation, data, token, options.pop("surface", "test"), **options)
 
     def call(self, who: Member | str | None, operation: str, body: Any = None, **options: Any) -> Outcome:
-        """Carry one call."""
-        return self.gateway.handle(self.raw(who, operation, body, **options))
+        """Carry one call. What its handler refuses with MUST be listed in the operation's docstring: agents read it."""
+        outcome = self.gateway.handle(self.raw(who, operation, body, **options))
+        declared = CATALOG.find(operation)
+        if declared is not None and outcome.code in _FIXED and outcome.decision and outcome.decision.effect == "allow":
+            assert outcome.code in refusals(declared), (
+                f"{operation} does not say that it may refuse with {outcome.code}"
+            )
+        return outcome
 
     def done(self, who: Member | str | None, operation: str, body: Any = None, **options: Any) -> dict[str, Any]:
         """Carry one call that must be performed; its result."""

@@ -194,6 +194,7 @@ def set_trust(ctx: Context, ask: SetTrustAsk) -> SetTrustAnswer:
     """Give an agent another trust level, from its very next call.
 
     Trust 0 suspends it. Agents that act on its behalf are capped by the new level at once.
+    Refusal: `not_found`.
     """
     before = agents.set_trust(ctx.tx, ctx.workspace_id, ask.agent_id, ask.trust)
     ctx.objects.append(f"agent:{ask.agent_id}")
@@ -225,7 +226,7 @@ def retire_agent(ctx: Context, ask: RetireAgentAsk) -> RetireAgentAnswer:
     """End an agent for good: its tokens and sessions are revoked, its locks and tasks given back, at once.
 
     Its tasks lie in their lanes again, at the cost of no attempt. Its entries and its handle stay. Agents that act
-    on its behalf lose the trust it lent them.
+    on its behalf lose the trust it lent them. Refusal: `not_found`.
     """
     revoked = agents.retire(ctx.tx, ctx.workspace_id, ask.agent_id)
     held = locks.list_held(ctx.tx, ctx.workspace_id, agent_id=ask.agent_id, limit=_MOST_NAMED).rows

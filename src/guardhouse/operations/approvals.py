@@ -107,6 +107,7 @@ def get_approval(ctx: Context, ask: GetApprovalAsk) -> ApprovalAnswer:
 
     When it is `granted`, send the same call again: the grant is found by itself, or name it outside the
     payload. `expired` means that nobody answered in time; asking again opens a new question.
+    Refusal: `not_found`, also for another's.
     """
     return _standing(ctx, ask.approval_id)
 
@@ -133,7 +134,7 @@ def wait_approval(ctx: Context, ask: WaitApprovalAsk) -> ApprovalAnswer:
     """Wait until a person has answered a question, at most `timeout_seconds`, and show how it stands then.
 
     The entry is written when the waiting begins; how the question stands at the end is read beside the
-    ledger, and told only to a caller who may still speak then.
+    ledger, and told only to a caller who may still speak then. Refusal: `not_found`, also for another's.
     """
     return _standing(ctx, ask.approval_id)
 
@@ -196,7 +197,7 @@ def grant_approval(ctx: Context, ask: GrantApprovalAsk) -> ApprovalAnswer:
 
     Operators and security people decide, never the asker, unless the workspace is declared
     `single_person`. Refusals: `own_question`, `wrong_role`, `already_decided`, `approval_expired`,
-    `approval_stale` (the law changed since it was asked; the call must be made again).
+    `approval_stale` (the law changed since it was asked; the call must be made again), `not_found`.
     """
     row = approvals.grant(ctx.tx, ctx.facts.workspace, ctx.caller, ask.approval_id, ctx.bundle.law, ask.reason)
     _note(ctx, row)
@@ -220,7 +221,8 @@ class RefuseApprovalAsk(Ask):
 def refuse_approval(ctx: Context, ask: RefuseApprovalAsk) -> ApprovalAnswer:
     """Say no to the call that a question asks about; the same question is not opened again for 24 hours.
 
-    Refusals: `own_question`, `wrong_role`, `already_decided`, `approval_expired`, `approval_stale`.
+    Refusals: `own_question`, `wrong_role`, `already_decided`, `approval_expired`, `approval_stale`,
+    `not_found`.
     """
     row = approvals.refuse(ctx.tx, ctx.facts.workspace, ctx.caller, ask.approval_id, ask.reason)
     _note(ctx, row)

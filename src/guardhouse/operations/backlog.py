@@ -34,7 +34,7 @@ class TaskAsk(Ask):
 
 @operation("get_task", Category.READ, ask=TaskAsk, answer=TaskAnswer, resource=named, aliases=("task_status",))
 def get_task(ctx: Context, ask: TaskAsk) -> TaskAnswer:
-    """Show one task as it stands now: its state, who holds it until when, what it needs, its result."""
+    """Show one task as it stands now: its state, who holds it until when, what it needs, its result. Refusal: `not_found`."""
     return whole(ctx, queue.get(ctx.tx, ctx.workspace_id, ask.task_id))
 
 
@@ -91,7 +91,10 @@ def _dependency(ctx: Context, row: dict[str, Any]) -> DependencyAnswer:
     aliases=("dep_add",),
 )
 def add_dependency(ctx: Context, ask: DependencyAsk) -> DependencyAnswer:
-    """Make a task wait until another is done. Refusals: `cycle` with the path, `already_claimed`, `already_ended`."""
+    """Make a task wait until another is done.
+
+    Refusals: `cycle` with the path, `already_claimed`, `already_ended`, `too_many_needs`, `not_found`.
+    """
     return _dependency(ctx, queue.add_need(ctx.tx, ctx.workspace_id, ask.task_id, ask.needs_task_id))
 
 
@@ -105,7 +108,7 @@ def add_dependency(ctx: Context, ask: DependencyAsk) -> DependencyAnswer:
     aliases=("dep_remove",),
 )
 def remove_dependency(ctx: Context, ask: DependencyAsk) -> DependencyAnswer:
-    """Let a task no longer wait for another, for instance one that failed for good."""
+    """Let a task no longer wait for another, for instance one that failed for good. Refusal: `not_found`."""
     row, _removed = queue.remove_need(ctx.tx, ctx.workspace_id, ask.task_id, ask.needs_task_id)
     return _dependency(ctx, row)
 

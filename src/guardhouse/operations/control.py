@@ -96,7 +96,7 @@ def _resume(ctx: Context, subject: control.Subject) -> LiftedAnswer:
 def pause_agent(ctx: Context, ask: PauseAgentAsk) -> OrderAnswer:
     """Pause an agent for a while, from its very next call; the pause ends by itself.
 
-    Pausing again moves the end of your own pause; others' pauses stay as they are.
+    Pausing again moves the end of your own pause; others' pauses stay as they are. Refusal: `not_found`.
     """
     return _order(ctx, ("agent", ask.agent_id), control.PAUSED, ask.reason, ask.seconds)
 
@@ -105,7 +105,7 @@ def pause_agent(ctx: Context, ask: PauseAgentAsk) -> OrderAnswer:
 def resume_agent(ctx: Context, ask: AgentAsk) -> LiftedAnswer:
     """End a pause early: your own, or as an operator every one.
 
-    Refusals: `not_paused`, and `not_pauser` when only others' pauses run.
+    Refusals: `not_paused`, `not_found`, and `not_pauser` when only others' pauses run.
     """
     return _resume(ctx, ("agent", ask.agent_id))
 
@@ -116,7 +116,7 @@ def resume_agent(ctx: Context, ask: AgentAsk) -> LiftedAnswer:
 def suspend_agent(ctx: Context, ask: AgentAsk) -> OrderAnswer:
     """Refuse everything an agent asks, from its very next call, until a person reinstates it.
 
-    Agents that act on its behalf lose the trust it lent them.
+    Agents that act on its behalf lose the trust it lent them. Refusal: `not_found`.
     """
     return _order(ctx, ("agent", ask.agent_id), control.SUSPENDED, ask.reason)
 
@@ -125,7 +125,7 @@ def suspend_agent(ctx: Context, ask: AgentAsk) -> OrderAnswer:
     "stop_agent", Category.ADMIN, ask=AgentAsk, answer=OrderAnswer, resource=_agent, writes=True, people_only=True
 )
 def stop_agent(ctx: Context, ask: AgentAsk) -> OrderAnswer:
-    """Tell an agent to end its work: like a suspension, but it should not wait for better times."""
+    """Tell an agent to end its work: like a suspension, but it should not wait for better times. Refusal: `not_found`."""
     return _order(ctx, ("agent", ask.agent_id), control.STOPPED, ask.reason)
 
 
@@ -139,7 +139,7 @@ def stop_agent(ctx: Context, ask: AgentAsk) -> OrderAnswer:
     people_only=True,
 )
 def reinstate_agent(ctx: Context, ask: AgentAsk) -> LiftedAnswer:
-    """Lift every suspension and stop of an agent. Pauses stay. Refusal: `not_suspended`."""
+    """Lift every suspension and stop of an agent. Pauses stay. Refusals: `not_suspended`, `not_found`."""
     lifted = control.reinstate(ctx.tx, ctx.workspace_id, ("agent", ask.agent_id))
     ctx.objects.append(f"agent:{ask.agent_id}")
     return LiftedAnswer(subject_kind="agent", subject_id=ask.agent_id, lifted=lifted, still_paused_until="")

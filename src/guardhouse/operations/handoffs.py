@@ -134,6 +134,7 @@ def read_handoff(ctx: Context, ask: ReadHandoffAsk) -> ReadHandoffAnswer:
 
     What does not fit into `max_characters` is left out from the ends of the lists, and `cut` says how
     much; next steps are kept longest. None written yet is an empty list, not an error.
+    Refusal: `not_found`, for a `handoff_id` that nothing bears.
     """
     read, more = handoffs.read(
         ctx.tx,

@@ -68,7 +68,7 @@ def set_mode(ctx: Context, ask: SetModeAsk) -> ModeAnswer:
 
     While observed, what the profile, policy, network, guardrail and approval gates would deny or hold is
     performed, and its entry says what would have been. Identity, control and the pack that protects
-    Guardhouse itself always bind. It ends by itself. Refusals: `always_binds`, `not_found`.
+    Guardhouse itself always bind. It ends by itself. Refusals: `always_binds`, `mode_too_long`, `not_found`.
     """
     scope_id = _scope_id(ctx, ask.scope, ask.id)
     if ask.scope == "agent":
@@ -114,7 +114,7 @@ class EndModeAsk(Ask):
     people_only=True,
 )
 def end_mode(ctx: Context, ask: EndModeAsk) -> ModeAnswer:
-    """Enforce a scope again at once. Refusal: `not_observed`."""
+    """Enforce a scope again at once. Refusals: `not_observed`, `not_found`."""
     scope_id = _scope_id(ctx, ask.scope, ask.id)
     row = modes.end(ctx.tx, ctx.workspace_id, ask.scope, scope_id)
     ctx.objects.append(f"mode:{row['id']}")

@@ -138,6 +138,7 @@ def activate_policy(ctx: Context, ask: ActivatePolicyAsk) -> ActivationAnswer:
 
     It binds the very next call in every process. A bundle with any fault is refused, with the file, the
     line and what to do, and the one in force stays. Grants given under another law become stale.
+    Refusal: `not_found`, for a `digest` that was never in force here.
     """
     prepared: PreparedLaw | None = ctx.evidence
     if prepared is not None:
@@ -207,7 +208,7 @@ def _read_bundle(reader: Reader, ask: ShowPolicyAsk) -> ShowPolicyAnswer:
     fetch=_read_bundle,
 )
 def show_policy(ctx: Context, ask: ShowPolicyAsk) -> None:
-    """Show every file of a bundle as it was activated: the one in force, or an earlier one by its digest."""
+    """Show every file of a bundle as it was activated: the one in force, or an earlier one by its digest. Refusal: `not_found`."""
     if ask.digest is not None:
         _law_of(ctx, ask.digest)
 

@@ -410,7 +410,7 @@ def complete_work(ctx: Context, ask: CompleteWorkAsk) -> EndedAnswer:
     otherwise. Saying the same again changes nothing. Ending an epic closes its open children: as done, or
     as cancelled where it failed. A claim does not wait for a person who is asked: renew its lease meanwhile.
     Refusals: `stale_fence` and `lease_expired` (stop, it may be another's), `not_holder`,
-    `already_ended`, `open_children`, `held` (its feature is paused).
+    `already_ended`, `open_children`, `too_many_children`, `held` (its feature is paused), `not_found`.
     """
     return _ended(
         ctx,

@@ -59,7 +59,7 @@ def issue_token(ctx: Context, ask: IssueTokenAsk) -> IssueTokenAnswer:
 
     With `session` it lasts 12 hours unless renewed. The token is shown in this answer and nowhere else.
     For another person it takes somebody who is both operator and security, and the entry says so: whoever
-    holds a person's token can answer their own question as them. Refusal: `wrong_role`.
+    holds a person's token can answer their own question as them. Refusals: `wrong_role`, `not_found`.
     """
     kind = "agent" if ask.principal_id.startswith(AGENT_PREFIX) else "person"
     if kind == "agent":
@@ -250,7 +250,10 @@ class RevokeTokenAnswer(Answer):
     people_only=True,
 )
 def revoke_token(ctx: Context, ask: RevokeTokenAsk) -> RevokeTokenAnswer:
-    """End a token at once, with every token it was rotated from or into. Revoking it again changes nothing."""
+    """End a token at once, with every token it was rotated from or into. Revoking it again changes nothing.
+
+    Refusal: `not_found`.
+    """
     row = tokens.revoke(ctx.tx, ctx.workspace_id, ask.token_id)
     ctx.objects.append(f"token:{ask.token_id}")
     return RevokeTokenAnswer(token_id=ask.token_id, principal_id=row["principal_id"])

@@ -73,6 +73,13 @@ def operations_page(catalog: Catalog = CATALOG) -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+def refusals(declared: Operation) -> tuple[str, ...]:
+    """The codes with which the work itself may refuse a call that every gate let through, as the docstring lists them."""
+    listed = re.findall(r"Refusals?: (.*?)(?=\n\n|\Z)", declared.description, re.DOTALL)
+    words = (word for part in listed for word in re.findall(r"`([a-z_]+)`", part))
+    return tuple(dict.fromkeys(word for word in words if word in problem.TABLE))
+
+
 def _operation(declared: Operation, bundle: Bundle) -> list[str]:
     touched = resources(declared)
     kinds = " or ".join(f"`{kind}`" for kind in dict.fromkeys(resource.type for resource in touched))
@@ -85,9 +92,9 @@ def _operation(declared: Operation, bundle: Bundle) -> list[str]:
         facts.append(("reads", "after its entry is durable, and of the ledger no more than stood before that entry"))
     if declared.secret_outputs:
         facts.append(("shown once", ", ".join(f"`{name}`" for name in declared.secret_outputs)))
-    refusals = [word for word in re.findall(r"`([a-z_]+)`", declared.description) if word in problem.TABLE]
-    if refusals:
-        facts.append(("may refuse with", ", ".join(f"[`{code}`](#codes)" for code in dict.fromkeys(refusals))))
+    told = refusals(declared)
+    if told:
+        facts.append(("may refuse with", ", ".join(f"[`{code}`](#codes)" for code in told)))
     lines = [f"### {declared.name}", "", declared.description, "", "| | |", "|---|---|"]
     lines += [f"| {name} | {_cell(text)} |" for name, text in facts]
     lines += ["", *_fields("Input", declared.ask), *_fields("Answer", declared.answer)]
