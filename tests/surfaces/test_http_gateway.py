@@ -16,7 +16,7 @@ from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
 from guardhouse.operations import CATALOG
 from guardhouse.settings import Settings
-from tests.surfaces.doors import Listening, Script, listening, parse, request
+from tests.surfaces.doors import Answer, Listening, Script, listening, parse, request
 from tests.world import World, world
 
 
@@ -133,6 +133,43 @@ def test_c52_a_scheduler_polls_a_task_at_its_own_path(home: World, door: Listeni
     assert home.count() == before + 4
     suspended = home.agent("low", trust=0)
     assert poll(f"/api/v1/tasks/{task['task_id']}", suspended.token).code == "suspended"
+
+
+def test_a28_a_playbook_that_is_known_is_answered_304(home: World, door: Listening) -> None:
+    """As for any page: with GET and `If-None-Match`; with POST the tag is a header of the answer and a field of the body."""
+    agent = home.agent("worker")
+    known = {"Authorization": f"Bearer {agent.token}"}
+
+    def read(tag: str = "", method: str = "GET", path: str = "/v1/get_playbook") -> Answer:
+        return parse(door.raw(request(method, path, b"", **known, **({"If-None-Match": tag} if tag else {}))))
+
+    before = home.count()
+    first = read()
+    assert (first.status, first.json["not_modified"]) == (200, False)
+    tag = first.headers["etag"]
+    assert tag == f'"{first.json["etag"]}"'
+    for given in (tag, f"W/{tag}", f'"other", {tag}', "*"):
+        again = read(given)
+        assert (again.status, again.body, again.headers["etag"]) == (304, b"", tag)
+        assert "content-type" not in again.headers
+        entry = home.entry(again.headers["guardhouse-decision"])
+        assert (entry["operation"], entry["outcome"], entry["surface"]) == ("get_playbook", "performed", "http")
+    for given in ('"other"', first.json["etag"], '"' + "x" * 5_000 + '"', '"one", "two"', ","):
+        again = read(given)
+        assert (again.status, again.json["guide"], again.headers["etag"]) == (200, first.json["guide"], tag)
+    assert home.count() == before + 10
+    posted = read(tag, "POST")
+    assert (posted.status, posted.json["guide"], posted.headers["etag"]) == (200, first.json["guide"], tag)
+    asked = door.post("get_playbook", json.dumps({"if_none_match": first.json["etag"]}).encode(), agent.token)
+    assert (asked.status, asked.json["not_modified"], asked.headers["etag"]) == (200, True, tag)
+    put = read("", "PUT")
+    assert (put.status, put.headers["allow"]) == (405, "GET, POST")
+    assert "etag" not in door.post("check_locks", b"{}", agent.token).headers
+    refused = read(tag, "GET", "/v1/list_roles")
+    assert (refused.status, refused.headers["allow"]) == (405, "POST")
+    suspended = home.agent("low", trust=0)
+    known["Authorization"] = f"Bearer {suspended.token}"
+    assert read(tag).status == 403
 
 
 def test_what_is_no_call_is_answered_with_what_to_do_instead(home: World, door: Listening) -> None:

@@ -44,12 +44,15 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 _JSON = (b"content-type", b"application/json")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+_TAG = re.compile(r'(?:W/)?"([\x21\x23-\x7e]{1,200})"')
 _HEADER_SAFE = re.compile(r"[\x21-\x7e]*\Z")
 _CLOSE = (b"connection", b"close")
 HOOKS = "/v1/hooks/"
 """Where clients' hooks are answered in their own words; see `surfaces.hooks`."""
 TASKS = "/api/v1/tasks/"
 """`GET /api/v1/tasks/{task_id}` is `get_task` where schedulers of other coordinators look for it."""
+PLAYBOOK = "/v1/get_playbook"
+"""Also read with GET, so that `If-None-Match` and 304 mean what RFC 9110 says; with POST a condition is a field of the body."""
 _METHODS = {
     "POST": "use POST here, with the operation's input as a JSON object; `/openapi.json` describes it",
     "GET": "use GET here: the path says everything",
@@ -61,6 +64,7 @@ _WANTED = frozenset(
         b"content-type",
         b"guardhouse-approval",
         b"idempotency-key",
+        b"if-none-match",
         b"x-forwarded-for",
         b"x-request-id",
     }
@@ -126,7 +130,8 @@ class Door:
             return
         path: str = scope["path"]
         if path.startswith("/v1/") and len(path) > 4 and not path.startswith(HOOKS):
-            await self._v1(path[4:], scope, receive, send)
+            reads = path == PLAYBOOK and scope["method"] == "GET"
+            await self._v1(path[4:], scope, receive, send, asked=_unless_known(scope) if reads else None)
             return
         if path.startswith(TASKS) and len(path) > len(TASKS):
             task_id = json.dumps({"task_id": path[len(TASKS) :]}).encode()
@@ -164,8 +169,11 @@ class Door:
         asked_id = headers.get(b"x-request-id", "")
         request_id = asked_id if _REQUEST_ID.match(asked_id) else f"req_{secrets.token_hex(13)}"
         effect, extra = "none", []
+        unchanged = False
         try:
-            token, suppressed = self._enter(scope["method"], headers, repeated, "POST" if asked is None else "GET")
+            token, suppressed = self._enter(
+                operation, scope["method"], headers, repeated, "POST" if asked is None else "GET"
+            )
             outcome = await self._carry(operation, token, suppressed, headers, request_id, scope, receive, asked)
             code = outcome.code
             effect = str(outcome.decision.effect) if outcome.decision else "none"
@@ -174,6 +182,10 @@ class Door:
                 extra.append((b"guardhouse-repeats", outcome.repeated.encode()))
             if outcome.performed:
                 body = dict(outcome.result or {}) | {"decision_id": outcome.decision_id}
+                if "etag" in body:
+                    extra.append((b"etag", f'"{body["etag"]}"'.encode()))
+                    known = _tags(headers.get(b"if-none-match", "")) if asked is not None else ()
+                    unchanged = body["etag"] in known or "*" in known
             else:
                 body = problem.of_outcome(outcome, request_id)
             if outcome.code == "payload_too_large":
@@ -202,14 +214,21 @@ class Door:
         if row.retryable and "error" in body:
             extra.append(_after(body["error"]["retry_after_seconds"]))
         extra.append((b"guardhouse-request", request_id.encode()))
-        extra.append(_JSON)
         self.metrics.answered(operation, effect, code, time.perf_counter() - started)
+        if unchanged:
+            await send({"type": "http.response.start", "status": 304, "headers": extra})
+            await send({"type": "http.response.body", "body": b""})
+            return
+        extra.append(_JSON)
         await send_answer(send, row.status, orjson.dumps(body), extra)
 
-    def _enter(self, method: str, headers: Mapping[bytes, str], repeated: set[bytes], wanted: str) -> tuple[str, int]:
+    def _enter(
+        self, operation: str, method: str, headers: Mapping[bytes, str], repeated: set[bytes], wanted: str
+    ) -> tuple[str, int]:
         """The token, and the suppressed calls that this call reports. Raises when there is no call to carry."""
         if method != wanted:
-            raise _NoCall("method_not_allowed", _METHODS[wanted], (b"allow", wanted.encode()))
+            allowed = b"GET, POST" if operation == PLAYBOOK[4:] else wanted.encode()
+            raise _NoCall("method_not_allowed", _METHODS[wanted], (b"allow", allowed))
         token = None if b"authorization" in repeated else bearer(headers.get(b"authorization", ""))
         if token is None:
             raise Unauthenticated(Unauthenticated.NONE)
@@ -317,6 +336,17 @@ def headers_of(sent: list[tuple[bytes, bytes]]) -> tuple[dict[bytes, str], set[b
                 text = f"{found[name]}, {text}"
             found[name] = text
     return found, repeated
+
+
+def _unless_known(scope: Scope) -> bytes:
+    """The body of `get_playbook` for a GET: with the tag that the caller has, so that an unchanged text is not made."""
+    known = [tag for tag in _tags(headers_of(scope["headers"])[0].get(b"if-none-match", "")) if tag != "*"]
+    return json.dumps({"if_none_match": known[0]} if len(known) == 1 else {}).encode()
+
+
+def _tags(value: str) -> tuple[str, ...]:
+    """The entity tags of `If-None-Match` (RFC 9110 13.1.2), compared weakly; what is no such list names none."""
+    return ("*",) if value.strip() == "*" else tuple(_TAG.findall(value))
 
 
 def bearer(value: str) -> str | None:

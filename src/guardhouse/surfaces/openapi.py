@@ -73,6 +73,8 @@ def document(catalog: Catalog) -> dict[str, Any]:
         answer = names[(declared.answer, "serialization")]["$ref"].removeprefix(_REF)
         schemas[f"{answer}Decided"] = _decided(schemas[answer], declared)
         paths[f"/v1/{declared.name}"] = {"post": _route(declared, names[(declared.ask, "validation")], answer)}
+        if declared.name == _READ_WITH_GET:
+            paths[f"/v1/{declared.name}"] |= {"get": _conditional(paths[f"/v1/{declared.name}"]["post"])}
     paths |= {path: {"get": page} for path, page in _PAGES.items()}
     return {
         "openapi": "3.1.0",
@@ -125,6 +127,24 @@ def _route(declared: Operation, ask: dict[str, Any], answer: str) -> dict[str, A
         ],
         "requestBody": {"required": False, "content": {"application/json": {"schema": ask}}},
         "responses": answers,
+    }
+
+
+_READ_WITH_GET = "get_playbook"
+_ETAG = {"ETag": {"description": "what the text is known by", "schema": {"type": "string"}}}
+
+
+def _conditional(post: dict[str, Any]) -> dict[str, Any]:
+    """The same operation read with GET, where `If-None-Match` means what it does for any page."""
+    done = post["responses"]["200"]
+    done["headers"] |= _ETAG
+    unchanged = {"description": "the text is the one that `If-None-Match` names", "headers": done["headers"]}
+    named = _header("If-None-Match", "the `ETag` of an earlier answer: while it is the same the answer is 304")
+    kept = {key: value for key, value in post.items() if key not in ("operationId", "requestBody", "parameters")}
+    return kept | {
+        "operationId": f"{post['operationId']}_if_changed",
+        "parameters": [named, post["parameters"][-1]],
+        "responses": {"200": done, "304": unchanged} | post["responses"],
     }
 
 
