@@ -5,6 +5,7 @@ The first words of a test's name are the rows that it shows; `docs/coverage.md` 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -22,7 +23,7 @@ from guardhouse.services.queue.tables import TASK
 from guardhouse.storage.opening import open_store
 from tests.conftest import CountingIds, FakeClock
 from tests.judging import SHIPPED, agent, call, facts, law, person
-from tests.world import Member, World, world
+from tests.world import Member, World, shipped_bundle, world
 
 DESTROYING = "rm -rf / --no-preserve-root"
 PROTECTED = "killall guardhouse"
@@ -260,9 +261,17 @@ def test_c49_a_policys_syntax_is_told_by_line(home: World) -> None:
     worker = home.agent("worker")
     good = '@id("site.x") @why("x")\npermit (principal, action == Action::"get_work", resource);'
     assert home.done(worker, "validate_cedar_policy", {"policy_text": good})["valid"] is True
-    told = home.done(worker, "validate_cedar_policy", {"policy_text": "permit (principal,\naction"})
-    assert told["valid"] is False
-    assert told["problems"][0]["line"] >= 1
+    for broken, line in (
+        ("permit (principal,\naction", 2),
+        ("permit (principal,\naction,\n\n", 2),
+        (f'{good}\n\n// next\n@id("b")\npermit (\n  principal,\n  action action,\n  resource);', 8),
+        (f'{good}\n@id("b") permit (principal, action, resource)\nwhen {{\n  1 ==\n}};', 6),
+        (f'{good}\n@id("b") permit (principal, action, resource)\nwhen {{ principal\n# 1 }};', 5),
+        (f"{good}\n\nfrobnicate (\nprincipal, action, resource);", 4),
+    ):
+        told = home.done(worker, "validate_cedar_policy", {"policy_text": broken})
+        assert told["valid"] is False
+        assert [problem["line"] for problem in told["problems"]] == [line], (broken, told["problems"])
 
 
 def _tables(home: World) -> dict[str, list[str]]:
@@ -276,6 +285,51 @@ def _tables(home: World) -> dict[str, list[str]]:
             rows = connection.execute(text(f'SELECT * FROM "{table}"')).all()  # names from the database itself
             found[table] = sorted(repr([bytes(v) if isinstance(v, memoryview) else v for v in row]) for row in rows)
     return found
+
+
+def _governing(home: World, other: Member) -> dict[str, dict[str, Any]]:
+    """A body for every governing operation that would change something, were its caller an operator."""
+    asked = home.call(other, "check_guardrails", {"operation_text": "npm publish"})
+    approval_id = (asked.result or {})["approval_id"]
+    blocked = home.call(other, "check_guardrails", {"operation_text": DESTROYING}).decision_id
+    granted = home.done(home.operator, "allow_decision", {"decision_id": asked.decision_id, "reason": "x"})
+    files = {path: content.decode() for path, content in shipped_bundle().files.items()}
+    whom = {"agent_id": other.id, "reason": "x"}
+    asleep = home.agent("asleep", role="sleeper")
+    home.done(home.operator, "suspend_agent", {"agent_id": asleep.id, "reason": "x"})
+    resting = home.agent("resting")
+    home.done(home.operator, "pause_agent", {"agent_id": resting.id, "reason": "x", "seconds": 600})
+    home.done(home.operator, "set_mode", {"scope": "role", "id": "sleeper", "seconds": 600})
+    token_id = "tok_" + other.token.split("_")[2]
+    return {
+        "add_agent": {"handle": "mine", "trust": 4},
+        "set_trust": {"agent_id": other.id, "trust": 4},
+        "retire_agent": whom,
+        "add_person": {"name": "mine", "roles": ["operator", "security"]},
+        "disable_person": {"person_id": home.person("spare", "auditor").id, "reason": "x"},
+        "issue_token": {"principal_id": other.id},
+        "rotate_token": {"token_id": token_id},
+        "revoke_token": {"token_id": token_id, "reason": "x"},
+        "pause_agent": whom | {"seconds": 60},
+        "resume_agent": {"agent_id": resting.id, "reason": "x"},
+        "suspend_agent": whom,
+        "reinstate_agent": {"agent_id": asleep.id, "reason": "x"},
+        "stop_agent": whom,
+        "pause_workspace": {"seconds": 60, "reason": "x"},
+        "stop_workspace": {"reason": "x"},
+        "set_mode": {"scope": "workspace", "seconds": 60},
+        "end_mode": {"scope": "role", "id": "sleeper"},
+        "grant_approval": {"approval_id": approval_id},
+        "refuse_approval": {"approval_id": approval_id, "reason": "x"},
+        "allow_decision": {"decision_id": blocked, "reason": "x"},
+        "revoke_grant": {"grant_id": granted["grant_id"]},
+        "mark_wrong": {"decision_id": blocked, "expected": "allow", "reason": "x"},
+        "create_workspace": {"slug": "mine", "person_name": "me"},
+        "set_workspace": {"single_person": True},
+        "register_repository": {"name": "github.com/example/mine"},
+        "activate_policy": {"files": files | {"gateway.yaml": files["gateway.yaml"] + "\n# mine\n"}},
+        "erase_payload": {"decision_ids": [blocked], "reason": "x"},
+    }
 
 
 @pytest.mark.parametrize("standing", ["suspended", "trust 0", "trust 1"])
@@ -307,19 +361,18 @@ def test_c08_a_suspended_or_low_trust_agent_changes_nothing_in_any_table(home: W
         "remember": {"event_type": "lesson", "summary": "z"},
         "forget": {"memory_id": memory},
         "free_silent_agent": {"agent_id": other.id},
-        "revoke_locks": {"prefix": "res:"},
-        "pause_agent": {"agent_id": other.id, "reason": "x", "seconds": 60},
-    }
+        "revoke_locks": {"prefix": "res:", "reason": "x"},
+    } | _governing(home, other)
     before, entries, asked = _tables(home), home.count(), 0
     for declared in CATALOG:
         if declared.category == "read":
             continue
-        outcome = home.call(low, declared.name, bodies.get(declared.name, {}), idempotency_key=f"key-{asked}")
-        assert not outcome.performed, declared.name
+        body = bodies.get(declared.name, {})
+        declared.ask.model_validate_json(json.dumps(body))
+        outcome = home.call(low, declared.name, body, idempotency_key=f"key-{asked}")
         assert outcome.decision is not None
-        if declared.name in bodies:
-            assert outcome.decision.effect is Effect.DENY, (declared.name, outcome.code)
+        assert outcome.decision.effect is Effect.DENY, (declared.name, outcome.code)
         asked += 1
-    assert asked > len(bodies)
+    assert asked >= len(bodies) + 4, "every operation that writes, with a body that it would take"
     assert home.count() - entries == asked
     assert _tables(home) == before

@@ -11,6 +11,9 @@ from guardhouse.errors import LawProblem
 from guardhouse.gates.reading import nearest
 
 TOKEN = re.compile(r'//[^\n]*|"(?:[^"\\]|\\.)*"?|[A-Za-z_][A-Za-z0-9_]*|[0-9]+|\s+|.', re.DOTALL)
+_WORDS = re.compile(r"==|!=|<=|>=|&&|\|\||::|" + TOKEN.pattern, re.DOTALL)
+_UNFINISHED = "unexpected end of input"
+_UNREADABLE = ("unexpected ", "invalid token")
 _NUMBERED = re.compile(r"^for policy `policy(\d+)`, (.*)$", re.DOTALL)
 _QUOTED = re.compile(r"`([^`]*)`")
 _NAMES = r"([A-Za-z_][\w\s,]*?)(?=\s+(?:in|appliesTo|=)|[;{=])"
@@ -50,13 +53,44 @@ def first_line(error: Exception) -> str:
 
 
 def syntax(file: str, text: str, error: ValueError) -> LawProblem:
-    """Where a file stops being Cedar: its policies are parsed one by one, and the first that fails is named."""
+    """Where a file stops being Cedar: its policies are parsed one by one, and the first that fails is named.
+
+    What cannot be read at all is told with the line of the word at which reading stops; what can be read and means
+    nothing, with the first line of its policy.
+    """
     for line, policy in policies(text):
-        try:
-            cedarpy.policies_to_json_str(policy)
-        except ValueError as first:
-            return LawProblem(file, line, first_line(first), "mend the policy that begins here")
+        said = _fault(policy)
+        if said:
+            at = line + _stop(policy) if said.startswith(_UNREADABLE) else line
+            rest = "that begins here" if at == line else f"that begins at line {line}"
+            return LawProblem(file, at, said, f"mend the policy {rest}")
     return LawProblem(file, 0, first_line(error), "mend the syntax")
+
+
+def _fault(policy: str) -> str:
+    """What Cedar says against a text, in one line; empty when it parses."""
+    try:
+        cedarpy.policies_to_json_str(policy)
+    except ValueError as error:
+        return first_line(error)
+    return ""
+
+
+def _stop(policy: str) -> int:
+    """How many lines below its first word a policy stops being readable: at its end, when it is not finished.
+
+    A text cut off before the fault is only unfinished; so the first word with which it is more than that is found by
+    halving, in as many parses as the number of words has binary digits.
+    """
+    words = [word for word in _WORDS.finditer(policy) if not word.group().isspace() and word.group()[:2] != "//"]
+    sound, faulty = -1, len(words)
+    while faulty - sound > 1:
+        middle = (sound + faulty) // 2
+        if _fault(policy[: words[middle].end()]) in ("", _UNFINISHED):
+            sound = middle
+        else:
+            faulty = middle
+    return policy.count("\n", words[0].start(), words[min(faulty, len(words) - 1)].start())
 
 
 def misfits(file: str, text: str, schema: str) -> list[LawProblem]:
