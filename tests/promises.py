@@ -87,17 +87,24 @@ PROMISES: Mapping[str, str] = {
 """The rows that this version answers for, each in a few words."""
 
 
-def shown(files: Iterable[Path] | None = None) -> dict[str, list[str]]:
-    """The tests of each row, as `path::name`, in order."""
+def shown(files: Iterable[Path] | None = None, root: Path = TESTS.parent) -> dict[str, list[str]]:
+    """The tests of each row that always run, as `path::name`, in order."""
     found: dict[str, list[str]] = {}
     for file in sorted(files if files is not None else TESTS.rglob("test_*.py")):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 continue
+            if any(_may_be_left_out(decorator) for decorator in node.decorator_list):
+                continue
             match = _ROWS.match(node.name + "_")
             for row in match[1].upper().strip("_").split("_") if match else ():
-                found.setdefault(row, []).append(f"{file.relative_to(TESTS.parent).as_posix()}::{node.name}")
+                found.setdefault(row, []).append(f"{file.relative_to(root).as_posix()}::{node.name}")
     return {row: sorted(tests) for row, tests in found.items()}
+
+
+def _may_be_left_out(decorator: ast.expr) -> bool:
+    """Whether a mark lets a test pass without running, or fail without being heard: such a test shows nothing."""
+    return bool(re.search(r"\bmark\.(?:skip|skipif|xfail)\b", ast.unparse(decorator)))
 
 
 def page() -> str:

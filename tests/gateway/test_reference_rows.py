@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -23,11 +24,70 @@ from guardhouse.services.queue.tables import TASK
 from guardhouse.storage.opening import open_store
 from tests.conftest import CountingIds, FakeClock
 from tests.judging import SHIPPED, agent, call, facts, law, person
-from tests.world import Member, World, shipped_bundle, world
+from tests.world import Member, World, second_process, shipped_bundle, world
 
 DESTROYING = "rm -rf / --no-preserve-root"
 PROTECTED = "killall guardhouse"
 SECRET = "ghp_" + "a1B2" * 9
+
+
+def test_c02_the_most_urgent_ready_task_goes_to_exactly_one_of_many(home: World) -> None:
+    """Priorities, dependencies and atomic claims together, with two processes."""
+    lead, workers = home.agent("lead"), [home.agent(f"worker-{number}") for number in range(6)]
+    low, high = (home.done(lead, "submit_work", {"title": "x", "priority": rank})["task_id"] for rank in (3, 1))
+    top = home.done(lead, "submit_work", {"title": "x", "priority": 0, "needs": [low]})["task_id"]
+    with second_process(home) as there, ThreadPoolExecutor(6) as pool:
+
+        def take(number: int) -> dict[str, Any] | None:
+            task: dict[str, Any] | None = (home, there)[number % 2].done(workers[number], "get_work")["task"]
+            return task
+
+        won = {number: task for number, task in enumerate(pool.map(take, range(6))) if task}
+        assert sorted(task["task_id"] for task in won.values()) == sorted([low, high]), "the most urgent one waits"
+        ranks = [task["priority"] for task in sorted(won.values(), key=lambda task: str(task["claimed_at"]))]
+        assert sorted(ranks) == [1, 3]
+        number, task = next((number, task) for number, task in won.items() if task["task_id"] == low)
+        home.done(workers[number], "complete_work", {"task_id": low, "fence": task["fence"], "summary": "done"})
+        second = [task["task_id"] for task in pool.map(take, range(6)) if task]
+        assert second == [top], "what waited is ready at once, and goes to one"
+
+
+def test_c04_agents_are_found_by_what_they_can_do_and_by_their_status(home: World) -> None:
+    able = {"anna": ["python", "review"], "bert": ["python"], "cleo": ["python", "review"], "dora": []}
+    agents = {name: home.agent(name) for name in able}
+    for name, capabilities in able.items():
+        home.done(agents[name], "register_session", {"capabilities": capabilities})
+
+    def found(**asked: Any) -> set[str]:
+        ids = {one["agent_id"] for one in home.done(agents["bert"], "discover_agents", asked)["sessions"]}
+        return {name for name, member in agents.items() if member.id in ids}
+
+    assert found() == set(able)
+    assert found(capabilities=["python", "review"]) == {"anna", "cleo"}
+    home.later(600)
+    home.done(agents["anna"], "heartbeat")
+    home.done(agents["bert"], "heartbeat")
+    home.later(400)
+    assert (found(), found(status="silent")) == ({"anna", "bert"}, {"cleo", "dora"})
+    assert found(status="any") == set(able)
+    assert found(capabilities=["review"]) == {"anna"}
+    assert found(capabilities=["review"], status="silent") == {"cleo"}
+    assert found(capabilities=["review"], status="gone") == set()
+    home.done(agents["cleo"], "heartbeat")
+    assert found(capabilities=["review"]) == {"anna", "cleo"}
+
+
+def test_c42_a_heartbeat_tells_a_worker_what_it_still_holds(home: World) -> None:
+    worker = home.agent("worker")
+    tasks = [home.done(worker, "submit_work", {"title": "x", "lease_seconds": 3600})["task_id"] for _ in range(2)]
+    fences = {task: home.done(worker, "claim_task", {"task_id": task})["fence"] for task in tasks}
+    told = home.done(worker, "heartbeat", {"activity": "working"})["tasks"]
+    assert {item["task_id"]: item["fence"] for item in told} == fences
+    assert all(item["lease_until"] for item in told)
+    home.done(worker, "release_task", {"task_id": tasks[0], "fence": fences[tasks[0]]})
+    assert [item["task_id"] for item in home.done(worker, "heartbeat")["tasks"]] == [tasks[1]]
+    home.later(3601)
+    assert home.done(worker, "heartbeat")["tasks"] == [], "a lapsed claim is held no more"
 
 
 def test_c07_c45_destructive_operations_are_detected_and_blocked(home: World) -> None:
@@ -159,11 +219,41 @@ def test_c23_c29_the_same_day_is_answered_alike_by_both_databases(new_database: 
 
 
 def test_c25_every_table_of_the_reference_has_its_counterpart(home: World) -> None:
-    with home.store.reading() as connection:
-        tables = set(inspect(connection).get_table_names())
-    assert tables >= {"lock", "task", "presence", "session", "memory", "entry", "bundle_version", "verification"}
+    """Each is written by the operation that the reference gives it: what was done is in that table and no other."""
+    worker, other = home.agent("worker"), home.agent("other")
+    task = home.done(other, "submit_work", {"title": "x"})["task_id"]
+    names = ("lock", "task", "presence", "memory", "handoff", "verification", "bundle_version")
+
+    def sizes() -> dict[str, int]:
+        with home.store.reading() as connection:
+            return {
+                name: connection.execute(text(f'SELECT count(*) FROM "{name}"')).scalar_one() for name in names
+            }  # names of this test's own
+
+    law = {path: content.decode() for path, content in shipped_bundle().files.items()}
+    for counterpart, who, operation, body in (
+        ("lock", worker, "acquire_lock", {"key": "src/a.py"}),  # file_locks
+        ("task", worker, "submit_work", {"title": "y"}),  # work_queue
+        ("presence", home.agent("fresh"), "register_session", {}),  # agent_sessions
+        ("memory", worker, "remember", {"event_type": "lesson", "summary": "x"}),  # episodic_memories
+        ("handoff", worker, "write_handoff", {"summary": "x"}),
+        ("verification", worker, "record_verification", {"task_id": task, "gate": "testing", "passed": True}),
+        (
+            "bundle_version",
+            home.operator,
+            "activate_policy",
+            {"files": law | {"gateway.yaml": law["gateway.yaml"] + "\n# another\n"}},
+        ),
+    ):
+        before, entries = sizes(), home.count()
+        home.done(who, operation, body)
+        grown = {name for name, size in sizes().items() if size > before[name]}
+        assert grown - {"presence"} == {counterpart} - {"presence"}, operation
+        assert counterpart in grown, operation
+        assert home.count() == entries + 1, "audit_log"
     # Guardrails, profiles, domain lists and policies are parts of the bundle, which is kept by its digest.
-    assert {name.split("/")[0] for name in SHIPPED} >= {"guardrails", "profiles.yaml", "network", "cedar", "native"}
+    kept = set(home.done(home.operator, "show_policy")["files"])
+    assert {name.split("/")[0] for name in kept} >= {"guardrails", "profiles.yaml", "network", "cedar", "native"}
 
 
 def test_c27_results_of_the_five_gates_are_kept_and_nobody_verifies_their_own_work(home: World) -> None:
@@ -247,12 +337,18 @@ def test_c43_what_was_erased_is_in_no_table(home: World) -> None:
     assert home.done(security, "verify_audit")["ok"] is True
 
 
-def test_c48_either_answer_of_policy_is_foretold_with_its_reason(home: World) -> None:
+@pytest.mark.parametrize("engine", ["cedar", "native"])
+def test_c48_either_answer_of_policy_is_foretold_with_its_reason(home: World, engine: str) -> None:
     low = home.agent("low", trust=1)
+    if engine == "native":
+        law = {path: content.decode() for path, content in shipped_bundle().files.items()}
+        home.done(home.operator, "activate_policy", {"files": law | {"gateway.yaml": f"engine: {engine}\n"}})
     asked = {"operation": "get_work", "resource_type": "Task", "resource_id": "next"}
     told = home.done(low, "check_policy", asked)
     assert (told["effect"], told["code"]) == ("deny", "policy_not_permitted")
     assert home.done(home.agent("worker"), "check_policy", asked)["effect"] == "allow"
+    assert home.call(low, "get_work").code == told["code"], "what is foretold is what happens"
+    assert home.call(home.agent("other"), "get_work").performed
     playbook, profile = home.done(low, "get_playbook"), home.done(low, "get_my_profile")
     assert playbook["version"] == profile["bundle"] == told["bundle"]
 

@@ -113,6 +113,35 @@ async def every_tool(ask: Callable[..., Any], agent_id: str) -> None:
     assert [(entry["operation"], entry["surface"]) for entry in found["entries"]] == [("remember", "mcp")]
 
 
+def test_c24_what_one_door_writes_the_other_reads(place: Place) -> None:
+    """A gateway of its own process, spoken to over standard input, and one behind HTTP: one database, one state."""
+    here, there = place.world.agent("here"), place.world.agent("there")
+
+    async def work() -> None:
+        async with place.client("local", here) as near, place.client("http", there) as far:
+
+            async def ask(client: Client, name: str, **arguments: Any) -> dict[str, Any]:
+                answer = await client.call_tool(name, arguments)
+                assert answer.structured_content is not None
+                return dict(answer.structured_content)
+
+            await ask(near, "acquire_lock", key="res:lane")
+            assert [lock["agent_id"] for lock in (await ask(far, "check_locks"))["locks"]] == [here.id]
+            refused = (await ask(far, "acquire_lock", key="res:lane"))["error"]
+            assert (refused["code"], refused["holder_alias"]) == ("held", "here")
+            task = await ask(far, "submit_work", title="over HTTP")
+            claimed = (await ask(near, "get_work"))["task"]
+            assert claimed["task_id"] == task["task_id"]
+            late = (await ask(far, "complete_work", task_id=task["task_id"], summary="x"))["error"]
+            assert (late["code"], late["holder_agent_id"]) == ("not_holder", here.id)
+            await ask(near, "complete_work", task_id=task["task_id"], fence=claimed["fence"], summary="over a pipe")
+            assert (await ask(far, "get_task", task_id=task["task_id"]))["summary"] == "over a pipe"
+            await ask(far, "remember", event_type="lesson", summary="doors share one room")
+            assert len((await ask(near, "recall", query="doors"))["memories"]) == 1
+
+    run(work)
+
+
 def shown(place: Place, way: str, who: Any, **options: str) -> set[str]:
     """The names of the tools that a caller is shown."""
 
@@ -138,6 +167,19 @@ def test_a_tool_that_policy_or_profile_denies_is_not_offered(place: Place) -> No
     assert {"check_locks", "recall", "check_guardrails"} <= shown_to_looker
     assert not shown_to_looker & {"acquire_lock", "submit_work", "remember"}
     assert shown(place, "http", suspended) == set()
+    # A profile takes away what every policy permits at this trust, and the call is refused for that reason.
+    reader, writer = place.world.agent("critic", trust=3, profile="reviewer"), place.world.agent("writer", trust=3)
+    denied = {"acquire_lock", "submit_work", "remember", "get_work"}
+    assert denied <= shown(place, "http", writer)
+    shown_to_reader = shown(place, "http", reader)
+    assert {"check_locks", "recall", "register_session", "heartbeat"} <= shown_to_reader
+    assert not shown_to_reader & denied
+
+    async def work() -> str:
+        async with place.client("http", reader) as client:
+            return code_of(await client.call_tool("acquire_lock", {"key": "res:a"}))
+
+    assert run(work) == "operation_not_in_profile"
     builder = place.world.agent("builder")
     assert "remember" in shown(place, "http", builder)
     place.enact("site", '@id("site.no_memories")\nforbid (principal is Agent, action == Action::"remember", resource);')
