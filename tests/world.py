@@ -23,8 +23,9 @@ from guardhouse.surfaces.cli import meanings
 from guardhouse.surfaces.cli.docs import refusals
 
 _SHIPPED: list[Bundle] = []
-_FIXED = meanings.CODES.keys() - {"performed", "internal_error", "answer_unavailable", "validation"}
-"""Codes that are an operation's own: any operation may fail, be late, or find a value that only its handler can judge."""
+_ANY = {"performed", "internal_error", "answer_unavailable", "validation", "payload_erased"}
+"""What any operation may answer: done, failed, too late, a value that only its handler can judge, a repeat of what is erased."""
+_FIXED = meanings.CODES.keys() - _ANY
 
 
 def shipped_bundle() -> Bundle:

@@ -231,6 +231,19 @@ CASES = (
         )
     ),
 )
+_BESIDES = {
+    "held": {"holder_agent_id", "holder_alias", "key", "expires_at", "reason", "retry_after_seconds"},
+    "already_claimed": {"holder_agent_id", "holder_alias", "assignee_alias", "retry_after_seconds"},
+    "not_holder": {"holder_agent_id", "holder_alias", "current_fence"},
+    "lease_expired": {"current_fence"},
+    "stale_fence": {"current_fence"},
+    "assigned_to_other": {"assignee_id", "assignee_alias"},
+    "not_ready": {"blockers"},
+    "open_children": {"children"},
+    "cycle": {"path"},
+    "guardrail_blocked": {"rule_ids", "hits"},
+}
+"""What docs/http.md says that each envelope names besides its code."""
 _ENDS = (
     Case("ann", "acquire_lock", lambda s: {"key": "res:b"}, "heartbeat_required", lambda s: ("call `heartbeat`",)),
     Case("ann", "get_work", lambda s: {}, "heartbeat_required", lambda s: ("call `heartbeat`",)),
@@ -257,6 +270,9 @@ async def _wrong(made: Scene, client: Client, case: Case) -> list[str]:
         wrong.append(f"{named}: {told}")
     declared = CATALOG.find(case.tool)
     assert declared is not None
+    missing = _BESIDES.get(case.code, set()) - body["error"].keys()
+    if missing:
+        wrong.append(f"{named}: the envelope does not tell {sorted(missing)}")
     if entry["effect"] == "allow" and case.code not in refusals(declared):
         wrong.append(f"{named}: the documentation of {case.tool} does not list it")
     return wrong
