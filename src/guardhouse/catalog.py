@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -112,6 +112,11 @@ Authority = Callable[[Transaction, str, Principal, Bundle, str], Refusal | None]
 Measure = Callable[[Transaction, str, Principal, Any], int]
 """Reads how much of a limit a principal uses now: (tx, workspace id, principal, ask) -> amount."""
 
+Ahead = Callable[[Transaction, str, Sequence[tuple[Principal, Any]]], None]
+"""Reads for all calls of one train, at once, what each handler would read alone: (tx, workspace id, (caller, ask) of each).
+
+It MUST change nothing but `tx.ahead`, and no call's outcome: what a handler finds there is what it would find itself."""
+
 
 @dataclass(frozen=True, slots=True)
 class Operation:
@@ -128,7 +133,7 @@ class Operation:
     `writes`: the handler changes
     tables, so it runs in a savepoint. `people_only`: governs, so an agent's token is refused by the
     profile gate whatever its trust. `gather`: pure or child-process work done in prepare. `due`: a call that finds
-    nothing left to do is not made, and leaves no entry.
+    nothing left to do is not made, and leaves no entry. `ahead` reads for all calls of a train what each would read alone.
     """
 
     name: str
@@ -154,6 +159,7 @@ class Operation:
     due: Due | None = None
     authority: Authority | None = None
     meanwhile: str = ""
+    ahead: Ahead | None = None
 
 
 def operation(
@@ -178,6 +184,7 @@ def operation(
     due: Due | None = None,
     authority: Authority | None = None,
     meanwhile: str = "",
+    ahead: Ahead | None = None,
 ) -> Callable[[Handler], Operation]:
     """Declare an operation. The handler's docstring is product text: its first line is the summary."""
 
@@ -210,6 +217,7 @@ def operation(
             due=due,
             authority=authority,
             meanwhile=meanwhile,
+            ahead=ahead,
         )
 
     return declare

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from sqlalchemy import bindparam, select
 
 from guardhouse.bundle import Bundle, versions
+from guardhouse.catalog import Ahead
 from guardhouse.gates import guardrails, profile
 from guardhouse.gates.profile import CALLS_PER_HOUR
 from guardhouse.gateway.prepare import Prepared
@@ -120,7 +122,14 @@ class View:
     """What one train knows of one workspace."""
 
     def __init__(
-        self, tx: Transaction, cache: StandingCache, head: entries.Head, calls: list[Prepared], now: Micros
+        self,
+        tx: Transaction,
+        cache: StandingCache,
+        head: entries.Head,
+        calls: list[Prepared],
+        now: Micros,
+        *,
+        alone: bool = False,
     ) -> None:
         self.tx = tx
         self.head = head
@@ -139,6 +148,20 @@ class View:
         self._used |= quotas.read(tx, self.workspace_id, counted, now)
         self._spent: set[str] = set()
         self._first = self._read_firsts(calls)
+        if not alone:  # who rides alone after a failure asks and writes step by step, so that a fault is its own
+            self._read_ahead(calls)
+
+    def _read_ahead(self, calls: Iterable[Prepared]) -> None:
+        """Read for all calls of an operation at once what each of their handlers would read alone."""
+        wanted: dict[str, tuple[Ahead, list[tuple[Principal, Any]]]] = {}
+        for call in calls:
+            principal = self.standing.principals[call.token_hash]
+            operation = call.operation
+            if operation is None or operation.ahead is None or call.ask is None or principal is None:
+                continue
+            wanted.setdefault(operation.name, (operation.ahead, []))[1].append((principal, call.ask))
+        for ahead, asked in wanted.values():
+            ahead(self.tx, self.workspace_id, asked)
 
     def _read_firsts(self, calls: Iterable[Prepared]) -> dict[tuple[str, str], First]:
         keys = [call.call.idempotency for call in calls if call.call.idempotency]

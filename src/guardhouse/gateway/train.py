@@ -215,7 +215,7 @@ class Train:
                 continue
             if workspace not in views:
                 ours = [call for call in calls[:MOST_CALLS] if call.located.workspace_id == workspace]
-                view = View(tx, self._cache, heads[workspace].head, ours, tx.now)
+                view = View(tx, self._cache, heads[workspace].head, ours, tx.now, alone=alone)
                 views[workspace] = _Carriage(view, ours, self._heard)
             carried.append(views[workspace].carry(prepared, self._ids, alone=alone))
         with tx.batch():
@@ -244,6 +244,7 @@ class _Carriage:
         facts = view.facts(prepared)
         if facts is None:
             return Carried(prepared, _nobody(), [])
+        prepared.caller, prepared.at = facts.principal, facts.now
         facts, decision = self._decide(prepared, facts)
         sequence = view.head.tree_size + len(self._drafts)
         sealed = record.Sealed(view, prepared, facts, decision, sequence, ids.secret(16))

@@ -193,6 +193,9 @@ _ASK_AGAIN_SECONDS = 15
     resource=lambda ask, _home: Resource("Task", "next", ask.repository),
     writes=True,
     aliases=("claim_work", "claim_next", "next_task"),
+    ahead=lambda tx, workspace_id, calls: queue.read_ahead(
+        tx, workspace_id, [(who.id, ask.types, ask.repository) for who, ask in calls]
+    ),
 )
 def get_work(ctx: Context, ask: GetWorkAsk) -> GetWorkAnswer:
     """Claim the most urgent task that is ready, or learn that there is none.
@@ -402,6 +405,7 @@ def _record_texts(ask: CompleteWorkAsk) -> tuple[Examined, ...]:
     aliases=("complete_task", "finish_work"),
     texts=_record_texts,
     meanwhile="Your claim does not wait for the answer: keep it with `renew_lease`, or others take the task.",
+    ahead=lambda tx, workspace_id, calls: queue.read_endings(tx, workspace_id, [ask.task_id for _who, ask in calls]),
 )
 def complete_work(ctx: Context, ask: CompleteWorkAsk) -> EndedAnswer:
     """End a task that you hold, done or failed, with a compact record: summary, artifacts, next.

@@ -18,6 +18,7 @@ from guardhouse.storage.store import Opened, Transaction, Writing
 _CONNECT_SECONDS = 5
 _LOCK_MILLISECONDS = 20_000
 _FIRST_PLANS = 16
+_TIMEOUT = "statement_timeout"
 
 
 class PostgresStore(Writing):
@@ -84,8 +85,11 @@ class PostgresStore(Writing):
             connection.close()
             raise
 
+        tx = Transaction(connection, self._clock())
+
         def commit() -> None:
             try:
+                tx.catch_up()
                 transaction.commit()
             except BaseException:
                 connection.invalidate()
@@ -99,7 +103,7 @@ class PostgresStore(Writing):
             connection.invalidate()
             connection.close()
 
-        return Opened(Transaction(connection, self._clock()), commit, rollback)
+        return Opened(tx, commit, rollback)
 
     @staticmethod
     def _plan_anew(connection: Connection) -> None:
@@ -116,9 +120,19 @@ class PostgresStore(Writing):
     @contextmanager
     def reading(self, timeout_seconds: float = 30.0) -> Iterator[Connection]:
         """A read-only snapshot; a statement past the timeout ends with an OperationalError."""
-        with self._readers.connect() as connection, connection.begin():
-            connection.exec_driver_sql(f"SET LOCAL statement_timeout = {int(timeout_seconds * 1000)}")
-            yield connection
+        with self._readers.connect() as connection:
+            milliseconds = int(timeout_seconds * 1000)
+            try:
+                with connection.begin():
+                    # It stays with the connection, so that most readers need not say it again.
+                    if connection.info.get(_TIMEOUT) != milliseconds:
+                        connection.exec_driver_sql(f"SET statement_timeout = {milliseconds}")
+                        connection.info[_TIMEOUT] = milliseconds
+                    yield connection
+            except BaseException:
+                with contextlib.suppress(SQLAlchemyError):  # a connection that is gone remembers nothing
+                    connection.info.pop(_TIMEOUT, None)
+                raise
 
     def tidy(self) -> None:
         """Nothing to do: the server keeps its own log."""

@@ -143,6 +143,12 @@ class SqliteStore(Writing):
             self._turnstile.leave()
             return None
 
+        tx = Transaction(connection, self._clock())
+
+        def commit() -> None:
+            tx.catch_up()
+            transaction.commit()
+
         def end(how: Callable[[], None]) -> None:
             try:
                 how()
@@ -154,7 +160,7 @@ class SqliteStore(Writing):
                 self._turnstile.leave()
                 self._write_lock.release()
 
-        return Opened(Transaction(connection, self._clock()), lambda: end(transaction.commit), lambda: end(self._drop))
+        return Opened(tx, lambda: end(commit), lambda: end(self._drop))
 
     def _connected(self, wait: bool) -> Connection | None:
         """The write connection, as patient with SQLite's own lock as asked; None when it would have to be opened first."""

@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Executable
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy import Executable, Table, UpdateBase
 
 from guardhouse.storage.store import Transaction
 
@@ -21,6 +20,8 @@ class Statement:
 
     def __init__(self, **built: Executable) -> None:
         self._built = built
+        one = next(iter(built.values()))
+        self._changes = one.table.name if isinstance(one, UpdateBase) and isinstance(one.table, Table) else ""
         self._ready: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
         self._names: dict[str, list[str]] = {}
 
@@ -29,10 +30,19 @@ class Statement:
         ready = self._ready.get(name)
         if ready is None:
             statement = self._built[name if name in self._built else "any"]
-            compiled: Any = statement.compile(dialect=tx.connection.dialect)  # type: ignore[attr-defined]  # every Core statement compiles
+            compiled: Any = statement.compile(dialect=tx.sql_dialect)  # type: ignore[attr-defined]  # every Core statement compiles
             order = tuple(compiled.positiontup) if compiled.positional else None
             ready = self._ready[name] = (compiled.string, order, dict(compiled.params))
         return ready
+
+    def _bound(self, tx: Transaction, values: Mapping[str, Any]) -> tuple[str, Any]:
+        sql, order, constants = self._compiled(tx)
+        known = {**constants, **values}
+        return sql, tuple(known[name] for name in order) if order is not None else known
+
+    def later(self, tx: Transaction, **values: Any) -> None:
+        """Put off this change of exactly one row; see `Transaction`. Its table's reader ahead, if any, stays valid."""
+        tx.put_off(*self._bound(tx, values))
 
     def row(self, tx: Transaction, **values: Any) -> dict[str, Any] | None:
         """Run it; the first row as a dictionary, or None where it gives none."""
@@ -41,10 +51,9 @@ class Statement:
 
     def rows(self, tx: Transaction, **values: Any) -> list[dict[str, Any]]:
         """Run it; every row as a dictionary."""
-        sql, order, constants = self._compiled(tx)
-        known = constants | values
-        values_given = tuple(known[name] for name in order) if order is not None else known
-        names, found = _spoken(tx, sql, values_given, self._names.get(tx.dialect))
+        if self._changes:
+            tx.forget(self._changes)
+        names, found = _spoken(tx, *self._bound(tx, values), self._names.get(tx.dialect))
         if not tx.batching:
             self._names[tx.dialect] = names
         return [dict(zip(names, row, strict=True)) for row in found]
@@ -60,27 +69,14 @@ def _spoken(
 ) -> tuple[list[str], list[Any]]:
     """The columns' names, none where it gives no rows, and the rows. `names` where they are known already: psycopg
     makes a description anew each time it is asked, an object for each column."""
-    cursor = tx.connection.connection.cursor()
+    cursor = tx.speak(sql, values)
     try:
-        for (
-            listener
-        ) in tx.connection.dispatch.before_cursor_execute:  # who traces the engine's statements hears these too
-            listener(tx.connection, cursor, sql, values, None, False)
-        cursor.execute(sql, values)
         if tx.batching:
             return [], []
         if names is None:
             names = [column[0] for column in cursor.description or ()]
         return names, list(cursor.fetchall()) if names else []
-    except tx.connection.dialect.loaded_dbapi.Error as error:
-        gone = tx.connection.dialect.is_disconnect(error, tx.connection.connection, cursor)
-        raise DBAPIError.instance(
-            sql,
-            None,
-            error,
-            tx.connection.dialect.loaded_dbapi.Error,
-            hide_parameters=True,
-            connection_invalidated=gone,
-        ) from error
+    except tx.driver_error as error:
+        raise tx.fault(sql, error) from error
     finally:
         cursor.close()

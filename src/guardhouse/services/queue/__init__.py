@@ -1,9 +1,10 @@
 """The queue: tasks that wait for each other, are claimed by one session at a time, and end with a compact record.
 
-`tables` what is kept · `states` what a task may be, pure · `graph` what waits for what · `tasks` submit,
+`tables` what is kept · `ahead` what a train reads for all its calls · `states` what a task may be, pure · `graph` what waits for what · `tasks` submit,
 get, list · `claims` claim, renew, release · `endings` complete, cancel, reopen, erase.
 """
 
+from guardhouse.services.queue.ahead import ending as read_endings
 from guardhouse.services.queue.claims import (
     Withheld,
     claim,
@@ -13,6 +14,7 @@ from guardhouse.services.queue.claims import (
     held,
     held_by,
     lapse,
+    read_ahead,
     release,
     renew,
     seconds_left,
@@ -59,6 +61,8 @@ __all__ = [
     "needs_of",
     "open_descendants",
     "place",
+    "read_ahead",
+    "read_endings",
     "release",
     "remove_need",
     "renew",

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, bindparam, select, text, union_all
 
 from guardhouse.errors import Refusal
 from guardhouse.model.instants import SECOND, Micros
-from guardhouse.services.queue import graph
+from guardhouse.services.queue import ahead, graph
 from guardhouse.services.queue.states import (
     BLOCKED,
     DOING,
@@ -48,8 +48,8 @@ _DUE = (
 )
 _ALL_DUE = Statement(any=_DUE)
 _TAKEN = ("status", "holder_id", "holder_session", "claimed_at", "lease_until", "due_at", "fence", "blocked_reason")
-_TAKE = Statement(
-    any=TASK.update()
+_TAKING = (
+    TASK.update()
     .where(
         TASK.c.workspace_id == bindparam("workspace"),
         TASK.c.id == bindparam("task"),
@@ -57,8 +57,8 @@ _TAKE = Statement(
         TASK.c.fence == bindparam("before"),
     )
     .values({name: bindparam(f"new_{name}") for name in _TAKEN})
-    .returning(TASK.c.id)
 )
+_TAKE, _TAKE_LATER = Statement(any=_TAKING.returning(TASK.c.id)), Statement(any=_TAKING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,12 +69,12 @@ class Withheld:
     those: ColumnElement[bool]
 
 
-def _fitting(types: int, withheld: Withheld | None, *, repository: bool) -> list[ColumnElement[bool]]:
-    """What a task must be beside ready: unassigned or the agent's own, of a wanted type, in the repository, not withheld."""
+def _fitting(types: int, withheld: Withheld | None, *, repository: bool, agents: int = 1) -> list[ColumnElement[bool]]:
+    """What a task must be beside ready: unassigned or one of the agents' own, of a wanted type, in the repository, not withheld."""
     fits: list[ColumnElement[bool]] = [
         TASK.c.workspace_id == bindparam("workspace"),
         TASK.c.waiting_on == 0,
-        TASK.c.assignee_id.in_(("", bindparam("agent"))),
+        TASK.c.assignee_id.in_(("", *(bindparam(f"agent_{number}") for number in range(agents)))),
         TASK.c.type.in_([bindparam(f"type_{number}") for number in range(types)]),
     ]
     if repository:
@@ -85,17 +85,18 @@ def _fitting(types: int, withheld: Withheld | None, *, repository: bool) -> list
 
 
 @lru_cache(maxsize=64)
-def _look(types: int, withheld: Withheld | None, *, repository: bool) -> Statement:
-    """What is due, and the most urgent ready task that fits: one question, since each costs a round trip.
+def _look(types: int, withheld: Withheld | None, *, repository: bool, agents: int = 1, most: int = 1) -> Statement:
+    """What is due, and the most urgent ready tasks that fit: one question, since each costs a round trip.
 
-    By how many types are wanted, what is withheld, and whether it must be in one repository.
+    By how many types are wanted, what is withheld, whether it must be in one repository, for how many agents, and how
+    many tasks.
     """
     wanted = [
-        *_fitting(types, withheld, repository=repository),
+        *_fitting(types, withheld, repository=repository, agents=agents),
         TASK.c.status == TODO,
         (TASK.c.due_at == 0) | (TASK.c.due_at > bindparam("now")),
     ]
-    due, ready = _DUE.subquery(), select(TASK).where(*wanted).order_by(*_LANE).limit(1).subquery()
+    due, ready = _DUE.subquery(), select(TASK).where(*wanted).order_by(*_LANE).limit(most).subquery()
     # Not every column by name: psycopg prepares no text beyond 4,096 characters.
     return Statement(any=union_all(*(select(text("*")).select_from(part) for part in (due, ready))))
 
@@ -151,8 +152,8 @@ def claim_next(
     only when a task of a feature is next. `settled` is given the tasks that the
     clock had changed and this call wrote down, as they are now: its entry MUST name them.
     """
-    kinds = tuple(dict.fromkeys(types)) or _CLAIMABLE_UNASKED
-    asked = {"workspace": workspace_id, "now": tx.now, "agent": agent_id, "session": session_id}
+    kinds, known = _kinds(types), ahead.of(tx, workspace_id)
+    asked = {"workspace": workspace_id, "now": tx.now, "agent": agent_id, "agent_0": agent_id, "session": session_id}
     asked |= {"repository": repository} | {f"type_{number}": kind for number, kind in enumerate(kinds)}
 
     def look(without: Withheld | None = None) -> tuple[list[Row], Row | None]:
@@ -165,7 +166,10 @@ def claim_next(
         if settled is not None:
             settled.extend(changed)
 
-    due, row = look()
+    seen, row = known.first((kinds, repository), agent_id) if known is not None else (False, None)
+    due: list[Row] = []
+    if not seen:
+        due, row = look()
     if due:
         settle_these(due)
         if len(due) == _SETTLED_AT_ONCE:
@@ -175,6 +179,32 @@ def claim_next(
     if row is not None and row["feature"] and withheld is not None:
         row = look(withheld)[1]
     return _take(tx, row, agent_id, session_id, lease_seconds) if row is not None else None
+
+
+def _kinds(types: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(types)) or _CLAIMABLE_UNASKED
+
+
+def read_ahead(tx: Transaction, workspace_id: str, wanted: Sequence[tuple[str, Sequence[str], str]]) -> None:
+    """Read what `claim_next` will ask for: (agent, types, repository) of each call that comes.
+
+    A lane in which the clock has something to settle is left to the first call, whose entry must name what it settled.
+    """
+    lanes: dict[ahead.Lane, list[str]] = {}
+    for agent_id, types, repository in wanted[: ahead.MOST]:
+        lanes.setdefault((_kinds(types), repository), []).append(agent_id)
+    found: dict[ahead.Lane, ahead.Ready] = {}
+    for (kinds, repository), calls in lanes.items():
+        agents = sorted(set(calls))
+        # Few sizes, so that the drivers keep what they prepared; a name asked for twice changes nothing.
+        places, most = (next(size for size in (1, 4, 8, 16, ahead.MOST) if size >= len(one)) for one in (agents, calls))
+        named: dict[str, str] = {f"type_{number}": kind for number, kind in enumerate(kinds)}
+        named |= {f"agent_{number}": agents[min(number, len(agents) - 1)] for number in range(places)}
+        looking = _look(len(kinds), None, repository=bool(repository), agents=places, most=most)
+        rows = looking.rows(tx, workspace=workspace_id, now=tx.now, repository=repository, **named)
+        if not any(row["due_at"] and row["due_at"] <= tx.now for row in rows):
+            found[kinds, repository] = ahead.Ready(frozenset(agents), rows, len(rows) < most)
+    ahead.claiming(tx, workspace_id, found)
 
 
 def claim(
@@ -237,7 +267,10 @@ def _take(tx: Transaction, row: Row, agent_id: str, session_id: str, lease_secon
         "blocked_reason": "",
     }
     new = {f"new_{name}": value for name, value in taken.items()}
-    if _TAKE.row(tx, **new, workspace=row["workspace_id"], task=row["id"], before=row["fence"]) is None:
+    which = {"workspace": row["workspace_id"], "task": row["id"], "before": row["fence"]}
+    if ahead.of(tx, row["workspace_id"]) is not None:
+        graph.put(tx, _TAKE_LATER, {**row, **taken}, **new, **which)
+    elif _TAKE.row(tx, **new, **which) is None:
         raise Refusal("already_claimed", f"task `{row['id']}` was claimed by another just now", retry_after_seconds=1)
     return {**row, **taken}
 

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import bindparam, func, literal, select, union_all
 
 from guardhouse.errors import Refusal
+from guardhouse.services.queue import ahead
 from guardhouse.services.queue.states import DOING, DONE, ENDED, OPEN, TODO, Row, as_of
 from guardhouse.services.queue.tables import TASK, TASK_EDGE
 from guardhouse.storage.statement import Statement
@@ -60,7 +61,9 @@ _LINKED = Statement(
 
 def find(tx: Transaction, workspace_id: str, task_id: str) -> Row:
     """The stored row of a task; Refusal `not_found`."""
-    row = _FIND.row(tx, workspace=workspace_id, task=task_id)
+    known = ahead.of(tx, workspace_id)
+    row = known.rows.get(task_id) if known is not None else None
+    row = row or _FIND.row(tx, workspace=workspace_id, task=task_id)
     if row is None:
         raise Refusal("not_found", f"there is no task `{task_id}`")
     return row
@@ -75,8 +78,18 @@ def change(tx: Transaction, row: Row, changes: Row) -> Row:
             new: dict[str, Any] = {name: bindparam(f"new_{name}") for name in names}
             changing = _CHANGES[names] = Statement(any=TASK.update().where(*_HERE).values(new))
         values = {f"new_{name}": value for name, value in changes.items()}
-        changing.row(tx, **values, workspace=row["workspace_id"], task=row["id"])
+        put(tx, changing, row | changes, **values, workspace=row["workspace_id"], task=row["id"])
     return {**row, **changes}
+
+
+def put(tx: Transaction, changing: Statement, row: Row, **values: Any) -> None:
+    """Change one task: at once, or where this train has read ahead, noted there and written later. `row`: what it is then."""
+    known = ahead.of(tx, row["workspace_id"])
+    if known is None:
+        changing.rows(tx, **values)
+    else:
+        changing.later(tx, **values)
+        known.note(row)
 
 
 def link(tx: Transaction, workspace_id: str, waiter_id: str, awaited_id: str, kind: str) -> None:
@@ -173,6 +186,9 @@ def recount(tx: Transaction, workspace_id: str, task_ids: Iterable[str]) -> None
 
 def neighbours(tx: Transaction, workspace_id: str, task_id: str) -> tuple[bool, list[str]]:
     """Whether a task has a child, ended or not; and the tasks that need it."""
+    known = ahead.of(tx, workspace_id)
+    if known is not None and task_id in known.neighbours:
+        return known.neighbours[task_id]
     found = _NEIGHBOURS.rows(tx, workspace=workspace_id, task=task_id)
     return any(edge["kind"] == CHILD for edge in found), [edge["id"] for edge in found if edge["kind"] == NEED]
 
@@ -243,6 +259,9 @@ def linked(tx: Transaction, workspace_id: str, task_id: str, most_children: int)
     """What a task needs, and at most so many of its own children, as they stand now, each oldest first."""
     needs: list[Row] = []
     children: list[Row] = []
+    known = ahead.of(tx, workspace_id)
+    if known is not None and task_id in known.alone:
+        return needs, children
     for row in _LINKED.rows(tx, workspace=workspace_id, task=task_id, most=MOST_NEEDS + most_children):
         (needs if row.pop("edge") == NEED else children).append(as_of(row, tx.now))
     return needs, children[:most_children]
