@@ -163,3 +163,39 @@ def test_no_text_makes_taking_a_report_apart_slow(unit: str) -> None:
     for _piece in reports.pieces(unit * (100_000 // len(unit))):
         pass
     assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "reboot the worker when its lease lapses",
+        "Truncate the log table",
+        "- halt the rollout if it fails",
+        "1. format the disk, as this was agreed",
+        "shutdown the old cluster after the move",
+        "mkfs the new volume before it is mounted",
+    ],
+)
+def test_a_sentence_that_begins_like_a_command_is_a_sentence(told: str) -> None:
+    assert not found(told)
+    # The same words marked as code, or with what only a command has, are read as one.
+    fenced = f"```sh\n{told.lstrip('-1. ')}\n```"
+    assert found(fenced) or found(f"`{told.lstrip('-1. ')}`") or told.startswith(("1.", "mkfs"))
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        "reboot",
+        "shutdown -h now",
+        "DROP TABLE users;",
+        "truncate table users",
+        "drop table users\n\nthat is the end",
+        "rm -rf ~ because the disk is full",
+        "git push --force is what this needs",
+        "$ reboot the",
+        "DELETE FROM users -- that is the table",
+    ],
+)
+def test_a_command_is_no_sentence_for_the_words_beside_it(told: str) -> None:
+    assert found(told)

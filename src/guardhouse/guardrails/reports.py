@@ -33,6 +33,11 @@ _SPAN = re.compile(r"(?<!`)(`{1,3})([^`\n]+)\1")
 _WITHIN = re.compile(r"(?<=\w)['\u2019](?=\w)")
 _FRAME = re.compile(r"\s*at (?:[\w$.<>/\[\]]+ )*[\w$.<>/]+ ?\([^\s()]*\)\s*")
 """A frame of a stack trace, which is no use of the program `at`."""
+_TOLD = re.compile(
+    r"(?i)\b(?:the|an?|its|their|our|this|that|these|those|which|when|after|before|while|if|unless|because|is|are|was|were|should|must|no longer)\b"
+)
+_WRITTEN = re.compile(r"(?:^|\s)-|[/~|&;<>$`()\"=*\\{}\[\]]")
+"""What a command has and a sentence seldom: an option, a path, a sign of the shell's or of SQL's."""
 _LETTER = re.compile(r"[A-Za-z]{2}|:\(\)")
 
 
@@ -63,6 +68,11 @@ def _all(text: str) -> Iterator[Piece]:
     yield from _block(text, opened, len(text)) if fence else _passage(text, passage, len(text))
 
 
+def _sentence(text: str) -> bool:
+    """Whether words that begin like a command only tell of one: `truncate the log table when it is full`."""
+    return _TOLD.search(text) is not None and _WRITTEN.search(text) is None
+
+
 def _lines(text: str) -> Iterator[tuple[int, int]]:
     """Spans of lines, those that a backslash continues as one."""
     start = at = 0
@@ -78,17 +88,18 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
 
 def _line(text: str, start: int, end: int, *, fenced: bool) -> Iterator[Piece]:
     line = text[start:end]
-    if _FRAME.fullmatch(line):
+    signs = _SIGNS.match(line)
+    prompted = signs is not None and _PROMPT.search(signs[0]) is not None
+    said = line[signs.end() :] if signs else line
+    if _FRAME.fullmatch(line) or not (fenced or prompted or not _sentence(said)):
         return
     yield start, end, line, fenced
     for span in _SPAN.finditer(line):
         yield start + span.start(2), start + span.end(2), span[2], True
-    signs = _SIGNS.match(line)
-    marked = fenced
+    marked = fenced or prompted
     if signs:
-        marked = fenced or _PROMPT.search(signs[0]) is not None
         start += signs.end()
-        line = line[signs.end() :]
+        line = said
         yield start, end, line, marked
     # An apostrophe is no quote, and what stands between backticks was read by itself.
     yield start, end, _unpaired(_WITHIN.sub("_", line.replace("`", " "))), marked
@@ -109,5 +120,5 @@ def _block(text: str, start: int, end: int) -> Iterator[Piece]:
 
 def _passage(text: str, start: int, end: int) -> Iterator[Piece]:
     """A passage that is a statement of SQL is one over several lines."""
-    if 0 < end - start <= MOST_SHELL and sql.starts(text[start:end]):
+    if 0 < end - start <= MOST_SHELL and sql.starts(text[start:end]) and not _sentence(text[start:end]):
         yield start, end, text[start:end], True
