@@ -16,6 +16,8 @@ from typing import Any
 
 import pytest
 
+from guardhouse.ledger import checkpoint
+from guardhouse.ledger.keys import Verifier
 from guardhouse.ledger.tree import verify_consistency, verify_inclusion
 from guardhouse.surfaces.cli import exits
 from tests.server import environment
@@ -269,3 +271,20 @@ def test_verifying_shows_how_far_it_is_on_a_terminal_and_keeps_json_clean(away: 
         os.close(leader)
     assert "verifying" in seen
     assert json.loads(done.stdout)["ok"] is True
+
+
+def test_a_rotated_key_signs_beside_the_one_before_and_the_past_still_verifies(away: Desk) -> None:
+    (before,) = (one["key"] for one in away.json("ledger", "key")["keys"])
+    refused = away.run("ledger", "key", "--rotate", shell="CLAUDECODE", expect=exits.REFUSED)
+    assert "run this in your own terminal" in refused.err
+    new, old = (one["key"] for one in away.json("ledger", "key", "--rotate")["keys"])
+    assert old == before
+    assert new != before
+    size = away.json("ledger", "checkpoint", "--workspace", "default")["tree_size"]
+    subprocess.run(
+        [sys.executable, "-m", "guardhouse", "people", "list"], env=away.env, check=True, capture_output=True
+    )
+    note = away.run("ledger", "checkpoint", "--workspace", "default").out.rstrip("\n") + "\n"
+    for known in (new, old):
+        assert checkpoint.parse(note, (Verifier.parse(known),)).size > size
+    assert away.json("ledger", "verify")["ok"] is True

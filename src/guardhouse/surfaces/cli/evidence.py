@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json as jsonlib
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from guardhouse.errors import InvalidInput, LawFault, LedgerFault, Refusal, SettingsFault
+from guardhouse.errors import InvalidInput, LawFault, LedgerFault, Refusal, SettingsFault, Unauthenticated
 from guardhouse.surfaces.cli import exits, ground, render
 from guardhouse.surfaces.cli.output import Json, composition_of
 
@@ -33,12 +34,20 @@ _CHECKPOINT_TRIES = 12
 _CHECKPOINT_PAUSE = 0.25
 
 
-def key(context: typer.Context, json: Json = False) -> None:
+def key(
+    context: typer.Context,
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Put a new key in front first; the one before signs along with it.")
+    ] = False,
+    json: Json = False,
+) -> None:
     """Print the verifier keys of this home's signing key: what an auditor keeps elsewhere, and all of it.
 
     Example: guardhouse ledger key > audit.vkey
     """
     settings = composition_of(context).settings()
+    if rotate:
+        _rotate(settings)
     found = ground.own_verifiers(settings)
     if not found:
         raise SettingsFault(
@@ -49,6 +58,22 @@ def key(context: typer.Context, json: Json = False) -> None:
     else:
         for one in found:
             sys.stdout.write(one.text + "\n")
+
+
+def _rotate(settings: Settings) -> None:
+    from guardhouse.ledger import keys
+    from guardhouse.surfaces.cli import operator
+
+    mark = operator.agent_variable(os.environ)
+    if mark:
+        raise Unauthenticated(
+            f"`{mark}` says that this is an agent's shell, and the signing key is for people: run this in your own terminal"
+        )
+    path = settings.resolved_signing_key_file
+    if not path.exists():
+        raise SettingsFault(f"there is no signing key at `{path}`: run this where the gateway runs")
+    keys.rotate(path)
+    sys.stderr.write("Restart every gateway that signs with it, and give auditors these keys anew.\n")
 
 
 def checkpoint(context: typer.Context, workspace: Workspace = "", json: Json = False) -> None:
