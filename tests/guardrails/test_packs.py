@@ -48,6 +48,7 @@ def test_a_pack_that_proves_itself_loads() -> None:
         (b'    reason: "Frobs."\n', b"", "lacks `reason`"),
         (b'argv: "frob --hard"', b'event: "boom"', "no event"),
         (b"severity: block", b"severity: block\n    sevrity: block", "sevrity"),
+        (b"severity: block", b"severity: block\n    severity: log", "`severity` is given twice"),
         (b'["frob --hard", "sudo frob --har"]', b'["frob --hard"]', "two"),
         (b'["frob", "echo frob --hard"]', b'["frob"]', "two"),
         (b'["frob", "echo frob --hard"]', b"[]", "two"),
@@ -58,6 +59,12 @@ def test_a_pack_that_does_not_is_told_why(old: bytes, new: bytes, says: str) -> 
     with pytest.raises(LawFault) as caught:
         load_packs(_files(p=RULE.replace(old, new)))
     assert says in str(caught.value)
+
+
+def test_a_program_with_two_rows_is_told() -> None:
+    rows = b"programs:\n  frob: {run: rest}\n  grind frob: {run: shell}\n"
+    with pytest.raises(LawFault, match="`frob` has two rows"):
+        load_packs(_files(p=RULE, programs=rows))
 
 
 def _override(text: str) -> bytes:

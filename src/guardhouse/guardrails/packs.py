@@ -152,12 +152,34 @@ def _compose(path: str, data: bytes) -> tuple[Any, list[int]]:
         raise LawFault([LawProblem(path, line, f"not YAML: {error.problem}", "mend the syntax")]) from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
         raise LawFault([LawProblem(path, 0, "not YAML that can be read", "mend the syntax")]) from error
+    twice = _twice(node)
+    if twice is not None:
+        key, line = twice
+        raise LawFault([LawProblem(path, line, f"`{key}` is given twice", "keep one of the two")])
     lines: list[int] = []
     if isinstance(node, yaml.MappingNode):
         for key, item in node.value:
             if key.value in ("rules", "overrides") and isinstance(item, yaml.SequenceNode):
                 lines = [one.start_mark.line + 1 for one in item.value]
     return value, lines
+
+
+def _twice(node: Any) -> tuple[str, int] | None:
+    """The first key that a mapping anywhere in the document has twice, of which YAML would silently take the last."""
+    waiting = [node]
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, yaml.SequenceNode):
+            waiting += reversed(one.value)
+        elif isinstance(one, yaml.MappingNode):
+            seen = set()
+            for key, _ in one.value:
+                if isinstance(key.value, str):
+                    if key.value in seen:
+                        return key.value, key.start_mark.line + 1
+                    seen.add(key.value)
+            waiting += [value for _, value in reversed(one.value)]
+    return None
 
 
 def read_packs(files: Mapping[str, bytes]) -> Loaded:
@@ -225,6 +247,8 @@ def _programs(reader: _Reader, value: Any, programs: dict[str, Program]) -> None
             reader.note(1, f"the program `{names}`: {error}", "see docs/guardrails.md")
             continue
         for name in str(names).split():
+            if name in programs:
+                reader.note(1, f"the program `{name}` has two rows", "keep one of the two")
             programs[name] = made
 
 
