@@ -66,6 +66,7 @@ def test_a_secret_is_cut_wherever_programs_take_one(carried: str) -> None:
         "git commit -m 'Ask for a password before the token is shown'",
         "grep -rn 'token' src",
         "cookie: the browser keeps it",
+        "exception:person_token:per_00000000000000000000000011",
         "app --password-file pw.txt",
         "https://example.com:8443/path@2",
         "ssh://git@github.com/a/b",
