@@ -64,3 +64,19 @@ def test_the_golden_copy_holds_every_sort_of_verdict() -> None:
     drawn = GOLDEN.read_text(encoding="utf-8")
     for word in ("blocked[", "needs approval[", "warning[", "nothing found", "run by:", "instead:", "allowed by:"):
         assert word in drawn, word
+
+
+def test_what_is_found_is_underlined_whole_whatever_its_letters_and_lines() -> None:
+    packs = shipped_bundle().packs
+    text = "echo 日本語; rm -rf \\\n  ~/Documents"
+    texts = (Examined("t", text),)
+    found = [one for one in packs.explain(texts, packs.examine(texts)) if one.severity == "block"][:1]
+    drawn = draw(found, text).splitlines()
+    at = next(number for number, line in enumerate(drawn) if line.startswith("1 | "))
+    # The three letters before it take two columns each.
+    assert drawn[at + 1] == "  | " + " " * len("echo xxyyzz; ") + "^" * len("rm -rf \\")
+    assert drawn[at + 2 : at + 4] == ["2 |   ~/Documents", "  | " + "^" * len("  ~/Documents")]
+    long = "rm -rf \\\n" + "  ./a \\\n" * 9 + "  ~"
+    texts = (Examined("t", long),)
+    worst = [one for one in packs.explain(texts, packs.examine(texts)) if one.severity == "block"][:1]
+    assert "| … and 7 more lines" in draw(worst, long)

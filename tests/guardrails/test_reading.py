@@ -191,3 +191,27 @@ def test_more_rules_of_other_programs_are_not_tried() -> None:
         assert {head: len(forms) for head, forms in other.behind.items()} == {
             head: len(forms) for head, forms in one.behind.items()
         }
+
+
+@pytest.mark.parametrize(
+    ("marked", "chain"),
+    [
+        ("bash <<EOF\nls\n«git push --force origin main»\nEOF", ("bash",)),
+        ("cat <<'EOF' | bash\nécho ü\n«git push --force origin main»\nEOF\nls", ("bash",)),
+        ("ssh host <<'EOF'\nüber\n«git push --force origin main»\nEOF", ("ssh",)),
+        ("sudo bash <<'EOF'\ncd /srv\n«git push --force origin main»\nEOF\necho done", ("sudo", "bash")),
+        ("bash -c 'bash -c \"«git push --force origin main»\"'", ("bash -c", "bash -c")),
+        ("echo git push --force origin main; «git push --force origin main»", ()),
+        ("bash <<< '«git push --force origin main»'", ("bash",)),
+    ],
+)
+def test_a_finding_points_at_the_command_in_the_text_and_tells_what_runs_it(
+    marked: str, chain: tuple[str, ...]
+) -> None:
+    start, end = marked.index("«"), marked.index("»") - 1
+    text = marked.replace("«", "").replace("»", "")
+    texts = (Examined("t", text),)
+    findings = [one for one in shipped().examine(texts) if one.rule == "git.push.force"]
+    assert [(one.start, one.end) for one in findings] == [(start, end)]
+    (told,) = (one for one in shipped().explain(texts, findings) if one.rule == "git.push.force")
+    assert (told.matched_text, told.via) == ("git push --force origin main", chain)

@@ -212,22 +212,23 @@ class Coder(Effects):
 
     def _feed_code(self, feed: Flow, start: int, end: int, lang: str) -> None:
         """What flows in is run."""
+        at, to = self.place(feed.text, start, end) if feed.text else (start, end)
         if feed.text is not None and UNKNOWN not in feed.text:
             if "decode" in feed.kinds and lang != "sql":
                 self.event("decoded", start, end)
             if feed.text.strip():
-                self._code(Word(feed.text, start, end, feed.kinds), lang, start, end)
+                self._code(Word(feed.text, at, to, feed.kinds), lang, start, end)
             return
         if lang == "sql":
             if feed.text is not None:
-                self._code(Word(feed.text, start, end), lang, start, end)
+                self._code(Word(feed.text, at, to), lang, start, end)
             return
         if "fetch" in feed.kinds:
             self.event("fetched", start, end)
         elif "decode" in feed.kinds:
             self.event("decoded", start, end)
         elif feed.text is not None:
-            self._code(Word(feed.text, start, end, feed.kinds), lang, start, end)
+            self._code(Word(feed.text, at, to, feed.kinds), lang, start, end)
             self.event("stdin", start, end)
         elif "process" not in feed.kinds:
             self.event("stdin", start, end)

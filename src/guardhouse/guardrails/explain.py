@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 
 from guardhouse.guardrails.text import Explained
 
+MOST_LINES = 4
+"""Lines shown of a finding that goes over several."""
 MOST_WIDTH = 160
 """Characters shown of a longer line, around what was found."""
 _SAYS = {"block": "blocked", "approval_required": "needs approval", "warn": "warning", "log": "noted"}
@@ -31,16 +34,15 @@ def draw(explained: Sequence[Explained], text: str) -> str:
     made: list[str] = []
     for one in sorted(explained, key=lambda each: (-_RANK.get(each.severity, 3), each.start)):
         number = max(at for at in range(len(lines)) if starts[at] <= one.start)
-        column = one.start - starts[number]
-        first = max(0, column - MOST_WIDTH // 2) if len(lines[number]) > MOST_WIDTH else 0
-        shown = lines[number][first : first + MOST_WIDTH]
-        width = max(1, min(one.end - one.start, first + len(shown) - column))
-        gutter = " " * len(str(number + 1))
+        last = max(at for at in range(number, len(lines)) if at == number or starts[at] < one.end)
+        gutter = " " * len(str(min(last, number + MOST_LINES - 1) + 1))
         made.append(f"{_SAYS.get(one.severity, 'blocked')}[{plain(one.rule)}]: {plain(one.reason)}")
-        made.append(f"{gutter}--> {one.field}:{number + 1}:{column + 1}")
+        made.append(f"{gutter}--> {one.field}:{number + 1}:{one.start - starts[number] + 1}")
         made.append(f"{gutter} |")
-        made.append(f"{number + 1} | {plain(shown)}")
-        made.append(f"{gutter} | {' ' * (column - first)}{'^' * width}")
+        for at in range(number, min(last + 1, number + MOST_LINES)):
+            made += _marked(lines[at], one.start - starts[at], one.end - starts[at], f"{at + 1:>{len(gutter)}}")
+        if last >= number + MOST_LINES:
+            made.append(f"{gutter} | … and {last - number - MOST_LINES + 1} more lines")
         if one.via:
             made.append(f"{gutter} = run by: {plain(' > '.join(one.via))}")
         if one.alternative:
@@ -51,6 +53,24 @@ def draw(explained: Sequence[Explained], text: str) -> str:
             made.append(f"{gutter} = allowed by: {plain(one.allowed_by) or _needed(one)}")
         made.append("")
     return "\n".join(made).rstrip("\n") + "\n" if made else "nothing found\n"
+
+
+def _marked(line: str, start: int, end: int, number: str) -> list[str]:
+    """One line, or the part of it around what was found, with that part of it underlined."""
+    begin, end = max(0, start), min(end, len(line))
+    first = max(0, begin - MOST_WIDTH // 2) if len(line) > MOST_WIDTH else 0
+    shown = line[first : first + MOST_WIDTH]
+    found = shown[begin - first : max(begin, end) - first]
+    gap, width = _cells(shown[: begin - first]), max(1, _cells(found))
+    return [f"{number} | {plain(shown)}", f"{' ' * len(number)} | {' ' * gap}{'^' * width}"]
+
+
+def _cells(text: str) -> int:
+    """How many columns of a terminal a text takes once it is plain (Unicode Standard Annex 11: wide and fullwidth are two)."""
+    return sum(
+        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
+        for letter in plain(text)
+    )
 
 
 def _needed(one: Explained) -> str:

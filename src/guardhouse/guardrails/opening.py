@@ -157,7 +157,7 @@ class Opener(Finder):
             if program.flow:
                 carried.add(program.flow)
             if program.stdin and feed is not None:
-                self._feed_code(feed, start, end, program.stdin)
+                self._within(name, self._feed_code, feed, start, end, program.stdin)
             return Flow(None, frozenset(carried))
         if way == "join":
             return self._within(name, self._joined_code, inner, feed, start, end)

@@ -26,6 +26,8 @@ MOST_DANGLING = 20
 _DANGLING = re.compile(rb"(?:\|\||&&|\|&?|;|^)\s*(?:\|\||&&|\|&?)")
 CODE_COST = 40
 """What reading one piece of interpreter code or SQL counts against the nodes of a text."""
+_LEAST_PLACED = 4
+"""A text shorter than this may stand anywhere by chance."""
 _SHORT = 512
 _TINY = 128
 """Bytes that are parsed without callbacks: at worst this takes a millisecond, and most texts are no longer."""
@@ -68,6 +70,15 @@ class Reading:
         return self._base + len(self._text[:start].decode("utf-8", "replace")), self._base + len(
             self._text[:end].decode("utf-8", "replace")
         )
+
+    def place(self, text: str, start: int, end: int) -> tuple[int, int]:
+        """Where a text that flows in, such as a here-document, stands in the original; the span given unless it does once."""
+        text = text.lstrip("\n")
+        said = text.rstrip("\n")
+        at = self.source.find(said) if len(said) >= _LEAST_PLACED else -1
+        if at < 0 or self.source.find(said, at + 1) >= 0:
+            return start, end
+        return at, at + len(text if self.source.startswith(text, at) else said)
 
     def raw(self, node: Node) -> str:
         return self._text[node.start_byte : node.end_byte].decode("utf-8", "replace")
