@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 
 from guardhouse.errors import Refusal
 from guardhouse.services import queue
+from guardhouse.services.queue import graph
 from guardhouse.services.queue.graph import recount
 from guardhouse.services.queue.states import as_of, priority_of
 from guardhouse.services.queue.tables import TASK
@@ -129,6 +130,35 @@ def test_a09_only_an_epic_closes_its_children(shop: Workshop) -> None:
     assert code(excinfo) == "open_children"
     assert excinfo.value.extra["children"] == [child]
     assert shop.do(queue.get, parent)["status"] == "doing"
+
+
+def test_a09_an_epic_of_too_many_children_ends_none_of_them(shop: Workshop) -> None:
+    epic = submit(shop, "epic", type="epic")
+    with shop.tx() as tx:
+        for number in range(graph.MOST_CLOSED + 1):
+            child = queue.submit(tx, shop.ids, WORKSPACE, title=f"{number}", by="agt_lead", parent_id=epic)["id"]
+    claim(shop, epic)
+    for end in (lambda: done(shop, epic), lambda: shop.do(queue.cancel, epic, by="agt_lead", reason="too large")):
+        with pytest.raises(Refusal) as excinfo:
+            end()
+        assert code(excinfo) == "too_many_children"
+    assert shop.do(queue.get, epic)["status"] == "doing"
+    assert shop.do(queue.get, child)["status"] == "todo"
+    claim(shop, child)
+    done(shop, child)
+    assert len(done(shop, epic).closed) == graph.MOST_CLOSED
+
+
+def test_a12_a_task_needs_no_more_others_than_it_may(shop: Workshop) -> None:
+    needs = [submit(shop) for _ in range(queue.MOST_NEEDS + 1)]
+    with pytest.raises(Refusal) as excinfo:
+        submit(shop, "needs too many", needs=needs)
+    assert code(excinfo) == "too_many_needs"
+    task = submit(shop, "needs many", needs=needs[:-1])
+    with pytest.raises(Refusal) as excinfo:
+        shop.do(queue.add_need, task, needs[-1])
+    assert code(excinfo) == "too_many_needs"
+    assert view(shop, "ready", 100) == needs
 
 
 def test_a10_a11_blocked_until_all_needs_are_done(shop: Workshop) -> None:

@@ -322,8 +322,8 @@ def test_the_table_has_every_refusal_that_a_tool_of_the_core_set_is_documented_w
     """What the table cannot provoke within a test's bounds is named here, with where it is shown instead."""
     elsewhere = {
         ("complete_work", "held"): "tests/operations/test_queue.py, with the pause-lock taken after the claim",
-        ("complete_work", "too_many_children"): "tests/services/test_queue.py: over a thousand children",
-        ("submit_work", "too_many_needs"): "tests/services/test_queue.py",
+        ("complete_work", "too_many_children"): "tests/services/test_queue.py, with over a thousand children",
+        ("submit_work", "too_many_needs"): "tests/services/test_queue.py, with 65 needs",
     }
     shown = {(case.tool, case.code) for case in (*CASES, *_ENDS)}
     documented = {
