@@ -49,7 +49,7 @@ demo: $(PROJECT)
 	@$(BIN)/guardhouse demo $(if $(COMMANDS),--commands $(COMMANDS)) $(ARGS)
 
 test: $(PROJECT)
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 fuzz: $(PROJECT)
 	GUARDHOUSE_FUZZ_TIMES=50 $(BIN)/python -m pytest tests/guardrails/test_fuzzing.py tests/guardrails/test_resolver.py $(ARGS)
