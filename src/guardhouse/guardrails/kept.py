@@ -22,7 +22,7 @@ _ALL_OF_THEM = frozenset({"enabled", "disabled", "state"})
 """What says so within a table of hooks: for all, by name, or (Codex) by what a person has trusted."""
 _REDIRECTS = re.compile(
     r"(?i)GUARDHOUSE_\w+|HOME|USERPROFILE|XDG_(?:CONFIG|DATA)_HOME|CLAUDE_CONFIG_DIR|CLAUDE_CODE_(?:SIMPLE|SAFE_MODE|SHELL\w*)|CODEX_\w*HOME"
-    r"|COPILOT_HOME|CURSOR_CONFIG_DIR|GEMINI_CLI_(?:HOME|SYSTEM_SETTINGS_PATH)|OPENCODE_CONFIG\w*|LD_(?:PRELOAD|AUDIT)|DYLD_\w+|BASH_ENV|ENV|SHELL"
+    r"|COPILOT_HOME|CURSOR_CONFIG_DIR|GEMINI_CLI_(?:HOME|SYSTEM_SETTINGS_PATH)|OPENCODE_CONFIG\w*|LD_(?:PRELOAD|AUDIT)|PYTHON(?:PATH|HOME|STARTUP|USERBASE)|DYLD_\w+|BASH_ENV|ENV|SHELL"
 )
 """Variables by which a hook would be another program, ask another gateway, or not be found."""
 _MAY_REDIRECT = frozenset({"path", "ld_library_path"})

@@ -130,6 +130,7 @@ LOST: list[tuple[str, str, dict[str, Any]]] = [
     edited(SETTINGS, ('"DEBUG": "1"', '"CLAUDE_CONFIG_DIR": "/tmp/x"')),
     edited(SETTINGS, ('"DEBUG": "1"', '"CLAUDE_CODE_SIMPLE": "1"')),
     written(LOCAL, '{"env": {"XDG_CONFIG_HOME": "/tmp/x"}}'),
+    written(LOCAL, '{"env": {"PYTHONPATH": "/tmp/x"}}'),
     # settings that name a command, aimed at us
     settings(apiKeyHelper="cat ~/.local/share/guardhouse/operator.token"),
     settings(statusLine={"type": "command", "command": "guardhouse approvals grant apr_1"}),

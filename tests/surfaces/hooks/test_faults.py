@@ -261,11 +261,52 @@ def proxy_refuses(house: House) -> AbstractContextManager[None]:
     return behind(house, lambda one: one.send_error(502))
 
 
+def a_login_page(house: House) -> AbstractContextManager[None]:
+    page = b"<html>Please log in</html>"
+
+    def answer(one: http.server.BaseHTTPRequestHandler) -> None:
+        one.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: %d\r\n\r\n" % len(page) + page)
+
+    return behind(house, answer)
+
+
+@contextlib.contextmanager
+def sends_on(house: House) -> Iterator[None]:
+    """A redirection to a server of somebody else's, which must hear of nothing."""
+    heard: list[str] = []
+
+    class Other(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heard.append(str(self.headers))
+            self.send_error(404)
+
+        do_POST = do_GET  # noqa: N815  # the name that the library calls
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Other) as other:
+        thread = threading.Thread(target=other.serve_forever)
+        thread.start()
+        place = f"http://localhost:{other.server_address[1]}/".encode()
+
+        def answer(one: http.server.BaseHTTPRequestHandler) -> None:
+            one.wfile.write(b"HTTP/1.1 302 Found\r\nLocation: " + place + b"\r\nContent-Length: 0\r\n\r\n")
+
+        try:
+            with behind(house, answer):
+                yield
+        finally:
+            other.shutdown()
+            thread.join(30)
+    assert heard == []
+
+
 def drips(house: House) -> AbstractContextManager[None]:
     """An answer that never ends, a byte at a time: no read of its own ever times out."""
 
     def drip(one: http.server.BaseHTTPRequestHandler) -> None:
-        one.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
+        one.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 100000\r\n\r\n")
         waiting = threading.Event()
         for _ in range(40):
             one.wfile.write(b" ")
@@ -352,6 +393,8 @@ FAULTS: dict[str, tuple[Callable[[House], AbstractContextManager[None]], str, st
     "the gateway hangs": (hung, "did not answer in", DOCTOR, False),
     "its answer never ends": (drips, "did not answer in", DOCTOR, False),
     "a proxy in between refuses": (proxy_refuses, "status 502", DOCTOR, False),
+    "a login page answers": (a_login_page, "is not Guardhouse", DOCTOR, False),
+    "it sends on to another host": (sends_on, "status 302", DOCTOR, False),
     "the home cannot be written": (cannot_be_written, "cannot be written", DOCTOR, False),
     "the home is removed": (home_gone, "is gone", INSTALL, False),
     "the token's file is gone": (missing, "token cannot be read", INSTALL, False),

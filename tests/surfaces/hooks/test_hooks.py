@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
-from guardhouse.surfaces.hooks import clients
+from guardhouse.model.answer import Outcome
+from guardhouse.surfaces.hooks import clients, exchange
+from guardhouse.surfaces.hooks.reading import Reading
 from tests.server import guardhouse
 from tests.surfaces.hooks.payloads import (
     ABSENT,
@@ -276,3 +278,13 @@ def test_a_path_that_is_no_client_is_no_hook(hooked: Hooked) -> None:
     line.request("GET", "/v1/hooks/codex")
     assert line.getresponse().status == 405
     line.close()
+
+
+@pytest.mark.parametrize("code", ["internal_error", "gate_error", "policy_error"])
+@pytest.mark.parametrize("client", clients.CLIENTS)
+def test_a_recorded_fault_of_our_own_is_told_as_one_and_never_as_a_decision(client: str, code: str) -> None:
+    heard = exchange._Heard(b"{}", Reading("PreToolUse", {}))
+    told = json.dumps(exchange._native(client, "PreToolUse", Outcome(code, "it broke", decision_id="dec_1"), heard))
+    assert "could not be asked about this" in told
+    assert "guardhouse doctor" in told
+    assert "This is a decision" not in told

@@ -298,3 +298,13 @@ def test_the_repositorys_own_file_is_found_and_sent_whole_or_as_what_cannot_be_r
     assert read_tighten(unread).fault
     for odd in (b"{", b"[]", b'{"cwd": 3}', b"null", b'{"cwd": "/\\u0000"}'):
         assert shim_module._with_context(odd) == odd
+
+
+@pytest.mark.parametrize("posture", ["closed", "open"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_what_is_too_large_to_be_examined_is_denied_in_either_posture(hook: Hook, client: str, posture: str) -> None:
+    payload = PAYLOADS[client]("write", {**GIVEN["write.allow"], "content": "a" * (5 << 20)})
+    done = hook.run(client, payload, posture=posture)
+    assert done.returncode == 0
+    assert refused(client, json.loads(done.stdout)) == "deny"
+    assert b"in smaller parts" in done.stdout

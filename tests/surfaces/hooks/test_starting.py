@@ -160,3 +160,16 @@ def test_a_real_gateway_is_started_by_eight_hooks_once_and_stays(house: House) -
     finally:
         os.kill(int(json.loads(endpoint.read_text())["pid"]), signal.SIGTERM)
         _until(lambda: not endpoint.exists())
+
+
+def test_the_gateway_is_started_from_no_module_of_the_folder_the_agent_works_in(tmp_path: Path) -> None:
+    for name in ("guardhouse", "logging"):
+        (tmp_path / name).mkdir()
+        for file in ("__init__.py", "__main__.py"):
+            (tmp_path / name / file).write_text("raise SystemExit('not the gateway')\n")
+    env = dict(os.environ) | {"PYTHONPATH": str(tmp_path), "PYTHONSTARTUP": str(tmp_path / "guardhouse/__init__.py")}
+    done = subprocess.run(
+        [*placing.serve_command(), "--help"], cwd=tmp_path, env=env, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    assert "not the gateway" not in done.stdout + done.stderr

@@ -42,6 +42,8 @@ REPAIRS: Mapping[str, str] = {
     "wrong_role": "guardhouse install {client}",
 }
 """What a person runs when the cause is not the tool but the way of asking."""
+_OWN_FAULTS = frozenset({"validation", "internal_error", "gate_error", "policy_error"})
+"""Recorded refusals that judged nothing: they are told as faults, never as decisions."""
 
 
 _DEFAULT_EVENTS = {
@@ -217,7 +219,7 @@ def _native(client: str, event: str, outcome: Outcome, heard: _Heard) -> dict[st
             f"A person was asked ({asked}) and has not answered yet: go on with other work."
         )
         return clients.answer(client, event, "ask", told)
-    if outcome.code in REPAIRS or outcome.code == "validation":
+    if outcome.code in REPAIRS or outcome.code in _OWN_FAULTS:
         return clients.answer(
             client, event, "block", unanswered(client, outcome.code, outcome.message, outcome.decision_id)
         )

@@ -26,8 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 # This runs before every tool of an agent, so it loads next to nothing: `json`, `socket`, `typing`, `contextlib` and
-# `hashlib` each cost more than the question itself. What stands in for the first and the last of them falls back on
-# them where an interpreter lacks it.
+# `hashlib` each cost more than the question itself. What stands in for two of them falls back on them where it must.
 
 MOST = 4 * 1024 * 1024
 MOST_CONTEXT = 64 * 1024
@@ -160,7 +159,7 @@ def main(arguments: list[str]) -> int:
         watch.set(ANSWER_SECONDS)
         config = _config(arguments)
         watch.set(_seconds(config))
-        payload = _payload()
+        payload = _payload(config)
         answer = _asked(client, config, _with_context(payload))
         watch.end()
     except Fault as fault:
@@ -233,10 +232,10 @@ def _note(config: dict[str, Any], started: float) -> None:
         os.close(handle)
 
 
-def _payload() -> bytes:
-    made = sys.stdin.buffer.read(MOST + 1)
-    if len(made) > MOST:
-        raise Fault("the client's payload is larger than 4 MiB")
+def _payload(config: dict[str, Any]) -> bytes:
+    if len(made := sys.stdin.buffer.read(MOST + 1)) > MOST:
+        config["posture"] = "closed"  # a gateway may well run: what cannot be examined is not let through
+        raise Fault("the client's payload is larger than 4 MiB, so do it in smaller parts")
     return made
 
 
@@ -385,19 +384,21 @@ def _answer(file: _Line) -> tuple[int, bytes]:
 
 
 def _over_url(url: str, token: str, payload: bytes) -> bytes:
-    """Ask a gateway at an address that a person wrote down; TLS is verified."""
-    import urllib.error
-    import urllib.request
+    """Ask a gateway at an address that a person wrote down, and nowhere that it sends us on to; TLS is verified."""
+    from urllib import request
 
     sent = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
     if not url.startswith(("https://", "http://")):
         raise Fault("the gateway's address is no URL", "guardhouse install CLIENT")
+    straight = type("Straight", (request.HTTPRedirectHandler,), {"redirect_request": lambda *_told: None})
     try:
-        with urllib.request.urlopen(urllib.request.Request(url, payload, sent), timeout=ANSWER_SECONDS) as answer:  # noqa: S310
-            return bytes(answer.read(MOST))
-    except (OSError, ValueError) as error:
-        told = f"status {error.code}" if isinstance(error, urllib.error.HTTPError) else type(error).__name__
-        raise Fault(f"the gateway does not answer ({told})") from None
+        with request.build_opener(straight).open(request.Request(url, payload, sent), timeout=ANSWER_SECONDS) as answer:  # noqa: S310
+            if answer.status == 200 and answer.headers.get_content_type() == "application/json":
+                return bytes(answer.read(MOST))
+    except (OSError, ValueError) as fault:
+        named = f"status {fault.code}" if hasattr(fault, "code") else type(fault).__name__
+        raise Fault(f"the gateway does not answer ({named})") from None
+    raise Fault("what answers is not Guardhouse")
 
 
 def _start(home: str, config: dict[str, Any]) -> tuple[int, Any] | None:
@@ -420,7 +421,7 @@ def _start(home: str, config: dict[str, Any]) -> tuple[int, Any] | None:
     try:
         with open(os.path.join(home, "serve.log"), "ab") as log:
             process = Popen(  # noqa: S603  # an absolute path that `install` wrote
-                argv, stdin=DEVNULL, stdout=log, stderr=log, start_new_session=True, env=env, pass_fds=(lock,)
+                argv, stdin=DEVNULL, stdout=log, stderr=log, start_new_session=True, env=env, cwd=home, pass_fds=(lock,)
             )
     except OSError as error:
         raise Fault(f"no gateway runs, and it cannot be started ({type(error).__name__})") from None
@@ -455,11 +456,10 @@ def _around(at: str) -> tuple[str, str]:
                 with open(path, "rb") as file:
                     text = file.read(MOST_CONTEXT + 1)
             except (OSError, ValueError):
-                text = b"unreadable: ["
+                text = b"unreadable: ["  # what nobody understands: it must not pass for an absent file
             found.insert(0, text.decode("utf-8", "replace"))
         place, below = os.path.dirname(place), place
     made = "\n---\n".join(found)
-    # What cannot be read or is too long is sent as what nobody understands: it must not pass for an absent file.
     return root, made if len(made) <= MOST_CONTEXT else "too long: ["
 
 

@@ -52,8 +52,8 @@ def python() -> str:
 
 
 def serve_command() -> list[str]:
-    """What starts the gateway of a home."""
-    return [sys.executable, "-m", "guardhouse", "serve"]
+    """What starts the gateway of a home: no module of the folder it is started in, or that a variable names, is loaded."""
+    return [sys.executable, "-P", "-E", "-m", "guardhouse", "serve"]
 
 
 def place(home: Path) -> None:
