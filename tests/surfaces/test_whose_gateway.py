@@ -91,6 +91,22 @@ def test_the_operators_token_is_sent_to_nobody_who_has_not_proved_to_be_ours(
     assert heard == []
 
 
+@pytest.mark.parametrize("answer", [b"{}", b"<html>"])
+def test_doctor_sends_no_token_to_a_stranger_and_takes_none_for_a_gateway(tmp_path: Path, answer: bytes) -> None:
+    env = prepare(tmp_path / "home")
+    token = (tmp_path / "home" / "operator.token").read_text().strip()
+    guardhouse(env | {"HOME": str(tmp_path)}, "install", "codex", "--user", check=False)
+    with _stranger(answer) as (port, heard):
+        told = guardhouse(env | {"GUARDHOUSE_URL": f"http://127.0.0.1:{port}"}, "doctor", "--json", check=False)
+    assert heard
+    assert not any(token.encode() in sent or b"authorization" in sent.lower() for sent in heard)
+    assert told.returncode != 0, told
+    dead = guardhouse(env | {"GUARDHOUSE_URL": "http://127.0.0.1:1"}, "doctor", "--json", check=False)
+    assert dead.returncode == 69, dead
+    (gateway,) = (one for one in json.loads(dead.stdout)["findings"] if one["part"] == "gateway")
+    assert (gateway["ok"], "nothing answers there" in gateway["detail"], bool(gateway["repair"])) == (False, True, True)
+
+
 @pytest.mark.parametrize("answer", [b"{}", b"[]", b'"x"', b'{"error": 3}', b'{"people": []}'])
 def test_what_is_no_guardhouse_is_told_in_a_line(tmp_path: Path, answer: bytes) -> None:
     env = prepare(tmp_path / "home") | {"GUARDHOUSE_TOKEN": "gdh_agent_x_y"}

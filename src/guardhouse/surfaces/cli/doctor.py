@@ -34,18 +34,25 @@ def doctor(context: typer.Context, json: Json = False) -> None:
 
     home = Path(os.path.realpath(operator.home()))
     findings = [examining.home(home)]
-    named = os.environ.get("GUARDHOUSE_URL", "")
+    named = os.environ.get("GUARDHOUSE_URL", "").rstrip("/")
     try:
-        found, disbelieved = None if named else running(), ""
+        found, disbelieved = running(), ""
     except SettingsFault as fault:
-        found, disbelieved = None, fault.message
+        found, disbelieved = None, "" if named else fault.message
+    ours = found is not None and named in ("", found.address)
     address = named or (found.address if found is not None else "")
     settings = composition_of(context).settings()
-    standing = examining.gateway(address, settings.host, settings.port)
-    findings.append(examining.Finding("gateway", False, disbelieved) if disbelieved else standing)
+    if disbelieved:
+        findings.append(examining.Finding("gateway", False, disbelieved, "guardhouse serve"))
+    elif named and not ours and not _lives(named):
+        silent = f"GUARDHOUSE_URL names {named}, and nothing answers there"
+        findings.append(examining.Finding("gateway", False, silent, "unset GUARDHOUSE_URL, or start that gateway"))
+        address = ""
+    else:
+        findings.append(examining.gateway(address, settings.host, settings.port))
 
     def ask(token: str) -> str:
-        line = HttpDoor(address, token, ours=not named)
+        line = HttpDoor(address, token, ours=ours)
         try:
             return line.call("get_my_profile", {}).code
         except GuardhouseError as error:
@@ -53,7 +60,7 @@ def doctor(context: typer.Context, json: Json = False) -> None:
         finally:
             line.close()
 
-    findings.extend(_mode(address, ours=not named))
+    findings.extend(_mode(address, ours=ours))
     try:
         installed = list(dict.fromkeys(one.client for one in records.read(home)))
     except GuardhouseError as error:
@@ -63,7 +70,9 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     ground = switches.Ground(Path.home(), Path.cwd(), os.environ)
     for name in installed:
         findings.extend(examining.hooks(name, home, ground))
-        findings.append(examining.ask_token(name, home, ask if address else None))
+        # A hook's token goes where the hook itself sends it, and nowhere else.
+        sent = ours or (address and str(placing.configured(home, name).get("url", "")).rstrip("/") == address)
+        findings.append(examining.ask_token(name, home, ask if sent else None))
         seen[name] = {"agent": placing.configured(home, name).get("handle", ""), "version": examining.version(name)}
         seen[name] |= examining.calls(name, home)
     findings.extend(examining.managed())
@@ -81,6 +90,19 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     raise typer.Exit(exits.OK if all(one.ok for one in findings) else exits.FAULT)
 
 
+def _lives(address: str) -> bool:
+    """Whether a gateway answers at an address that was named; it is told nothing."""
+    import json
+    import urllib.request
+
+    place = address if "://" in address else f"http://{address}"
+    try:
+        with urllib.request.urlopen(f"{place}/healthz", timeout=5) as page:  # noqa: S310  # a person named it
+            return isinstance(json.loads(page.read(4096)), dict)
+    except (OSError, ValueError):
+        return False
+
+
 def _metrics(address: str) -> str:
     """The gateway's `/metrics`; empty where it shows none to us."""
     import urllib.request
@@ -94,13 +116,13 @@ def _metrics(address: str) -> str:
 
 def _mode(address: str, *, ours: bool) -> list[Finding]:
     """What is only observed; nothing where there is nobody to ask."""
-    from guardhouse.surfaces.cli.door import HttpDoor
+    from guardhouse.surfaces.cli.door import HttpDoor, token_for
     from guardhouse.surfaces.install.examining import Finding
 
     if not address:
         return []
     try:
-        line = HttpDoor(address, operator.token(), ours=ours)
+        line = HttpDoor(address, operator.token() if ours else token_for(address), ours=ours)
         reply = line.call("list_modes", {"ended": False, "limit": 100})
         line.close()
     except GuardhouseError as error:

@@ -202,7 +202,7 @@ def local_settings(composition: Composition) -> Settings:
     return settings
 
 
-def _token_for(address: str) -> str:
+def token_for(address: str) -> str:
     """The token for a gateway that nothing proves to be ours: one that was given on purpose, over no open network."""
     require_private_line(address)
     given = os.environ.get("GUARDHOUSE_TOKEN", "").strip()
@@ -232,7 +232,7 @@ def open_door(composition: Composition, token: str = "") -> Iterator[Door]:
     named = os.environ.get("GUARDHOUSE_URL", "")
     found = running()
     if named and (found is None or found.address != named.rstrip("/")):
-        line = HttpDoor(named, token or _token_for(named), ours=False)
+        line = HttpDoor(named, token or token_for(named), ours=False)
         try:
             yield line
         finally:
