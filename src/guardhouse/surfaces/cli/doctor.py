@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json as jsonlib
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -77,7 +78,7 @@ def doctor(context: typer.Context, json: Json = False) -> None:
         seen[name] |= examining.calls(name, home)
     findings.extend(examining.managed())
     now = datetime.fromtimestamp(composition_of(context).now() / 1_000_000, UTC)
-    for name, told in (examining.over_http(_metrics(address), now) if address else {}).items():
+    for name, told in (examining.over_http(_page(address, "/metrics"), now) if address else {}).items():
         seen.setdefault(name, {"agent": "", "version": examining.version(name), "last_call": "", "calls": 0})
         seen[name]["in_gateway"] = told
     if json:
@@ -92,23 +93,19 @@ def doctor(context: typer.Context, json: Json = False) -> None:
 
 def _lives(address: str) -> bool:
     """Whether a gateway answers at an address that was named; it is told nothing."""
-    import json
+    try:
+        return isinstance(jsonlib.loads(_page(address, "/healthz")), dict)
+    except ValueError:
+        return False
+
+
+def _page(address: str, path: str) -> str:
+    """What a gateway shows to anybody at a path; empty where it shows nothing to us."""
     import urllib.request
 
     place = address if "://" in address else f"http://{address}"
     try:
-        with urllib.request.urlopen(f"{place}/healthz", timeout=5) as page:  # noqa: S310  # a person named it
-            return isinstance(json.loads(page.read(4096)), dict)
-    except (OSError, ValueError):
-        return False
-
-
-def _metrics(address: str) -> str:
-    """The gateway's `/metrics`; empty where it shows none to us."""
-    import urllib.request
-
-    try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/metrics", timeout=5) as page:  # noqa: S310  # the gateway's own address
+        with urllib.request.urlopen(f"{place.rstrip('/')}{path}", timeout=5) as page:  # noqa: S310  # the gateway's own address
             return bytes(page.read()).decode()
     except (OSError, ValueError):
         return ""
