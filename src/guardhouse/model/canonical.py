@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Iterator
 from typing import Any
 
 import orjson
@@ -20,6 +21,19 @@ def encode(value: Any) -> bytes:
 def decode(data: bytes | str) -> Any:
     """The value that canonical (or any) JSON text stands for; ValueError when it is not JSON."""
     return orjson.loads(data)
+
+
+def texts(value: Any) -> Iterator[str]:
+    """Every text in a plain value, names included."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, held in value.items():
+            yield name
+            yield from texts(held)
+    elif isinstance(value, list):
+        for held in value:
+            yield from texts(held)
 
 
 def digest(data: bytes) -> str:

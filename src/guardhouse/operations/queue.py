@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -12,7 +11,7 @@ from guardhouse.catalog import Answer, Ask, Context, operation
 from guardhouse.errors import Refusal
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
-from guardhouse.model.canonical import decode, encode
+from guardhouse.model.canonical import decode, encode, texts
 from guardhouse.model.instants import from_rfc3339
 from guardhouse.operations import authority
 from guardhouse.operations.fields import AgentId, HomeRepository, Reason, RepositoryFilter, home_repository, instant
@@ -102,26 +101,13 @@ class SubmitWorkAsk(Ask):
         return value
 
 
-def _strings(value: Any) -> Iterator[str]:
-    """Every text in plain JSON data, names included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, held in value.items():
-            yield name
-            yield from _strings(held)
-    elif isinstance(value, list):
-        for held in value:
-            yield from _strings(held)
-
-
 def _submitted_texts(ask: SubmitWorkAsk) -> tuple[Examined, ...]:
     return texts_of(
         title=(ask.title, "report"),
         detail=(ask.detail, "report"),
         definition_of_done=(ask.definition_of_done, "report"),
         labels=("\n".join(ask.labels), "prose"),  # names, such as `shutdown`, which nobody runs
-        input=("\n".join(_strings(ask.input)), "report"),
+        input=("\n".join(texts(ask.input)), "report"),
     )
 
 

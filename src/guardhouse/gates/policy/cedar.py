@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import cedarpy
@@ -12,7 +12,7 @@ from guardhouse.errors import LawFault, LawProblem
 from guardhouse.gates.policy import cedar_places
 from guardhouse.gates.policy.ruling import RESOURCE_TYPES, Answer, Entity, Ruling
 from guardhouse.gates.reading import DEPTH, LONGEST_ID, text_of
-from guardhouse.model.canonical import encode
+from guardhouse.model.canonical import encode, texts
 
 SCHEMA_FILE = "schema.cedarschema"
 _ANNOTATIONS = frozenset({"id", "effect", "advice", "why"})
@@ -71,7 +71,7 @@ class Cedar:
         self._slices: dict[tuple[str, str, str], tuple[Any, Any]] = {}
         self._sets: dict[frozenset[str], Any] = {}
         self._entities: dict[bytes, Any] = {}
-        self._words = frozenset(_words(list(policies.values())))
+        self._words = frozenset(texts(list(policies.values())))
 
     def _slice(self, principal: str, action: str, resource: str) -> tuple[Any, Any]:
         """The policies that can apply, and those of them that no approval lifts."""
@@ -158,19 +158,6 @@ class Cedar:
             return Ruling(Answer.HOLD if lifted else Answer.DENY, reasons, advice=advice)
         except Exception as error:  # noqa: BLE001  # whatever the engine raises is a no
             return Ruling(Answer.DENY, errors=(type(error).__name__,))
-
-
-def _words(value: Any) -> Iterator[str]:
-    """Every text in plain JSON data, names included."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for name, held in value.items():
-            yield name
-            yield from _words(held)
-    elif isinstance(value, list):
-        for held in value:
-            yield from _words(held)
 
 
 def _json(entity: Entity) -> dict[str, Any]:
