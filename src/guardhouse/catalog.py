@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from guardhouse.bundle import Bundle
 from guardhouse.errors import Refusal
-from guardhouse.guardrails.text import Examined
+from guardhouse.guardrails.text import UNSEEN, Examined, Seen
 from guardhouse.model.call import Call, Category, Resource
 from guardhouse.model.decision import Decision
 from guardhouse.model.facts import Facts, Principal
@@ -45,7 +45,7 @@ class Home:
 class Context:
     """What a handler is given: an open transaction and what is already known. It fetches nothing else.
 
-    `key` is the workspace's HMAC key. `evidence` is what the operation's `gather` made in prepare.
+    `key` is the workspace's HMAC key. `evidence` is what the operation's `gather` made in prepare; `seen` what examining `texts` gave there.
     `present`: the caller's session is known to be there; False means that nobody has looked.
     `objects` collects references (`lock:…`, `approval:…`) for the entry. `after_commit` collects
     notices that leave only when the entry is durable.
@@ -60,6 +60,7 @@ class Context:
     key: bytes
     sequence: int
     texts: tuple[Examined, ...] = ()
+    seen: Seen = UNSEEN
     evidence: Any = None
     present: bool = False
     objects: list[str] = field(default_factory=list)

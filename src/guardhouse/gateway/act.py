@@ -82,6 +82,7 @@ def perform(
         key=view.standing.key,
         sequence=sequence,
         texts=prepared.texts,
+        seen=prepared.seen,
         evidence=prepared.evidence,
         present=present,
     )

@@ -24,7 +24,7 @@ from guardhouse.gateway.surroundings import leads, placed
 from guardhouse.guardrails import tighten
 from guardhouse.guardrails.normal import normal_form
 from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
-from guardhouse.guardrails.text import Examined
+from guardhouse.guardrails.text import UNSEEN, Examined, Seen
 from guardhouse.model import canonical
 from guardhouse.model.call import Call, Category, Fault, RawCall, Resource
 from guardhouse.model.facts import DomainFinding, Finding, Principal
@@ -70,7 +70,7 @@ class Located:
 
 @dataclass(slots=True)
 class Prepared:
-    """A call ready for the train. `packs` is the digest under which `findings` were made.
+    """A call ready for the train. `packs` is the digest under which `findings` were made, `seen` what they were made of.
 
     `question` is the keyed digest of what its texts would do and where, taken when anything was found; `open_ended`
     says that more than they say decides it; `links` are names in them that lead elsewhere on this machine.
@@ -89,6 +89,7 @@ class Prepared:
     payload: bytes | None = None
     texts: tuple[Examined, ...] = ()
     findings: tuple[Finding, ...] = ()
+    seen: Seen = UNSEEN
     question: str = ""
     open_ended: bool = False
     links: tuple[tuple[str, str], ...] = ()
@@ -268,7 +269,8 @@ def idempotency_digest(key: bytes, session_id: str, idempotency_key: str) -> str
 def examine(prepared: Prepared, bundle: Bundle) -> None:
     """Make the findings of a call under a bundle, unless they already are that bundle's."""
     if prepared.packs != bundle.packs.digest:
-        prepared.findings = bundle.packs.examine(prepared.texts) if prepared.texts else ()
+        prepared.seen = bundle.packs.look(prepared.texts) if prepared.texts else UNSEEN
+        prepared.findings = prepared.seen.findings
         operation = prepared.operation
         if operation is not None and operation.tightens is not None and prepared.ask is not None:
             prepared.findings = tighten.tightened(

@@ -50,6 +50,15 @@ class LawMissing(Exception):
         self.digest = digest
 
 
+class Unexamined(Exception):
+    """The first call of a train was examined under other packs than those in force; examine outside it and carry again."""
+
+    def __init__(self, workspace_id: str, bundle: Bundle) -> None:
+        super().__init__(bundle.packs.digest)
+        self.workspace_id = workspace_id
+        self.bundle = bundle
+
+
 @dataclass(slots=True)
 class Standing:
     """A workspace's standing at one version, with the canonical bytes that entries name it by."""

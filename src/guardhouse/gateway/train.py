@@ -16,14 +16,14 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
-from guardhouse.bundle import versions
+from guardhouse.bundle import Bundle, versions
 from guardhouse.errors import NotPerformed, OutcomeUnknown, Unauthenticated
 from guardhouse.gates import guardrails
 from guardhouse.gateway import act, record
 from guardhouse.gateway.decide import decide
 from guardhouse.gateway.heard import Heard
 from guardhouse.gateway.prepare import Prepared, examine
-from guardhouse.gateway.read import LawMissing, StandingCache, View
+from guardhouse.gateway.read import LawMissing, StandingCache, Unexamined, View
 from guardhouse.gateway.tables import FIRST_OUTCOME
 from guardhouse.governance import quotas
 from guardhouse.ledger import entries
@@ -178,13 +178,20 @@ class Train:
             return connection.execute(query).first() is not None
 
     def _ride(self, calls: list[Prepared], *, alone: bool) -> list[Carried]:
-        """One transaction over the front of `calls`. A missing bundle is compiled outside and the ride begun again."""
+        """One transaction over the front of `calls`. What takes long is done outside and the ride begun again.
+
+        That is compiling a bundle that is not here, and examining the texts of calls under packs newer than their own.
+        """
         for _ in range(8):
             try:
                 return self._one_transaction(calls, alone=alone)
             except LawMissing as missing:
                 with self._store.reading() as connection:
                     self._bundles.load(connection, missing.workspace_id, missing.digest)
+            except Unexamined as stale:
+                for call in calls[:MOST_CALLS]:
+                    if call.located.workspace_id == stale.workspace_id:
+                        examine(call, stale.bundle)
         raise NotPerformed("the active policy changes faster than it can be loaded; send the call again")
 
     def _one_transaction(self, calls: list[Prepared], *, alone: bool) -> list[Carried]:
@@ -217,6 +224,11 @@ class Train:
                 ours = [call for call in calls[:MOST_CALLS] if call.located.workspace_id == workspace]
                 view = View(tx, self._cache, heads[workspace].head, ours, tx.now, alone=alone)
                 views[workspace] = _Carriage(view, ours, self._heard)
+            if prepared.texts and prepared.packs != views[workspace].packs:
+                if carried:
+                    # The law changed before or among these calls: the rest are examined anew before they ride.
+                    break
+                raise Unexamined(workspace, views[workspace].bundle)
             carried.append(views[workspace].carry(prepared, self._ids, alone=alone))
         with tx.batch():
             for carriage in views.values():
@@ -233,6 +245,16 @@ class _Carriage:
         self._heard = heard
         self._calls = calls
         self._drafts: list[entries.Draft] = []
+
+    @property
+    def bundle(self) -> Bundle:
+        """The law in force for the next call."""
+        return self._view.standing.bundle
+
+    @property
+    def packs(self) -> str:
+        """The digest of the packs in force for the next call."""
+        return self.bundle.packs.digest
 
     def carry(self, prepared: Prepared, ids: Ids, *, alone: bool) -> Carried:
         """Read, decide, act and draft the entry of one call."""

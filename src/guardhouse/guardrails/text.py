@@ -89,12 +89,29 @@ class Rule:
     protects: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What examining some texts gave: the findings, and what only the moment of finding knows of each.
+
+    `packs` is the digest of those who looked; `notes` are theirs alone to read.
+    """
+
+    packs: str = ""
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[Any, ...] = ()
+
+
+UNSEEN = Seen()
+"""Nothing was looked at yet."""
+
+
 class Packs(Protocol):
     """A loaded, self-tested set of guardrail packs.
 
-    `examine` is a pure function of (texts, digest): the same texts always give the same findings, in
+    `look` is a pure function of (texts, digest): the same texts always give the same findings, in
     the order of the texts and then of `start`. It MUST NOT raise on any text; what cannot be analysed
-    is a finding. `explain` adds words to findings of the same texts. `redact` replaces every secret
+    is a finding. `examine` is its findings alone. `explain` adds words to findings of the same texts: from `seen`, where
+    these packs saw it, so that whoever explains where others wait need not look again. `redact` replaces every secret
     that a rule catches in a plain JSON value by `[redacted:RULE]`, keeping the shape. `overrides` are
     applied by the gate, not by `examine`: they depend on who asks, and when.
     """
@@ -105,6 +122,10 @@ class Packs(Protocol):
 
     def examine(self, texts: tuple[Examined, ...]) -> tuple[Finding, ...]: ...
 
-    def explain(self, texts: tuple[Examined, ...], findings: tuple[Finding, ...]) -> tuple[Explained, ...]: ...
+    def look(self, texts: tuple[Examined, ...]) -> Seen: ...
+
+    def explain(
+        self, texts: tuple[Examined, ...], findings: tuple[Finding, ...], seen: Seen = UNSEEN
+    ) -> tuple[Explained, ...]: ...
 
     def redact(self, value: Any) -> Any: ...

@@ -191,7 +191,7 @@ def _explained(ctx: Context, tightening: str) -> tuple[Explained, ...]:
             exempted_by=exempt.get((one.rule, one.field, one.start, one.end), ()),
             allowed_by=allowed.get((one.rule, one.field, one.start, one.end), ""),
         )
-        for one in (*packs.explain(ctx.texts, found), *tighten.explain(found, tightening, packs.rules))
+        for one in (*packs.explain(ctx.texts, found, ctx.seen), *tighten.explain(found, tightening, packs.rules))
     )
 
 
