@@ -43,7 +43,8 @@ def score(
     A row has `command` and `expected` (allow, warn, ask, block), and if wanted `category`, `source`, `strength` (strong, weak),
     `scope` (core, extended), `kind`, `cwd` and `tool`. Rates are percent: detect, gate (ask or block) and block of what should be
     stopped; false positive (ask or block) and false block of what should pass. The score is scope core with strong labels.
-    Verdicts are those for an agent without trust and without overrides; latency is processor time in microseconds.
+    Verdicts are those for an agent without trust and without overrides; latency is processor time in microseconds, and
+    leaves out loading the SQL reader, which a gateway does once.
 
     Example: guardhouse guardrails score rows.jsonl --wrong
     """
@@ -88,10 +89,12 @@ def _bytes(file: Path) -> bytes:
 
 def _judged(packs: Packs, rows: Sequence[Row], *, shown: bool) -> tuple[list[str], list[float]]:
     """Each row's verdict, and the microseconds of processor time that it took; nothing is answered from memory."""
+    from guardhouse.guardrails import sql
     from guardhouse.guardrails.scoring import verdict
     from guardhouse.guardrails.text import Examined
 
     verdicts, taken = [], []
+    sql.events("SELECT 1")  # the reader is loaded by the first text that needs it
     with render.working("judging", len(rows), shown=shown) as advance:
         for row in rows:
             # The field is part of what the engine remembers a text by, so that a repeated command is judged again.
