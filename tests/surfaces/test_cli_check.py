@@ -65,3 +65,51 @@ def test_a_repository_s_own_file_tightens_and_its_faults_are_drawn(desk: Desk, t
     ):
         assert "needs approval[tightening.unread]: " in told
         assert ".guardhouse.yaml:2: a repository can only tighten" in told
+
+
+@pytest.mark.parametrize("served", [True, False])
+def test_a_check_is_of_a_command_run_here_unless_told(desk: Desk, tmp_path: Path, served: bool) -> None:
+    """A file without a folder is one of whoever asks, and in `/etc` the machine's."""
+    away = tmp_path / "away"
+    away.mkdir()
+
+    def told(*arguments: str) -> str:
+        with desk.patch.context() as patch:
+            if not served:
+                patch.setattr("guardhouse.surfaces.cli.asking.running", lambda: None)
+            patch.chdir(away)
+            given = ("check", "--json", *arguments, "rm -rf old.txt")
+            done = desk.run(*given, expect=exits.of_verdict("allow" if not arguments else "block"))
+        return str(done.json["verdict"])
+
+    assert told() == "allow"
+    assert told("--cwd", "/etc") == "block"
+
+
+def test_a_folder_given_from_here_is_told_as_the_place_it_is(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    token = str(desk.json("agents", "add", "walker", "--trust", "2")["token"])
+    with desk.patch.context() as patch:
+        patch.chdir(tmp_path)
+        given = ("check", "--cwd", "one", "git push --force origin main")
+        refused = desk.json(*given, token=token, expect=exits.of_verdict("block"))["decision_id"]
+        desk.run("allow", str(refused), "--for", "1h", "--reason", "asked for")
+        patch.chdir(tmp_path / "one")
+        assert desk.run("check", "git push --force origin main", token=token).out.startswith("warn")
+
+
+def test_what_is_allowed_here_is_allowed_nowhere_else(desk: Desk, tmp_path: Path) -> None:
+    here, there = tmp_path / "here", tmp_path / "there"
+    here.mkdir()
+    there.mkdir()
+    token = str(desk.json("agents", "add", "keeper", "--trust", "2")["token"])
+    block = exits.of_verdict("block")
+    with desk.patch.context() as patch:
+        patch.chdir(here)
+        refused = desk.json("check", "git push --force origin main", token=token, expect=block)["decision_id"]
+        desk.run("allow", str(refused), "--for", "1h", "--reason", "asked for")
+        assert desk.run("check", "git push --force origin main", token=token).out.startswith("warn")
+        patch.chdir(there)
+        assert desk.run("check", "git push --force origin main", token=token, expect=block).out.startswith("block")
+        patch.chdir(here)
+        assert desk.run("check", "--cwd", str(there), "git push --force origin main", token=token, expect=block)

@@ -11,7 +11,7 @@ from typing import Any
 import re2
 
 from guardhouse.errors import LawFault, LawProblem
-from guardhouse.guardrails import reports, sql, tools
+from guardhouse.guardrails import paths, reports, sql, tools
 from guardhouse.guardrails.alternatives import propose
 from guardhouse.guardrails.guarding import LIKENESS, uses
 from guardhouse.guardrails.indexing import Candidate, Index
@@ -21,7 +21,7 @@ from guardhouse.guardrails.programs import UNSPECIFIED
 from guardhouse.guardrails.reading import MOST_SHELL
 from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.surroundings import SAMPLE
-from guardhouse.guardrails.text import NOTHING_ALLOWS, Examined, Explained, Rule
+from guardhouse.guardrails.text import NOTHING_ALLOWS, UNSEEN, Examined, Explained, Rule, Seen
 from guardhouse.guardrails.units import Spent, Unit
 from guardhouse.guardrails.watch import watch
 from guardhouse.guardrails.words import UNKNOWN, clean
@@ -96,16 +96,21 @@ class Engine:
 
     def examine(self, texts: tuple[Examined, ...]) -> tuple[Finding, ...]:
         """Every rule that matches, with its first spans, in the order of the texts and then of `start`."""
-        return tuple(hit.finding for hit in _strictest([hit for text in texts for hit in self.hits(text)]))
+        return self.look(texts).findings
 
-    def explain(self, texts: tuple[Examined, ...], findings: tuple[Finding, ...]) -> tuple[Explained, ...]:
+    def look(self, texts: tuple[Examined, ...]) -> Seen:
+        """The same with what explaining needs, so that nothing is examined twice."""
+        hits = tuple(_strictest([hit for text in texts for hit in self.hits(text)]))
+        return Seen(self.digest, tuple(hit.finding for hit in hits), hits)
+
+    def explain(
+        self, texts: tuple[Examined, ...], findings: tuple[Finding, ...], seen: Seen = UNSEEN
+    ) -> tuple[Explained, ...]:
         """The same findings in words, secrets cut from the matched text."""
         by_field = {text.field: text for text in texts}
-        known = {
-            (hit.finding.rule, hit.finding.field, hit.finding.start, hit.finding.end): hit
-            for text in texts
-            for hit in self.hits(text)
-        }
+        if seen.packs != self.digest:
+            seen = self.look(texts)
+        known = {(hit.finding.rule, hit.finding.field, hit.finding.start, hit.finding.end): hit for hit in seen.notes}
         whole = {name: _SURROGATES.sub("\ufffd", text.text) for name, text in by_field.items()}
         # Once for each text, however many findings it has: this runs where other calls wait.
         secrets = {name: self._secret_spans(text) for name, text in whole.items()}
@@ -244,7 +249,7 @@ class Engine:
             self._event(found, text, "size", 0, size, ())
             return
         runner = Runner(self._programs, source if ordinary else clean(source), text.cwd)
-        runner.workspace = text.workspace_root
+        runner.workspace = text.workspace_root or paths.working(text.cwd)
         runner.state.variables.update(text.around.variables)
         try:
             if text.tool and tools.is_powershell(text.tool):
@@ -268,11 +273,11 @@ class Engine:
         try:
             for seen in watch(runner.units, runner.codes, text.around, dict(text.links)):
                 self._event(found, text, seen.event, seen.start, seen.end, seen.via)
-            self._argv(found, text, runner.units)
+            self._argv(found, text, runner.units, runner.workspace)
         except Exception:  # noqa: BLE001  the contract: what cannot be analysed is a finding, never an exception
             self._event(found, text, "syntax", 0, size, ())
 
-    def _argv(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit]) -> None:
+    def _argv(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit], workspace: str) -> None:
         for unit in units:
             if not (unit.program.isascii() and unit.program.isprintable()):
                 self._event(found, text, "hidden", unit.start, unit.end, unit.via)
@@ -280,7 +285,7 @@ class Engine:
             if bucket is None:
                 continue
             program = self._programs.get(unit.program, UNSPECIFIED)
-            parsed = Parsed(unit, program, text.workspace_root, bucket.flags, bucket.patterns)
+            parsed = Parsed(unit, program, workspace, bucket.flags, bucket.patterns)
             if parsed.helps:
                 continue
             for form, candidates in bucket.entries(parsed):

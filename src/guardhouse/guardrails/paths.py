@@ -59,6 +59,7 @@ _HOME = re.compile(
     r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+|/home|/Users)(?:/(?:\*|\.\*|\.\??\*)?)?|/home/\*.*|/Users/\*.*"
 )
 _IN_HOME = re.compile(r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)/.+", re.S)
+_HIDDEN_IN_HOME = re.compile(r"(?:/root|/home/[^/]+|/Users/[^/]+)/(?:\.|Library(?:/|$))")
 _DISK = re.compile(
     r"/dev/(?:(?:[shv]|xv)d[a-z*?\[].*|nvme\d.*|mmcblk\d.*|r?disk\d.*|loop\d.*|md\d.*|dm-\d.*|mapper/.+|disk/.+|sd\*|vg.*|pmem.*|zd\d.*|nbd\d.*)"
 )
@@ -147,6 +148,16 @@ def believed(workspace: str) -> bool:
     if path == "/" or _HOME.fullmatch(path) or (path.count("/") == 1 and _SYSTEM.fullmatch(path)):
         return False
     return _MACHINE.fullmatch(path) is None or _TREES.fullmatch(path) is not None or _TEMP.fullmatch(path) is not None
+
+
+@lru_cache(maxsize=256)
+def working(cwd: str) -> str:
+    """The working tree of a command of which only the folder it runs in is known: that folder, or empty where it is none.
+
+    A home, what programs keep hidden below one, and the machine's own places are nobody's working tree.
+    """
+    path = resolve(cwd, "")
+    return cwd if path.startswith("/") and believed(path) and _HIDDEN_IN_HOME.match(path) is None else ""
 
 
 @lru_cache(maxsize=8192)

@@ -296,9 +296,10 @@ class Runner(Opener):
             self.written(word, feed)
 
     def _copied(self, given: Arguments) -> None:
-        """Files that another host gave are as unread as any download."""
+        """Files that another host gave are as unread as any download; those that it is given leave this machine."""
         *sources, last = given.positionals
         if "remote" in paths.classes(last.text):
+            self.effect("<send>", [word for word in sources if "remote" not in paths.classes(word.text)])
             return
         for word in sources:
             if "remote" in paths.classes(word.text):

@@ -83,7 +83,12 @@ def check(
     approval: str = "",
     json: bool = False,
 ) -> int:
-    """Examine a text, with the gateway or else as a preview, and tell what was found; the exit status."""
+    """Examine a text, with the gateway or else as a preview, and tell what was found; the exit status.
+
+    It is examined as run in `cwd`, or where this process stands: words such as `.` mean a place, and what a person allows
+    is bound to it.
+    """
+    cwd = os.path.abspath(cwd or os.curdir)
     root, tighten = tightening.repository(cwd)
     given = {"cwd": cwd, "workspace_root": root, "tighten": tighten}
     if os.environ.get("GUARDHOUSE_URL") or running() is not None:

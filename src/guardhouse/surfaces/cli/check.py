@@ -19,7 +19,7 @@ def check(
     context: typer.Context,
     text: Annotated[str, typer.Argument(help="The command or statement to examine; it is not run.")],
     kind: Annotated[str, typer.Option(help="shell, sql, file or auto.")] = "auto",
-    cwd: Annotated[str, typer.Option(help="The directory the command would run in.")] = "",
+    cwd: Annotated[str, typer.Option(help="The directory the command would run in; this one when left out.")] = "",
     explain: Annotated[bool, typer.Option("--explain", help="Draw what was found under the command.")] = False,
     approval: Approval = "",
     json: Json = False,
