@@ -29,6 +29,7 @@ from guardhouse.settings import Settings
 from guardhouse.storage import migrate as migrations
 from guardhouse.storage import private
 from guardhouse.storage.opening import backend_of, open_store, reaching, unusable
+from guardhouse.storage.store import Transaction
 from guardhouse.surfaces import endpoint as endpoints
 from guardhouse.surfaces.cli.composition import Founded
 from guardhouse.surfaces.endpoint import Endpoint
@@ -237,14 +238,25 @@ def found(settings: Settings, slug: str, person: str, *, further: bool = True) -
         load.write_site_skeleton(policies)
     keys.load(settings.resolved_signing_key_file)
     store = open_store(settings.resolved_database_url, wall_clock, settings.postgres_pool)
+
+    def stands(tx: Transaction) -> Founded | None:
+        standing = workspaces.by_slug(tx, slug)
+        if standing is not None:
+            return Founded(standing, slug, "", "", "", policies, new=False)
+        if not further and workspaces.any_founded(tx):
+            return Founded("", slug, "", "", "", policies, new=False)
+        return None
+
     try:
         with reaching(), store.writing("") as tx:
-            standing = workspaces.by_slug(tx, slug)
-            if standing is not None:
-                return Founded(standing, slug, "", "", "", policies, new=False)
-            if not further and workspaces.any_founded(tx):
-                return Founded("", slug, "", "", "", policies, new=False)
-            bundle = load.load_directory(policies, actions())
+            found_already = stands(tx)
+        if found_already is not None:
+            return found_already
+        bundle = load.load_directory(policies, actions())  # takes seconds; no lock waits for it
+        with reaching(), store.writing("") as tx:
+            found_already = stands(tx)
+            if found_already is not None:
+                return found_already
             made = workspaces.found(tx, RandomIds(wall_clock), slug, person)
             versions.store(tx, made.workspace_id, bundle)
             versions.activate(tx, made.workspace_id, bundle.digest, bundle.law, made.person_id, "", "the first law")

@@ -44,6 +44,9 @@ MOST_BYTES = 1_048_576
 MOST_SECONDS = 0.005
 """A train's bounds. What does not fit waits for the next one."""
 
+MOST_SETTLING_SECONDS = 10.0
+"""How long a failed train's calls are carried once more, one by one; who comes later is told `not_performed`."""
+
 Answered = Outcome | Exception
 """What a passenger gets: an outcome, or the exception that says why there is none."""
 
@@ -91,10 +94,12 @@ class Train:
 
         Never raises for a call's sake: a failure is that call's answer.
         """
+        self._uncommitted = {}
         try:
             carried = self._ride(calls, alone=False)
         except Exception as error:  # noqa: BLE001  # every failure of the ground ends in the careful second ride
-            return self.settle(calls[:MOST_CALLS], error)
+            # Who did not fit into a train whose commit is in doubt was not carried, and waits for the next.
+            return self.settle(calls[: len(self._uncommitted) or MOST_CALLS], error)
         return self.arrive(carried)
 
     def depart(self, tx: Transaction, calls: list[Prepared]) -> list[Carried]:
@@ -120,11 +125,31 @@ class Train:
         return [(passenger.prepared, passenger.answer) for passenger in carried]
 
     def settle(self, calls: list[Prepared], error: Exception) -> list[tuple[Prepared, Answered]]:
-        """The answers of a train that failed at any point, its commit included: each call is settled alone. May wait."""
-        _log.warning("a train of %d calls failed and is carried again one by one: %s", len(calls), _brief(error))
+        """The answers of a train that failed at any point, its commit included: each call is settled alone. May wait.
+
+        What came as far as its commit may be committed all the same, now or in a moment: a COMMIT whose answer was lost
+        may still be on its way. So nothing of it is carried again, or called undone, before the database has been
+        asked under the write lock, which that transaction has until it ends.
+        """
+        _log.warning("a train of %d calls failed and is settled call by call: %s", len(calls), _brief(error))
         self._forget()
-        settled = [(call, self._once_more(call)) for call in calls]
-        self._uncommitted = {}
+        doubted, self._uncommitted = self._uncommitted, {}
+        recorded: set[str] = set()
+        if doubted:
+            try:
+                recorded = self._recorded(calls)
+            except Exception as cannot:  # noqa: BLE001  # whoever cannot ask must not guess
+                _log.error("cannot ask whether %d decisions were recorded: %s", len(calls), _brief(cannot))
+                return [(prepared, _unknown(prepared)) for prepared in calls]
+        settled: list[tuple[Prepared, Answered]] = []
+        until = self._monotonic() + MOST_SETTLING_SECONDS
+        for prepared in calls:
+            if prepared.call.id in recorded:
+                settled += self.arrive([doubted[prepared.call.id]])
+            elif self._monotonic() > until:
+                settled.append((prepared, _undone(prepared)))
+            else:
+                settled.append((prepared, self._once_more(prepared)))
         return settled
 
     def _forget(self) -> None:
@@ -133,49 +158,41 @@ class Train:
         self._heard.drop()
 
     def _once_more(self, prepared: Prepared) -> Answered:
-        """Settle one call of a failed train: its recorded outcome, a second ride alone, or an honest error."""
-        try:
-            recorded = self._recorded(prepared)
-        except Exception as error:  # noqa: BLE001  # whoever cannot ask must not guess
-            _log.error("cannot ask whether decision %s was recorded: %s", prepared.call.id, _brief(error))
-            return OutcomeUnknown(
-                "the database cannot say whether this call was recorded; ask `get_outcome` with the idempotency key",
-                decision_id=prepared.call.id,
-            )
-        if recorded:
-            return self._committed_after_all(prepared)
+        """Carry one call of a failed train, known to have no entry, once more and alone; or an honest error."""
+        self._uncommitted = {}
         try:
             return self.arrive(self._ride([prepared], alone=True))[0][1]
         except Exception as error:  # noqa: BLE001  # the caller gets an answer whatever happened
             self._forget()
             _log.error("decision %s could not be recorded: %s", prepared.call.id, _brief(error))
-            try:
-                if self._recorded(prepared):
-                    return self._committed_after_all(prepared)
-            except Exception:  # noqa: BLE001
-                return OutcomeUnknown(
-                    "the database cannot say whether this call was recorded", decision_id=prepared.call.id
+        doubted, self._uncommitted = self._uncommitted, {}
+        if not doubted:
+            return _undone(prepared)
+        try:
+            recorded = self._recorded([prepared])
+        except Exception as error:  # noqa: BLE001  # whoever cannot ask must not guess
+            _log.error("cannot ask whether decision %s was recorded: %s", prepared.call.id, _brief(error))
+            return _unknown(prepared)
+        return self.arrive([doubted[prepared.call.id]])[0][1] if recorded else _undone(prepared)
+
+    def _recorded(self, calls: list[Prepared]) -> set[str]:
+        """The decisions among these that have an entry. Waits until no earlier transaction can give them one."""
+        by_workspace: dict[str, list[str]] = {}
+        for prepared in calls:
+            by_workspace.setdefault(prepared.located.workspace_id, []).append(prepared.call.id)
+        opened = self._store.begin()
+        assert opened is not None
+        try:
+            entries.read_heads(opened.tx, by_workspace)
+            return {
+                row["id"]
+                for workspace_id, decisions in by_workspace.items()
+                for row in opened.tx.rows(
+                    select(ENTRY.c.id).where(ENTRY.c.workspace_id == workspace_id, ENTRY.c.id.in_(decisions))
                 )
-            return NotPerformed(
-                "the ledger cannot be written, so nothing was done; send the call again", decision_id=prepared.call.id
-            )
-
-    def _committed_after_all(self, prepared: Prepared) -> Answered:
-        """The commit's answer was lost but its entries are there: what was worked out before it holds."""
-        carried = self._uncommitted.get(prepared.call.id)
-        if carried is None:
-            return OutcomeUnknown(
-                "the call was recorded, but its answer was lost; ask `get_outcome` with the idempotency key",
-                decision_id=prepared.call.id,
-            )
-        return self.arrive([carried])[0][1]
-
-    def _recorded(self, prepared: Prepared) -> bool:
-        query = select(ENTRY.c.sequence).where(
-            ENTRY.c.workspace_id == prepared.located.workspace_id, ENTRY.c.id == prepared.call.id
-        )
-        with self._store.reading(5.0) as connection:
-            return connection.execute(query).first() is not None
+            }
+        finally:
+            opened.rollback()
 
     def _ride(self, calls: list[Prepared], *, alone: bool) -> list[Carried]:
         """One transaction over the front of `calls`. What takes long is done outside and the ride begun again.
@@ -203,7 +220,8 @@ class Train:
             raise
 
     def _carried(self, tx: Transaction, calls: list[Prepared], *, alone: bool) -> list[Carried]:
-        """Everything between BEGIN and COMMIT."""
+        """Everything between BEGIN and COMMIT. Once it has returned, and until it is called again, a commit may be made."""
+        self._uncommitted = {}
         workspaces = tuple(dict.fromkeys(call.located.workspace_id for call in calls))
         heads = entries.read_heads(tx, workspaces)
         clock = max((read.clock_micros or 0 for read in heads.values()), default=0)
@@ -393,6 +411,19 @@ def _store_first(tx: Transaction, row: dict[str, Any]) -> None:
         )
     )
     tx.execute(FIRST_OUTCOME.insert(), row)
+
+
+def _unknown(prepared: Prepared) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        "the database cannot say whether this call was recorded; ask `get_outcome` with the idempotency key",
+        decision_id=prepared.call.id,
+    )
+
+
+def _undone(prepared: Prepared) -> NotPerformed:
+    return NotPerformed(
+        "the ledger cannot be written, so nothing was done; send the call again", decision_id=prepared.call.id
+    )
 
 
 def _nobody() -> Unauthenticated:

@@ -17,6 +17,15 @@ from guardhouse.storage.store import Opened, Transaction, Writing
 
 _CONNECT_SECONDS = 5
 _LOCK_MILLISECONDS = 20_000
+_TRANSACTION_MILLISECONDS = 30_000
+"""When the server ends a transaction whose process or network is gone: its lock outlives them, and all others wait for it.
+
+Longer than waiting for the lock and a train's work together. PostgreSQL 17 and later; `idle_in_transaction_session_timeout`
+would not do, as the server's clock for it stands still behind a pipeline, which is where COMMIT comes.
+"""
+_TRANSACTION_TIMEOUT_SINCE = 170_000
+_KEEPALIVE = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=2"
+"""By these the server notices a vanished machine, of whatever version it is."""
 _FIRST_PLANS = 16
 _TIMEOUT = "statement_timeout"
 
@@ -42,6 +51,7 @@ class PostgresStore(Writing):
             connect_args={
                 "connect_timeout": _CONNECT_SECONDS,
                 "options": f"-c synchronous_commit=on -c lock_timeout={_LOCK_MILLISECONDS} -c timezone=UTC "
+                f"{_KEEPALIVE} "
                 "-c default_transaction_isolation=read\\ committed",
             },
             **shared,
@@ -65,7 +75,9 @@ class PostgresStore(Writing):
                 level = cursor.fetchone()[0]
                 cursor.execute("SHOW fsync")
                 fsync = cursor.fetchone()[0]
-            connection.rollback()
+                if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
+                    cursor.execute(f"SET transaction_timeout = {_TRANSACTION_MILLISECONDS}")
+            connection.commit()
             if level not in ("on", "remote_apply") or fsync != "on":
                 raise SettingsFault(
                     f"the server answers before it syncs (synchronous_commit={level}, fsync={fsync}); "
@@ -81,8 +93,7 @@ class PostgresStore(Writing):
             self._plan_anew(connection)
             transaction = connection.begin()
         except BaseException:
-            connection.invalidate()
-            connection.close()
+            self._end(connection)
             raise
 
         tx = Transaction(connection, self._clock())
@@ -92,18 +103,24 @@ class PostgresStore(Writing):
                 tx.catch_up()
                 transaction.commit()
             except BaseException:
-                connection.invalidate()
+                self._end(connection)
                 raise
-            finally:
-                connection.close()
-
-        def rollback() -> None:
-            with contextlib.suppress(SQLAlchemyError):  # a connection that is gone has let go of its locks already
-                transaction.rollback()
-            connection.invalidate()
             connection.close()
 
+        def rollback() -> None:
+            with contextlib.suppress(SQLAlchemyError):  # a connection that is gone lets go of its locks by itself
+                transaction.rollback()
+            self._end(connection)
+
         return Opened(tx, commit, rollback)
+
+    def _end(self, connection: Connection) -> None:
+        """Close a connection for good. Where the server was lost with it, no reader's is kept either."""
+        lost = connection.invalidated or connection.connection.driver_connection.closed  # type: ignore[union-attr]
+        connection.invalidate()
+        connection.close()
+        if lost:
+            self._readers.dispose()
 
     @staticmethod
     def _plan_anew(connection: Connection) -> None:
