@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from guardhouse.errors import Refusal
 from guardhouse.services import memory
@@ -232,3 +234,77 @@ def test_c06_recall_ranks_the_same_on_both_databases_and_as_people_judged(
         assert order[0].startswith(case["topic"] + "/"), (case, order)
         firsts += order[0] == case["best"]
     assert firsts >= 25
+
+
+_PLENTY = ("amber", "birch", "cedar", "delta", "ember", "fjord", "grove", "heath")
+
+
+def _crowd(new_database: Callable[[str], str], dialect: str) -> Workshop:
+    """150 memories of few words, so that every search has more candidates than it weighs; and a neighbour with the same words."""
+    clock = FakeClock()
+    shop = Workshop(open_store(new_database(dialect), clock), clock, CountingIds())
+    chance = random.Random(5)  # the same memories on both databases
+    with shop.tx() as tx:
+        for number in range(155):
+            words = [word for place, word in enumerate(_PLENTY) if chance.random() < 0.9 / (place + 1)]
+            tx.now = START - chance.randrange(90) * DAY * 1_000_000
+            memory.remember(
+                tx,
+                shop.ids,
+                WORKSPACE if number % 31 else "wsp_0neighbour",
+                agent_id="agt_anna",
+                event_type="error",
+                summary=f"entry{number} " + " ".join(words),
+                tags=["odd"] if number % 2 else [],
+                sequence=number,
+            )
+        tx.execute(text("ANALYZE"))
+    return shop
+
+
+def _said(recalled: memory.Recalled) -> str:
+    return str(recalled.row["summary"])
+
+
+def test_c44_every_way_of_choosing_candidates_finds_the_same_on_both_databases(
+    new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Few candidates or many, a workspace alone in its table or not: what is found never depends on how it is looked for."""
+    monkeypatch.setattr(memory, "MOST_CANDIDATES", 12)
+    asked: list[dict[str, Any]] = [
+        {"query": query, "tags": tags, "below": below}
+        for query in (
+            "amber",
+            "amber birch",
+            "heath amber birch",
+            "entry7 amber",
+            "grove heath fjord",
+            "entry31 entry7",
+            "",
+        )
+        for tags in ((), ("odd",))
+        for below in (None, 100)
+    ]
+    shops = [_crowd(new_database, dialect) for dialect in ("sqlite", "postgresql")]
+    told: list[list[Any]] = []
+    for shop in shops:
+        with shop.store.reading() as connection:
+            counted = fulltext.counted_terms(connection, memory.MEMORY, memory.MEMORY_TERM, WORKSPACE, ["", "amber"])
+        assert (counted.documents[""], counted.rows, counted.alone(150)) == (150, 155, True)
+        for few, alone in itertools.product((fulltext.FEW, -1), (True, False)):
+            with monkeypatch.context() as other:
+                other.setattr(fulltext, "FEW", few)
+                other.setattr(fulltext.Counted, "alone", lambda _self, _own, said=alone: said)
+                found = [recall(shop, limit=50, **one) for one in asked]
+            told.append([([(_said(one), one.score) for one in each.found], each.more, each.complete) for each in found])
+    assert len(told) == 8
+    assert all(one == told[0] for one in told)
+    neighbours = {f"entry{number}" for number in range(0, 155, 31)}
+    assert all(found for one, (found, *_rest) in zip(asked, told[0], strict=True) if one["below"] is None)
+    assert not {summary.split()[0] for found, *_rest in told[0] for summary, _score in found} & neighbours
+    whole = next(
+        found for one, (found, *_rest) in zip(asked, told[0], strict=True) if one["query"] == "heath amber birch"
+    )
+    assert {"heath", "amber", "birch"} <= set(whole[0][0].split()), "those that hold every word are among the weighed"
+    for shop in shops:
+        shop.store.close()

@@ -259,26 +259,23 @@ def recall(
     """
     marks = _marks(sorted({tag.casefold() for tag in tags}), event_type, outcome, agent_id, repository)
     asked = list(dict.fromkeys(fulltext.tokens(query)))
-    counts = fulltext.counted_terms(connection, MEMORY_TERM, workspace_id, [*asked, _ALL, _WORDS])
+    counted = fulltext.counted_terms(connection, MEMORY, MEMORY_TERM, workspace_id, [*asked, _ALL, _WORDS])
+    counts = counted.documents
     terms = sorted((term for term in asked if term in counts), key=lambda term: (counts[term], term))
     if asked and not terms:
         return Recollection((), more=False, weighed=0, complete=True)
-    chosen, complete = _candidates(connection, workspace_id, marks, terms, counts)
-    scored = _scored(connection, workspace_id, chosen, terms, counts, now, below)
+    search = _search(marks, terms, counts, alone=counted.alone(counts.get(_ALL, 0)))
+    candidates, some_left = _candidates(connection, workspace_id, search, now, below)
+    complete = not some_left and len(search.some) == len(terms)
+    scored = _scored(candidates, terms, counts, now)
     best = scored[:limit]
     rows = _rows(connection, workspace_id, [row_id for *_order, row_id in best])
     found = tuple(Recalled(rows[row_id], -score) for score, *_order, row_id in best)
     return Recollection(found, len(scored) > limit or not complete, len(scored), complete)
 
 
-def _candidates(
-    connection: Connection,
-    workspace_id: str,
-    marks: Sequence[str],
-    terms: Sequence[str],
-    counts: Mapping[str, int],
-) -> tuple[list[str], bool]:
-    """The memories worth weighing, and whether they are all there are.
+def _search(marks: Sequence[str], terms: Sequence[str], counts: Mapping[str, int], *, alone: bool) -> fulltext.Search:
+    """What finds the memories worth weighing; `terms` are given rarest first.
 
     The rarest terms choose, as many as together stay within the bound; where even these are common,
     the memories that hold every term come first.
@@ -289,30 +286,16 @@ def _candidates(
             break
         rare.append(term)
     expected = sum(counts[term] for term in rare) if rare else None
-    likely = fulltext.Search(marks, rare, MOST_CANDIDATES + 1, expected)
-    whole = fulltext.Search([*marks, *terms], (), MOST_CANDIDATES, counts[terms[0]] if terms else None)
-    # Where some terms did not choose, those that hold every term are wanted as well.
-    wanted = (likely, whole) if len(rare) < len(terms) else (likely,)
-    found, *every = fulltext.matching(connection, MEMORY, workspace_id, *wanted)
-    complete = len(found) <= MOST_CANDIDATES and len(rare) == len(terms)
-    found = found[:MOST_CANDIDATES]
-    if not complete and len(terms) > 1:
-        if not every:
-            every = fulltext.matching(connection, MEMORY, workspace_id, whole)
-        found = list(dict.fromkeys([*every[0], *found]))[:MOST_CANDIDATES]
-    return found, complete
+    crowded = expected is not None and expected > MOST_CANDIDATES
+    return fulltext.Search(
+        marks, rare, terms[1:] if crowded else (), limit=MOST_CANDIDATES, expected=expected, alone=alone
+    )
 
 
-def _scored(
-    connection: Connection,
-    workspace_id: str,
-    chosen: Sequence[str],
-    terms: Sequence[str],
-    counts: Mapping[str, int],
-    now: Micros,
-    below: int | None,
-) -> list[tuple[int, int, int, str]]:
-    """Each candidate that may be seen as (score, last seen, number, id), the first three negative: the best first."""
+def _candidates(
+    connection: Connection, workspace_id: str, search: fulltext.Search, now: Micros, below: int | None
+) -> tuple[list[list[Any]], bool]:
+    """The memories worth weighing that may be seen, as `_scored` needs them, and whether there are others."""
     seen = "it.forgotten_at = 0 AND it.created_at <= :now"
     if below is not None:
         # Almost none was told of since, so that is asked once; only of those, whether an earlier entry told of it as well.
@@ -322,37 +305,48 @@ def _scored(
             " OR EXISTS (SELECT 1 FROM memory_source AS source WHERE source.workspace_id = :workspace"
             " AND source.memory_id = it.id AND source.sequence < :below))"
         )
-    candidates = fulltext.picked(
+    return fulltext.picked(
         connection,
         MEMORY,
         workspace_id,
-        chosen,
+        search,
         columns=("id", "number", "last_at", "length", "terms"),
         only=seen,
         values={"now": now} | ({} if below is None else {"below": below}),
     )
+
+
+def _scored(
+    candidates: Sequence[Sequence[Any]], terms: Sequence[str], counts: Mapping[str, int], now: Micros
+) -> list[tuple[int, int, int, str]]:
+    """Each candidate as (score, last seen, number, id), the first three negative: the best first."""
     memories = max(1, counts.get(_ALL, 1))
     usual = max(1.0, counts.get(_WORDS, 0) / memories)
     rarities = [math.log(1 + (memories - counts[term] + 0.5) / (counts[term] + 0.5)) for term in terms]
+    sought = [(f" {term} ", len(term) + 1, rarity) for term, rarity in zip(terms, rarities, strict=True)]
     scored = []
-    sought = [f" {term} " for term in terms]
     for row_id, number, last_at, length, held in candidates:
-        padded = f" {held.replace(' ', '  ')} "
+        padded = f" {held} "
         relevance = 0.0 if terms else 1.0
         held_back = _SATURATION * (1 - _LENGTH + _LENGTH * length / usual)
-        for rarity, term in zip(rarities, sought, strict=True):
-            times = padded.count(term)
-            relevance += rarity * times * (_SATURATION + 1) / (times + held_back)
+        for term, width, rarity in sought:
+            start = padded.find(term)
+            if start >= 0:  # a term stands as often as it weighs, one beside the other
+                times = (padded.rfind(term) - start) // width + 1
+                relevance += rarity * times * (_SATURATION + 1) / (times + held_back)
         decay = math.exp(-_DECAY_PER_DAY * max(0, now - last_at) / DAY)
         scored.append((-round(relevance * decay * 1_000_000), -last_at, -number, row_id))
     scored.sort()
     return scored
 
 
+_SHOWN = tuple(column.name for column in MEMORY.c if column.name not in ("workspace_id", "terms"))
+
+
 def _rows(connection: Connection, workspace_id: str, ids: Sequence[str]) -> dict[str, Row]:
-    """Whole memories by id."""
-    wanted = select(MEMORY).where(MEMORY.c.workspace_id == workspace_id, MEMORY.c.id.in_(ids))
-    return {row["id"]: dict(row) for row in connection.execute(wanted).mappings()}
+    """Memories by id, as a recall shows them: without the terms that they were found by."""
+    found = fulltext.rows(connection, MEMORY, workspace_id, ids, _SHOWN)
+    return {row["id"]: row for row in (dict(zip(_SHOWN, values, strict=True)) for values in found)}
 
 
 def forget(tx: Transaction, workspace_id: str, memory_id: str, *, by: str, own_only: bool) -> list[int]:

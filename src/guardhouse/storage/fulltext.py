@@ -14,9 +14,10 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, Table, bindparam, func, select, text
+from sqlalchemy import Connection, Table, func, select, text
 from sqlalchemy.dialects import postgresql, sqlite
 
 from guardhouse.model import canonical
@@ -164,91 +165,153 @@ def unindex(tx: Transaction, table: Table, workspace_id: str, row_id: str) -> No
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Rows that hold every token of `every` and at least one of `some`, at most `limit` of them, the newest.
+    """Rows that hold every token of `every` and at least one of `some`, at most `limit` of them, the newest; those that
+    hold all of `first` before any other.
 
     `expected`: how many can match at most, where that is known. PostgreSQL knows too little of words, and
     would walk the whole table in order to find a few; up to `FEW` it is told to gather them from the index.
+    `alone`: nearly every row of the table is of this workspace (`Counted.alone`), so that its mark would narrow nothing.
     """
 
     every: Collection[str]
     some: Collection[str] = ()
+    first: Collection[str] = ()
     limit: int = 100
     expected: int | None = None
+    alone: bool = False
 
-
-def matching(connection: Connection, table: Table, workspace_id: str, *searches: Search) -> list[list[str]]:
-    """The ids that each search finds, newest first. However many searches, one question, since each costs a round trip.
-
-    `table` has `workspace_id`, `id`, `number` (its order of arrival in the workspace) and `terms`, which
-    begin with `marks_of(workspace_id, id)`.
-    """
-    postgres = connection.dialect.name == "postgresql"
-    form = _searched_postgresql if postgres else _searched_sqlite
-    parts, values = [], {"workspace": workspace_id}
-    for number, search in enumerate(searches):
-        sql, values[f"query_{number}"] = form(table, workspace_id, search, f":query_{number}")
-        parts.append(sql)
-    if postgres:
-        packed = f"SELECT CAST(json_build_array({', '.join(parts)}) AS text)"
-    else:
-        packed = f"SELECT json_array({', '.join(parts)})"
-        del values["workspace"]
-    return [[str(row_id) for row_id in found or ()] for found in _unpacked(connection, packed, values)]
-
-
-def _searched_postgresql(table: Table, workspace_id: str, search: Search, bound: str) -> tuple[str, str]:
-    query = " & ".join(f"'{token}'" for token in (mark("ws", workspace_id), *search.every))
-    if search.some:
-        query += " & (" + " | ".join(f"'{token}'" for token in search.some) + ")"
-    matched = (
-        f"SELECT id, number FROM {table.name} WHERE workspace_id = :workspace "  # noqa: S608  # a table's own name and a number; the values are bound
-        f"AND {TSVECTOR} @@ CAST({bound} AS tsquery)"
-    )
-    newest_first = f"ORDER BY number DESC LIMIT {int(search.limit)}"
-    found = f"{matched} {newest_first}"
-    if search.expected is not None and search.expected <= FEW:
-        found = f"WITH matched AS MATERIALIZED ({matched}) SELECT id, number FROM matched {newest_first}"  # noqa: S608
-    return f"(SELECT json_agg(id ORDER BY number DESC) FROM ({found}) AS found)", query  # noqa: S608
-
-
-def _searched_sqlite(table: Table, workspace_id: str, search: Search, bound: str) -> tuple[str, str]:
-    query = " AND ".join(f'"{token}"' for token in (mark("ws", workspace_id), *search.every))
-    if search.some:
-        query += " AND (" + " OR ".join(f'"{token}"' for token in search.some) + ")"
-    name = f"{table.name}_text"
-    found = f"SELECT id FROM {name} WHERE {name} MATCH {bound} ORDER BY rowid DESC LIMIT {int(search.limit)}"  # noqa: S608  # a table's own name and a number; the query is bound
-    return f"json((SELECT json_group_array(id) FROM ({found})))", query  # noqa: S608
+    def required(self, workspace_id: str) -> list[str]:
+        """The tokens that every row must hold. Reading through all rows that hold a workspace's mark costs more than the rest of a search."""
+        if self.alone and (self.every or self.some):
+            return list(self.every)
+        return [mark("ws", workspace_id), *self.every]
 
 
 def picked(
     connection: Connection,
     table: Table,
     workspace_id: str,
-    chosen: Collection[str],
+    search: Search,
     *,
     columns: Sequence[str],
     only: str,
     values: Mapping[str, Any],
-) -> list[list[Any]]:
-    """These columns of each of the `chosen` rows that `only` (a condition on `it`, with bound `values`) lets through, in no order.
+) -> tuple[list[list[Any]], bool]:
+    """These columns of each row that the search finds and `only` (a condition on `it`, with bound `values`) lets through,
+    in no order; and whether more matched than its limit.
 
-    The database hands everything over in one row: a thread that fetches many asks for the interpreter with each of them.
+    `table` has `workspace_id`, `id`, `number` (its order of arrival in the workspace) and `terms`, which
+    begin with `marks_of(workspace_id, id)`. The database hands everything over in one row: each question costs a round
+    trip, and a thread that fetches many rows asks for the interpreter with each of them.
     """
-    postgres = connection.dialect.name == "postgresql"
-    build, aggregate = ("json_build_array", "json_agg") if postgres else ("json_array", "json_group_array")
-    among = "= ANY(CAST(:chosen AS text[]))" if postgres else "IN (SELECT value FROM json_each(:chosen))"
+    form = _picked_postgresql if connection.dialect.name == "postgresql" else _picked_sqlite
+    sql, bound = form(table, workspace_id, search, columns, only)
+    bound |= {**values, "workspace": workspace_id, "most": search.limit}
+    count, rows = _unpacked(connection, sql, bound)
+    return list(rows or ()), count > search.limit
+
+
+_PREFERRED = (
+    "SELECT place FROM (SELECT place, number, 0 AS turn FROM whole UNION ALL SELECT place, number, 1 FROM likely)"
+    " AS both_of_them GROUP BY place, number ORDER BY min(turn), number DESC LIMIT :most"
+)
+
+
+def _picked_postgresql(
+    table: Table, workspace_id: str, search: Search, columns: Sequence[str], only: str
+) -> tuple[str, dict[str, Any]]:
+    def query(*extra: str) -> str:
+        tokens = [f"'{token}'" for token in (*search.required(workspace_id), *extra)]
+        if search.some:
+            tokens.append("(" + " | ".join(f"'{token}'" for token in search.some) + ")")
+        return " & ".join(tokens)
+
+    def matched(bound: str, also: str = "") -> str:
+        return (
+            f"SELECT ctid AS place, number{also} FROM {table.name} "  # noqa: S608  # a table's own name; the values are bound
+            f"WHERE workspace_id = :workspace AND {TSVECTOR} @@ CAST({bound} AS tsquery)"
+        )
+
+    values: dict[str, Any] = {"query": query()}
+    if search.expected is not None and search.expected <= FEW:
+        # Each row that matches is looked at anyway, which costs less than asking the index for all words together.
+        order, whole = "number DESC", ""
+        if search.first:
+            order, whole = "whole DESC, number DESC", ", (terms || ' ') LIKE ALL (CAST(:first AS text[])) AS whole"
+            values["first"] = [f"% {token} %" for token in search.first]
+        parts = f"likely AS MATERIALIZED ({matched(':query', whole)})"
+        places = f"SELECT place FROM likely ORDER BY {order} LIMIT :most"  # noqa: S608
+    else:
+        newest = "ORDER BY number DESC LIMIT :most"
+        parts, places = (
+            f"likely AS MATERIALIZED ({matched(':query')} {newest} + 1)",
+            f"SELECT place FROM likely {newest}",  # noqa: S608
+        )
+        if search.first:
+            parts += f", whole AS MATERIALIZED ({matched(':narrow')} {newest})"
+            values["narrow"] = query(*search.first)
+            places = _PREFERRED
     taken = ", ".join(f"it.{column}" for column in columns)
-    packed = (
-        f"SELECT CAST({aggregate}({build}({taken})) AS text) FROM {table.name} AS it "  # noqa: S608  # names of ours; the values are bound
-        f"WHERE it.workspace_id = :workspace AND it.id {among} AND ({only})"
-    )
-    ids = list(chosen) if postgres else canonical.encode(list(chosen)).decode()
-    return _unpacked(connection, packed, {**values, "workspace": workspace_id, "chosen": ids})
+    return (
+        f"WITH {parts} SELECT CAST(json_build_array((SELECT count(*) FROM likely), "  # noqa: S608  # names of ours; the values are bound
+        f"(SELECT json_agg(json_build_array({taken})) FROM {table.name} AS it "
+        f"WHERE it.ctid = ANY(ARRAY({places})) AND ({only}))) AS text)"
+    ), values
+
+
+def _picked_sqlite(
+    table: Table, workspace_id: str, search: Search, columns: Sequence[str], only: str
+) -> tuple[str, dict[str, Any]]:
+    def query(*extra: str) -> str:
+        tokens = [f'"{token}"' for token in (*search.required(workspace_id), *extra)]
+        if search.some:
+            tokens.append("(" + " OR ".join(f'"{token}"' for token in search.some) + ")")
+        return " AND ".join(tokens)
+
+    def matched(bound: str, most: str) -> str:
+        name = f"{table.name}_text"
+        return (
+            f"SELECT id AS place, rowid AS number FROM {name} "  # noqa: S608  # a table's own name; the values are bound
+            f"WHERE {name} MATCH {bound} AND workspace_id = :workspace ORDER BY rowid DESC LIMIT {most}"
+        )
+
+    values: dict[str, Any] = {"query": query()}
+    parts = f"likely AS MATERIALIZED ({matched(':query', ':most + 1')})"
+    places = "SELECT place FROM likely ORDER BY number DESC LIMIT :most"
+    if search.first:
+        parts += f", whole AS MATERIALIZED ({matched(':narrow', ':most')})"
+        values["narrow"] = query(*search.first)
+        places = _PREFERRED
+    taken = ", ".join(f"it.{column}" for column in columns)
+    return (
+        f"WITH {parts} SELECT json_array((SELECT count(*) FROM likely), "  # noqa: S608  # names of ours; the values are bound
+        f"json((SELECT json_group_array(json_array({taken})) FROM {table.name} AS it "
+        f"WHERE it.workspace_id = :workspace AND it.id IN ({places}) AND ({only}))))"
+    ), values
+
+
+def rows(
+    connection: Connection, table: Table, workspace_id: str, ids: Collection[str], columns: Sequence[str]
+) -> list[list[Any]]:
+    """These columns of rows by id, in no order."""
+    taken = ", ".join(columns)
+    if connection.dialect.name == "postgresql":
+        gather, among = "CAST(json_agg(json_build_array({})) AS text)", "= ANY(CAST(:ids AS text[]))"
+        sought: Any = list(ids)
+    else:
+        gather, among = "json_group_array(json_array({}))", "IN (SELECT value FROM json_each(:ids))"
+        sought = canonical.encode(list(ids)).decode()
+    sql = f"SELECT {gather.format(taken)} FROM {table.name} WHERE workspace_id = :workspace AND id {among}"  # noqa: S608  # names of ours; the values are bound
+    return _unpacked(connection, sql, {"workspace": workspace_id, "ids": sought})
+
+
+_text = lru_cache(maxsize=64)(text)
+"""Texts of ours are few, and reading one for its bound names costs more than many of them run."""
 
 
 def _unpacked(connection: Connection, sql: str, values: Mapping[str, Any]) -> list[Any]:
     """The list that a query gives as one JSON text; nothing is the empty list."""
-    packed = connection.execute(text(sql), values).scalar_one()
+    packed = connection.execute(_text(sql), values).scalar_one()
     return list(canonical.decode(packed.encode())) if packed else []
 
 
@@ -268,17 +331,39 @@ def count_terms(tx: Transaction, counts: Table, workspace_id: str, terms: Mappin
         tx.execute(adding, rows)
 
 
-def counted_terms(connection: Connection, counts: Table, workspace_id: str, terms: Collection[str]) -> dict[str, int]:
-    """In how many rows each term stands; terms that stand in none are left out."""
-    rows = connection.execute(
-        select(counts.c.term, counts.c.documents).where(
-            counts.c.workspace_id == workspace_id,
-            counts.c.term.in_(bindparam("terms", expanding=True)),
-            counts.c.documents > 0,
-        ),
-        {"terms": sorted(terms)},
-    )
-    return {row.term: row.documents for row in rows}
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """In how many rows of a workspace each term stands (terms that stand in none are left out), and about how many rows
+    the table holds in all workspaces; -1 where the database does not know."""
+
+    documents: dict[str, int]
+    rows: int
+
+    def alone(self, own: int) -> bool:
+        """Whether a workspace with `own` rows has the table nearly to itself."""
+        return 0 <= self.rows <= own + own // 8
+
+
+def counted_terms(
+    connection: Connection, table: Table, counts: Table, workspace_id: str, terms: Collection[str]
+) -> Counted:
+    """How often each term stands in the rows of `table`, which `counts` keeps."""
+    if connection.dialect.name == "postgresql":
+        sql = (
+            "SELECT CAST(json_build_array((SELECT json_agg(json_build_array(term, documents)) "  # noqa: S608  # names of ours; the values are bound
+            f"FROM {counts.name} WHERE workspace_id = :workspace AND term = ANY(CAST(:terms AS text[])) AND documents > 0), "
+            f"(SELECT CAST(reltuples AS bigint) FROM pg_class WHERE oid = to_regclass('{table.name}'))) AS text)"
+        )
+        sought: Any = sorted(terms)
+    else:
+        sql = (
+            "SELECT json_array(json((SELECT json_group_array(json_array(term, documents)) "  # noqa: S608  # names of ours; the values are bound
+            f"FROM {counts.name} WHERE workspace_id = :workspace AND term IN (SELECT value FROM json_each(:terms)) "
+            f"AND documents > 0)), (SELECT rowid FROM {table.name}_text ORDER BY rowid DESC LIMIT 1))"
+        )
+        sought = canonical.encode(sorted(terms)).decode()
+    found, rows = _unpacked(connection, sql, {"workspace": workspace_id, "terms": sought})
+    return Counted(dict(found or ()), -1 if rows is None else rows)
 
 
 def newest(connection: Connection, table: Table, workspace_id: str) -> int:
