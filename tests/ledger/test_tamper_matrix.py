@@ -219,3 +219,17 @@ def test_every_protected_table_is_in_the_matrix(store: Any) -> None:
         protected = set(connection.execute(text(query)).scalars())
     assert protected - NO_LEDGER.keys() <= set(ledger_tables())
     assert protected
+
+
+def test_what_is_not_proved_is_told_to_auditors() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "auditing.md").read_text()
+    told = page.partition("**What it does not prove**")[2].partition("\n## ")[0]
+    rows = [line for line in told.splitlines() if line.startswith("| ")]
+    stubs = {"checkpoint": "checkpoint", "sealed_segment": "stub"}
+    for table, *_, what in UNPROTECTED:
+        if what in ("delete", "truncate", "workspace_id"):
+            word = "removed, or moved to another workspace"
+            assert any(word in row and stubs[table] in row.partition(" | ")[0] for row in rows), (table, what)
+        else:
+            assert any(f"`{what}`" in row.partition(" | ")[0] for row in rows), (table, what)
+    assert all(f"`{table}`" in told for table in NO_LEDGER)

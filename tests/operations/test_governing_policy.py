@@ -123,8 +123,29 @@ def test_a_payload_is_erased_for_good_and_the_ledger_still_verifies(here: World)
     with here.store.reading() as connection:
         left = connection.execute(select(PAYLOAD.c.sequence).where(PAYLOAD.c.sequence == outcome.sequence)).all()
     assert left == []
+    assert "example/personal" not in json.dumps(here.entries()), "an entry names what was vouched for by an HMAC"
     assert here.done(security, "erase_payload", body)["absent"] == [outcome.decision_id]
     verified = here.done(here.operator, "verify_audit")
     assert (verified["ok"], verified["erased"]) == (True, 1)
     missing = {"decision_ids": ["dec_none"], "reason": "x"}
     assert here.call(security, "erase_payload", missing).code == "not_found"
+
+
+def test_an_entry_names_people_agents_and_repositories_by_id_only(here: World) -> None:
+    added = here.call(here.operator, "add_agent", {"handle": "platypus-handle", "trust": 2, "label": "platypus label"})
+    here.done(here.operator, "add_person", {"name": "platypus-name", "roles": ["auditor"]})
+    first = here.done(here.operator, "register_repository", {"name": "github.com/platypus/app"})
+    again = here.call(here.operator, "register_repository", {"name": "github.com/platypus/app"})
+    here.done(here.operator, "create_workspace", {"slug": "platypus-slug", "person_name": "platypus"})
+    here.done(
+        here.operator,
+        "set_mode",
+        {"scope": "agent", "id": added.result["agent_id"], "seconds": 60, "reason": "platypus"},
+    )
+    assert (first["created"], again.result["created"]) == (True, False)
+    entries = here.entries()
+    assert "platypus" not in json.dumps(entries)
+    assert here.entry(added.decision_id)["resource"] == {"type": "Agent", "id": "new"}
+    named = [name for entry in entries for name in entry.get("objects", ()) if name.startswith("repository:")]
+    assert len(named) == 2, "the same repository has the same name in both"
+    assert len(set(named)) == 1

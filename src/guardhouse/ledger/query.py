@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, LargeBinary, Select, cast, exists, func, select
+from sqlalchemy import JSON, Connection, LargeBinary, Select, Text, cast, exists, func, select
 from sqlalchemy.sql import ColumnElement
 
 from guardhouse.errors import Refusal
@@ -143,6 +143,19 @@ def line(row: Any) -> dict[str, Any]:
         made["payload"] = base64.b64encode(bytes(row.payload)).decode()
         made["salt"] = base64.b64encode(bytes(row.salt)).decode()
     return made
+
+
+def said(connection: Connection, workspace_id: str, decision_ids: Sequence[str], field: str) -> dict[str, str]:
+    """One text field of the payloads of decisions, by decision; without those that have no such payload any more."""
+    value: ColumnElement[Any]
+    if connection.dialect.name == "sqlite":
+        value = func.json_extract(cast(PAYLOAD.c.body, Text), f"$.{field}")
+    else:
+        value = cast(func.convert_from(PAYLOAD.c.body, "UTF8"), JSON).op("->>")(field)
+    beside = (PAYLOAD.c.workspace_id == ENTRY.c.workspace_id) & (PAYLOAD.c.sequence == ENTRY.c.sequence)
+    found = select(ENTRY.c.id, value.label("value")).select_from(ENTRY.join(PAYLOAD, beside))
+    which = found.where(ENTRY.c.workspace_id == workspace_id, ENTRY.c.id.in_(tuple(decision_ids)))
+    return {row.id: str(row.value) for row in connection.execute(which) if row.value is not None}
 
 
 def export(

@@ -63,7 +63,7 @@ class AddAgentAnswer(Answer):
     Category.ADMIN,
     ask=AddAgentAsk,
     answer=AddAgentAnswer,
-    resource=lambda ask, _home: Resource("Agent", ask.handle),
+    resource=lambda _ask, _home: Resource("Agent", "new"),
     writes=True,
     people_only=True,
     secret_outputs=("token",),

@@ -10,13 +10,15 @@ from sqlalchemy import and_, select
 from guardhouse.catalog import Answer, Ask, Context, Home, Reader, operation
 from guardhouse.errors import Refusal
 from guardhouse.gateway.repeats import forget_answers
+from guardhouse.governance import remarks
 from guardhouse.ledger import erase, fsck, query
 from guardhouse.ledger.tables import ENTRY, PAYLOAD
 from guardhouse.model.call import Category, Resource
+from guardhouse.model.canonical import decode
 from guardhouse.model.facts import Principal
 from guardhouse.model.instants import Micros, from_rfc3339
 from guardhouse.operations.fields import AgentId, ApprovalId, DecisionId, PersonId, RequiredReason
-from guardhouse.services import handoffs, locks, memory, queue, verification
+from guardhouse.services import handoffs, locks, memory, presence, queue, verification
 
 Instant = Annotated[
     str, Field(max_length=40, description="an RFC 3339 instant with an offset, such as `2026-01-31T08:00:00Z`")
@@ -190,6 +192,9 @@ def export_audit(_ctx: Context, ask: ExportAuditAsk) -> None:
     _micros("until", ask.until)
 
 
+_SAID_BY_SESSIONS = ("register_session", "heartbeat")
+
+
 class ErasePayloadAsk(Ask):
     decision_ids: Annotated[tuple[DecisionId, ...], Field(min_length=1, max_length=100)]
     reason: RequiredReason
@@ -212,11 +217,22 @@ class ErasePayloadAnswer(Answer):
 def erase_payload(ctx: Context, ask: ErasePayloadAsk) -> ErasePayloadAnswer:
     """Erase what calls carried, for good, with every copy of it; the decisions themselves stay and verify.
 
-    This entry names what was erased and is what makes it lawful. Refusal: `not_found`.
+    Reasons, labels and notes go too; what they stood beside (an order, a grant, a token) stays in force. A person's
+    name goes with the call that added them once they are disabled. This entry names what was erased and is what makes
+    it lawful. Refusal: `not_found`.
     """
     wanted = dict.fromkeys(ask.decision_ids)
     rows = ctx.tx.rows(
-        select(ENTRY.c.id, ENTRY.c.sequence, PAYLOAD.c.sequence.label("payload"))
+        select(
+            ENTRY.c.id,
+            ENTRY.c.sequence,
+            ENTRY.c.at,
+            ENTRY.c.operation,
+            ENTRY.c.outcome,
+            ENTRY.c.session_id,
+            ENTRY.c.body,
+            PAYLOAD.c.body.label("payload"),
+        )
         .select_from(ENTRY)
         .outerjoin(
             PAYLOAD, and_(PAYLOAD.c.workspace_id == ENTRY.c.workspace_id, PAYLOAD.c.sequence == ENTRY.c.sequence)
@@ -228,11 +244,20 @@ def erase_payload(ctx: Context, ask: ErasePayloadAsk) -> ErasePayloadAnswer:
     if unknown:
         raise Refusal("not_found", f"there is no decision `{min(unknown)}`", decision_ids=sorted(unknown))
     present = [row for row in rows if row["payload"] is not None]
+    remembered: list[str] = []
     for row in rows:
         # The copies go even where the payload went before: a later copy must not outlive it.
         locks.erase_text(ctx.tx, ctx.workspace_id, row["sequence"])
-        for service in (queue, handoffs, memory, verification):
+        for service in (queue, handoffs, verification):
             service.erase(ctx.tx, ctx.workspace_id, row["sequence"])
+        remembered += memory.erase(ctx.tx, ctx.workspace_id, row["sequence"])
+        if row["outcome"] == "performed":
+            named = tuple(decode(bytes(row["body"])).get("objects", ()))
+            remarks.erase(ctx.tx, ctx.workspace_id, remarks.Brought(row["operation"], row["at"], named))
+            if row["operation"] in _SAID_BY_SESSIONS and row["payload"] is not None:
+                presence.erase(ctx.tx, ctx.workspace_id, row["session_id"], decode(bytes(row["payload"])))
+    if remembered:
+        memory.purge(ctx.tx)
     erase.erase(ctx.tx, ctx.workspace_id, [row["sequence"] for row in present], ctx.sequence)
     forget_answers(ctx.tx, ctx.workspace_id, [row["sequence"] for row in present])
     ctx.objects += [f"erased:{row['id']}" for row in present]

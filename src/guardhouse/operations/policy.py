@@ -13,6 +13,7 @@ from guardhouse.bundle.load import ActionDecl, load_files
 from guardhouse.bundle.tables import ACTIVATION
 from guardhouse.catalog import Answer, Ask, Context, Home, Reader, operation
 from guardhouse.errors import FieldFault, InvalidInput, LawFault, LawProblem, Refusal
+from guardhouse.ledger import query
 from guardhouse.model.call import Category, Resource
 from guardhouse.operations.fields import Limit, instant
 
@@ -92,11 +93,12 @@ def _policy(ask: ActivatePolicyAsk | RollbackPolicyAsk | ShowPolicyAsk, _home: H
     return Resource("Policy", ask.digest or "bundle")
 
 
-def _activate(ctx: Context, digest: str, law: str, note: str) -> ActivationAnswer:
+def _activate(ctx: Context, digest: str, law: str) -> ActivationAnswer:
     previous = ctx.bundle.digest
     changed = digest != previous
     if changed:
-        number = versions.activate(ctx.tx, ctx.workspace_id, digest, law, ctx.caller.id, ctx.call.id, note)
+        # The note stays in the payload of this call, where an erasure reaches it: the history is append-only.
+        number = versions.activate(ctx.tx, ctx.workspace_id, digest, law, ctx.caller.id, ctx.call.id)
     else:
         newest = select(func.max(ACTIVATION.c.number)).where(ACTIVATION.c.workspace_id == ctx.workspace_id)
         number = ctx.tx.execute(newest).scalar_one()
@@ -143,9 +145,9 @@ def activate_policy(ctx: Context, ask: ActivatePolicyAsk) -> ActivationAnswer:
     prepared: PreparedLaw | None = ctx.evidence
     if prepared is not None:
         versions.store(ctx.tx, ctx.workspace_id, prepared.bundle)
-        return _activate(ctx, prepared.bundle.digest, prepared.bundle.law, ask.note)
+        return _activate(ctx, prepared.bundle.digest, prepared.bundle.law)
     assert ask.digest is not None
-    return _activate(ctx, ask.digest, _law_of(ctx, ask.digest), ask.note)
+    return _activate(ctx, ask.digest, _law_of(ctx, ask.digest))
 
 
 class RollbackPolicyAsk(Ask):
@@ -169,11 +171,11 @@ def rollback_policy(ctx: Context, ask: RollbackPolicyAsk) -> ActivationAnswer:
     back itself. Refusals: `nothing_to_roll_back`, `not_found`.
     """
     if ask.digest is not None:
-        return _activate(ctx, ask.digest, _law_of(ctx, ask.digest), ask.note)
+        return _activate(ctx, ask.digest, _law_of(ctx, ask.digest))
     before = versions.previous(ctx.tx.connection, ctx.workspace_id)
     if before is None:
         raise Refusal("nothing_to_roll_back", "no other bundle was ever in force here")
-    return _activate(ctx, *before, ask.note)
+    return _activate(ctx, *before)
 
 
 class ShowPolicyAsk(Ask):
@@ -235,21 +237,15 @@ class PolicyHistoryAnswer(Answer):
     next: int | None
 
 
-@operation(
-    "policy_history",
-    Category.READ,
-    ask=PolicyHistoryAsk,
-    answer=PolicyHistoryAnswer,
-    resource=lambda _ask, _home: Resource("Policy", "bundle"),
-    people_only=True,
-)
-def policy_history(ctx: Context, ask: PolicyHistoryAsk) -> PolicyHistoryAnswer:
-    """List what was in force, newest first: when, by whom, by which decision, and the note."""
-    found = select(ACTIVATION).where(ACTIVATION.c.workspace_id == ctx.workspace_id)
+def _history(reader: Reader, ask: PolicyHistoryAsk) -> PolicyHistoryAnswer:
+    found = select(ACTIVATION).where(ACTIVATION.c.workspace_id == reader.workspace_id)
     if ask.before is not None:
         found = found.where(ACTIVATION.c.number < ask.before)
-    rows = ctx.tx.rows(found.order_by(ACTIVATION.c.number.desc()).limit(ask.limit + 1))
+    newest = found.order_by(ACTIVATION.c.number.desc()).limit(ask.limit + 1)
+    rows = [dict(row) for row in reader.connection.execute(newest).mappings()]
     kept = rows[: ask.limit]
+    decisions = [row["decision_id"] for row in kept]
+    notes = query.said(reader.connection, reader.workspace_id, decisions, "note")
     items = tuple(
         ActivationItem(
             number=row["number"],
@@ -258,13 +254,26 @@ def policy_history(ctx: Context, ask: PolicyHistoryAsk) -> PolicyHistoryAnswer:
             at=instant(row["at"]),
             by_id=row["by_id"],
             decision_id=row["decision_id"],
-            note=row["note"],
+            note=row["note"] or notes.get(row["decision_id"], ""),
             active=ask.before is None and position == 0,
         )
         for position, row in enumerate(kept)
     )
     more = len(rows) > ask.limit
     return PolicyHistoryAnswer(activations=items, more=more, next=kept[-1]["number"] if more else None)
+
+
+@operation(
+    "policy_history",
+    Category.READ,
+    ask=PolicyHistoryAsk,
+    answer=PolicyHistoryAnswer,
+    resource=lambda _ask, _home: Resource("Policy", "bundle"),
+    people_only=True,
+    fetch=_history,
+)
+def policy_history(_ctx: Context, _ask: PolicyHistoryAsk) -> None:
+    """List what was in force, newest first: when, by whom, by which decision, and the note unless it was erased."""
 
 
 OPERATIONS = (activate_policy, rollback_policy, show_policy, policy_history)

@@ -11,6 +11,7 @@ from guardhouse.catalog import Answer, Ask, Context, operation
 from guardhouse.errors import Refusal
 from guardhouse.governance import repositories, workspaces
 from guardhouse.model.call import Category
+from guardhouse.model.canonical import keyed_digest
 from guardhouse.operations.fields import (
     Cursor,
     Limit,
@@ -181,7 +182,7 @@ def register_repository(ctx: Context, ask: RegisterRepositoryAsk) -> RegisterRep
     A name that nobody vouched for is only a label: it keeps keys apart and shows in reports.
     """
     created = repositories.register(ctx.tx, ctx.workspace_id, ask.name, ctx.caller.id)
-    ctx.objects.append(f"repository:{ask.name}")
+    ctx.objects.append(f"repository:{keyed_digest(ctx.key, 'repository', ask.name.encode())}")
     return RegisterRepositoryAnswer(name=ask.name, created=created)
 
 

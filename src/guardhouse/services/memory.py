@@ -419,6 +419,11 @@ def erase(tx: Transaction, workspace_id: str, sequence: int) -> list[str]:
     return [row["id"] for row in rows]
 
 
+def purge(tx: Transaction) -> None:
+    """After erasing, once: no erased word stays in the index's own pages."""
+    fulltext.purge(tx, MEMORY)
+
+
 def tags_of(row: Row) -> tuple[str, ...]:
     """A memory's tags."""
     return tuple(decode(row["tags_json"]))

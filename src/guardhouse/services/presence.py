@@ -126,6 +126,25 @@ def register(
     return {"workspace_id": workspace_id, "session_id": session_id, **said}
 
 
+def erase(tx: Transaction, workspace_id: str, session_id: str, said: Mapping[str, Any]) -> None:
+    """Blank what a session said of itself in these words, where it still stands; what it said since stays."""
+    row = _find(tx, workspace_id, session_id)
+    if row is None:
+        return
+    blank: dict[str, Any] = {
+        name: "" for name in ("agent_type", "branch", "activity") if row[name] and said.get(name) == row[name]
+    }
+    if row["capabilities_json"] != "[]" and sorted(set(said.get("capabilities", ()))) == list(capabilities_of(row)):
+        blank["capabilities_json"] = "[]"
+        tx.execute(
+            PRESENCE_CAPABILITY.delete().where(
+                PRESENCE_CAPABILITY.c.workspace_id == workspace_id, PRESENCE_CAPABILITY.c.session_id == session_id
+            )
+        )
+    if blank:
+        _put(tx, workspace_id, session_id, blank)
+
+
 def _put(tx: Transaction, workspace_id: str, session_id: str, values: Mapping[str, Any]) -> None:
     changed = tx.execute(PRESENCE.update().where(*_which(workspace_id, session_id)).values(**values))
     if not changed.rowcount:
