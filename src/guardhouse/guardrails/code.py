@@ -8,7 +8,7 @@ import re
 import shlex
 import warnings
 
-from guardhouse.guardrails import constants
+from guardhouse.guardrails import constants, sending
 
 MOST_CODE = 8 * 1024
 MOST_CALLS = 100
@@ -159,6 +159,8 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     elif (made_up := _RUNS_MADE.search(folded)) is not None:
         around = folded[made_up.start() : made_up.end() + 80]
         events.append("decoded" if _DECODES.search(around) else "code")
+    if sending.leaves(folded):
+        events.append("exfil")
     if _SETUID.search(folded):
         events.append("setuid")
     if _SOCKET_SHELL.search(code):

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from guardhouse.guardrails import code as codes
-from guardhouse.guardrails.effects import Effects
+from guardhouse.guardrails.bringing import Bringer
 from guardhouse.guardrails.effects import chosen as _chosen
 from guardhouse.guardrails.programs import Arguments, Program, arguments
 from guardhouse.guardrails.reading import CODE_COST
@@ -87,7 +87,7 @@ def _module(rest: list[Word]) -> list[Word]:
     return []
 
 
-class Coder(Effects):
+class Coder(Bringer):
     """A reader that follows code into further texts."""
 
     def _within(self, name: str, what: Callable[..., Flow | None], *args: Any) -> Flow:
@@ -199,14 +199,14 @@ class Coder(Effects):
         return False
 
     def _run_script(self, script: Word, lang: str, start: int, end: int) -> None:
-        known = self.state.files.get(script.text) or self.state.files.get(script.text.removeprefix("./"))
+        known = self.known(script.text)
         if known is not None:
             self._feed_code(known, start, end, lang)
         elif "fetch" in script.kinds:
             self.event("fetched", start, end)
 
     def _run_file(self, name: str, start: int, end: int) -> None:
-        known = self.state.files.get(name) or self.state.files.get(name.removeprefix("./"))
+        known = self.known(name)
         if known is not None:
             self._within(name, self._feed_code, known, start, end, "shell")
 
@@ -227,10 +227,12 @@ class Coder(Effects):
             self.event("fetched", start, end)
         elif "decode" in feed.kinds:
             self.event("decoded", start, end)
+        elif "unpacked" in feed.kinds or ("cloned" in feed.kinds and self.raised()):
+            self.event("unpacked", start, end)
         elif feed.text is not None:
             self._code(Word(feed.text, at, to, feed.kinds), lang, start, end)
             self.event("stdin", start, end)
-        elif "process" not in feed.kinds:
+        elif feed.kinds.isdisjoint(("process", "cloned")):
             self.event("stdin", start, end)
 
     def _code(self, word: Word, lang: str, start: int, end: int, feed: Flow | None = None) -> Flow:

@@ -109,7 +109,7 @@ class Effects(Reader):
             if "shellout" in feed.kinds and name in ("nc", "ncat", "netcat", "socat", "telnet", "openssl"):
                 self.event("reverse", start, end)
         piped = feed is not None and "secretvar" in feed.kinds
-        if carried & {"secret", "env", "homes", "log"}:
+        if carried & {"secret", "env", "homes", "log", "clipboard"}:
             self.event("exfil", start, end, name)
         elif feed is not None and "bulk" in feed.kinds and name not in ("ssh", "aws", "gsutil", "rclone", "mail"):
             self.event("exfil.bulk", start, end, name)

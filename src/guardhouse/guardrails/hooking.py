@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 
+from guardhouse.guardrails import powershell
 from guardhouse.guardrails.coding import Coder
 from guardhouse.guardrails.programs import Arguments, Program
 from guardhouse.guardrails.words import UNKNOWN, Word
@@ -28,11 +29,6 @@ _CRON = re.compile(r"^\s*(?:@\w+|(?:[\d*/,a-zA-Z-]+\s+){5})(.+)$", re.M)
 _BANG = re.compile(r"^[\s:\d,%$+]*(?:r(?:ead)?\s*)?!\s*(.+)$", re.M)
 _LISTED = re.compile(r"""(["'])((?:\\.|(?!\1).)*)\1""", re.S)
 _VIM_CALL = re.compile(r"""\b(?:system|termopen|jobstart|job_start|term_start)\s*\(\s*(["'])((?:\\.|(?!\1).)*)\1""")
-_POWER_RUNS = re.compile(r"(?i)\b(?:iex|invoke-expression)\b|\.invoke\(|\bstart-process\b")
-_POWER_FETCHES = re.compile(
-    r"(?i)\b(?:iwr|irm|curl|wget|invoke-webrequest|invoke-restmethod|start-bitstransfer|downloadstring|downloadfile|downloaddata|net\.webclient|httpclient)\b"
-)
-_POWER_DECODES = re.compile(r"(?i)frombase64string|-enc(?:odedcommand)?\b|\bgzipstream\b")
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _JUSTFILES = ("justfile", "Justfile", ".justfile")
 _PACKAGERS = frozenset({"npm", "pnpm", "yarn", "bun"})
@@ -73,7 +69,7 @@ class Hooker(Coder):
         """Options whose value is code, or a setting that names a command."""
         for word in given.value(program.settings):
             self._setting(name, word)
-        if self.state.files:
+        if self.state.files or self.state.trees or self.state.clones:
             self._project(name, program, given)
         if program.lang == "make":
             for word in given.positionals:
@@ -115,6 +111,9 @@ class Hooker(Coder):
                 self._within(name, self._code, Word(known.text, 0, len(self.source)), lang, 0, len(self.source))
             elif known is not None and "fetch" in known.kinds:
                 self.event("fetched", 0, len(self.source))
+        folder = next((word.text for word in given.value(("-C", "--directory", "--prefix", "-d"))), "")
+        if self.in_brought(folder):
+            self.event("unpacked", 0, len(self.source))
 
     def _setting(self, name: str, word: Word) -> None:
         match = _SETTING.fullmatch(word.text.strip())
@@ -155,18 +154,16 @@ class Hooker(Coder):
 
     def _powershell(self, text: str, start: int, end: int) -> bool:
         """Its syntax is not a shell's, but plain commands look alike; what cannot be read as one is not held against it."""
-        runs = _POWER_RUNS.search(text) is not None
-        if runs and _POWER_FETCHES.search(text):
-            self.event("fetched", start, end)
-        elif _POWER_DECODES.search(text) and (runs or "-enc" in text.lower()):
-            self.event("decoded", start, end)
-        elif runs and re.search(r"(?i)(?:iex|invoke-expression)\s+\(?\s*\$", text):
-            self.event("code", start, end)
+        made, events = powershell.read(text)
+        for name in events:
+            self.event(name, start, end)
         known = len(self.events)
         for line in re.split(r"[;\n]|\|\||&&", text):
             plain = re.sub(r"[{}()]", " ", line).strip()
             if plain:
                 self.run_text(plain.replace("\\", "/").replace(UNKNOWN, "$unknown"), start, end)
+        for line in made:
+            self.run_text(line.replace(UNKNOWN, "$unknown"), start, end)
         self.events[known:] = [
             one for one in self.events[known:] if one.name not in ("syntax", "program", "code", "hidden")
         ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from guardhouse.guardrails import packaged
 from guardhouse.guardrails.programs import UNSPECIFIED, Arguments, Program, arguments
 from guardhouse.guardrails.searching import Finder
 from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SOMETHING, Flow, base_name
@@ -65,6 +66,14 @@ _RISKY = frozenset(
 )
 
 
+_TOOLS = frozenset(
+    ["rimraf", "prisma", "vercel", "netlify", "firebase", "wrangler", "serverless", "sls", "cdk", "ansible-playbook", "ansible", "eksctl", "velero", "argocd", "flux",
+     "doctl", "hcloud", "aws", "az", "gcloud", "helm", "terraform", "tofu", "terragrunt", "pulumi", "git", "kubectl", "gh", "fly", "heroku", "supabase", "semgrep", "twine",
+     "del-cli", "trash-cli", "sequelize-cli", "knex", "typeorm", "drizzle-kit", "amplify", "sst", "railway", "render", "surge", "lerna", "changeset", "semantic-release", "np", "release-it"]
+)  # fmt: skip
+"""Programs that rules know and the table need not."""
+
+
 _CMAKE = {
     "remove_directory": "rm -r", "remove": "rm", "rm": "rm", "rename": "mv", "copy": "cp", "copy_directory": "cp -r",
     "time": "time", "env": "env", "create_symlink": "ln -s", "make_directory": "mkdir", "cat": "cat", "tar": "tar",
@@ -111,7 +120,7 @@ class Opener(Finder):
             if behind:
                 whole = way == "join" or len(behind) == 1
                 return self._within(name, self._joined_code if whole else self.command, behind, feed, start, end)
-            if not program.sub:
+            if not program.sub and not program.code:
                 if program.lang == "make":
                     self.hooks(name, program, arguments(rest, program))
                 return SOMETHING
@@ -132,12 +141,18 @@ class Opener(Finder):
         if program.dashes:
             cut = next((at for at, word in enumerate(rest) if word.text == "--"), -1)
             if cut >= 0:
-                return self._within(name, self.command, rest[cut + 1 :], feed, start, end)
+                behind = rest[cut + 1 :]
+                if program.package and inner and (called := self._package(inner[0])) is not inner[0]:
+                    behind = [called, *behind]
+                return self._within(name, self.command, behind, feed, start, end)
         if program.assigns:
             while inner and ASSIGNMENT.match(inner[0].text):
                 self.effect("<assign>", [inner[0]])
                 inner = inner[1:]
-        inner = inner[program.skip :]
+        if program.package and program.skip and inner:
+            inner = self._imaged(inner, program.skip)
+        else:
+            inner = inner[program.skip :]
         if inner and inner[0].text == "--":
             inner = inner[1:]
         elif inner and program.skip and inner[0].text.startswith("-") and len(inner[0].text) > 1:
@@ -145,7 +160,9 @@ class Opener(Finder):
             late = arguments(inner, program, stop=True)
             self._option_code(name, program, late, start, end, feed)
             inner = list(late.positionals) if program.code else inner
-        entry = next(iter(given.value(("--entrypoint",))), None)
+        if program.package and inner and not program.skip:
+            inner = [self._package(inner[0]), *inner[1:]]
+        entry = next(iter(given.value(("--entrypoint",) if name != "flatpak" else ("--command",))), None)
         if entry is not None:
             inner = [entry, *inner]
         if program.sink:
@@ -164,6 +181,20 @@ class Opener(Finder):
         if way == "xargs":
             return self._within(name, self._xargs, name, given, inner, feed, start, end)
         return self._within(name, self.command, inner, feed, start, end)
+
+    def _package(self, word: Word) -> Word:
+        """A package's name as that of the program it holds, where that is one we know."""
+        called = packaged.program(word.text)
+        return Word(called, word.start, word.end, word.kinds) if called in self.programs or called in _TOOLS else word
+
+    def _imaged(self, inner: list[Word], skip: int) -> list[Word]:
+        """What runs in a container: the command given to it, or the image's own program with these arguments."""
+        behind = inner[skip:]
+        image = self._package(inner[skip - 1])
+        if image is inner[skip - 1] or not behind:
+            return behind
+        first = base_name(behind[0].text)
+        return behind if first in self.programs or first in _TOOLS else [image, *behind]
 
     def _option_code(
         self, name: str, program: Program, given: Arguments, start: int, end: int, feed: Flow | None

@@ -30,6 +30,7 @@ EVENTS = watch.EVENTS | frozenset(
         "code",
         "stdin",
         "fetched",
+        "unpacked",
         "decoded",
         "bomb",
         "reverse",

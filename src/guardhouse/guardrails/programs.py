@@ -44,6 +44,7 @@ class Program:
     moves: str = ""
     where: frozenset[str] = frozenset()
     bundled: bool = False
+    package: bool = False
     touches: tuple[tuple[str, str, tuple[str, ...]], ...] = ()
     """What it does to paths: the effect, which positionals, which options. Gathered from the keys above."""
     below: frozenset[str] = frozenset()

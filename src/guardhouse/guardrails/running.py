@@ -6,6 +6,7 @@ import re
 import shlex
 
 from guardhouse.guardrails import paths
+from guardhouse.guardrails.bringing import BRINGERS
 from guardhouse.guardrails.decode import DECODERS, UNPACKERS, decoded, printed
 from guardhouse.guardrails.effects import chosen
 from guardhouse.guardrails.opening import ASSIGNMENT, Opener
@@ -74,7 +75,7 @@ class Runner(Opener):
             return self._within(name, self.run_text, text, start, end, feed)
         if "{" in head.text and head.text == "{" and len(args) > 1:
             return self.command([word for word in args[1:] if word.text not in (";", "}")], feed, start, end)
-        if head.text in self.state.files or head.text.removeprefix("./") in self.state.files:
+        if self.state.files or self.state.trees or self.state.clones:
             self._run_file(head.text, start, end)
         program: Program = self.spec(name)
         rest = args[1:]
@@ -251,6 +252,10 @@ class Runner(Opener):
                     )
         if name in ("scp", "sftp", "rsync") and len(given.positionals) > 1:
             self._copied(given)
+        if name == "git" and given.positionals and given.positionals[0].text == "clone":
+            self.cloned(given)
+        if name in BRINGERS:
+            self.brings(name, given, rest, feed, start, end)
         if name == "tee" and feed is not None:
             self._saved(given, feed)
         if name in ("cp", "mv", "ln", "install") and len(given.positionals) == 2:
@@ -260,6 +265,8 @@ class Runner(Opener):
                 self.state.files[given.positionals[1].text] = copied
         if program.stdin and feed is not None and (program.fed or not given.positionals):
             if program.stdin == "argv":
+                if feed.text is None and not any(word.text in ("-x", "-X") for word in rest) and program.fed:
+                    self.event("stdin", start, end)
                 for line in (feed.text or "").splitlines():
                     self.unit(name, [Word(one, start, end) for one in line.split()], start, end, None)
             else:

@@ -78,6 +78,9 @@ class State:
     """Names that the function which is being called keeps to itself, with what they were before."""
     aliases: dict[str, str] = field(default_factory=dict)
     files: dict[str, Flow] = field(default_factory=dict)
+    trees: dict[str, bool] = field(default_factory=dict)
+    """Folders that fetched archives were unpacked into, and whether each was named for that."""
+    clones: set[str] = field(default_factory=set)
     cwd: str = ""
 
 
