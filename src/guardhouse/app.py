@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,6 +34,7 @@ from guardhouse.storage.opening import backend_of, open_store, reaching, unusabl
 from guardhouse.storage.store import Transaction
 from guardhouse.surfaces import endpoint as endpoints
 from guardhouse.surfaces.cli.composition import Founded
+from guardhouse.surfaces.collecting import Collecting
 from guardhouse.surfaces.endpoint import Endpoint
 from guardhouse.surfaces.metrics import Metrics
 from guardhouse.surfaces.notify import Notifier
@@ -95,9 +98,13 @@ class Guardhouse:
             ("background", self.tend, self.settings.checkpoint_seconds),
             ("housekeeping", self.sweep, self.settings.sweep_seconds),
         ):
-            thread = threading.Thread(target=self._every, args=(seconds, work), name=name, daemon=True)
-            self._background.append(thread)
-            thread.start()
+            self.apart(name, partial(self._every, seconds, work))
+
+    def apart(self, name: str, work: Callable[[], None]) -> None:
+        """Do some work on a thread of its own; `close` waits for it."""
+        thread = threading.Thread(target=work, name=name, daemon=True)
+        self._background.append(thread)
+        thread.start()
 
     def _every(self, seconds: float, work: Callable[[], None]) -> None:
         while not self._stop.wait(seconds):
@@ -133,6 +140,16 @@ class Guardhouse:
             _log.error("background work failed and will be tried again: %s", _brief(error))
         except Exception:  # noqa: BLE001  # whatever fails here must not end the thread that would try again
             _log.exception("background work failed and will be tried again")
+
+    def warm(self) -> None:
+        """Compile the law in force, which the first call would wait for otherwise. Where that fails, a call tells why."""
+        try:
+            with self.store.reading() as connection:
+                workspace_id = workspaces.by_slug(connection, self.settings.workspace)
+                if workspace_id is not None and self.bundles.latest(workspace_id) is None:
+                    self.bundles.load(connection, workspace_id, versions.active(connection, workspace_id)[0])
+        except Exception as error:  # noqa: BLE001  # nobody waits for this
+            _log.info("the law in force is not compiled ahead: %s", type(error).__name__)
 
     def ready(self) -> dict[str, str | int]:
         """How the ground stands, for `readyz`: `gateway`, `database` and `migrations` decide, the rest is told."""
@@ -286,13 +303,22 @@ def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
                 endpoints.keep(settings.home, endpoint)
 
         house.beside(stand)
+        collecting = Collecting(lambda: house.bundles.compiled)
+        metrics.gauge("set_aside_objects", "Objects that no garbage collection walks through.", gc.get_freeze_count)
+        house.beside(collecting.settle)
         house.start()
+
+        def settle() -> None:
+            house.warm()
+            collecting.settle()
 
         def announced(endpoint: Endpoint) -> None:
             port = urlsplit(endpoint.address).port or settings.port
             house.gateway.around = locate(settings, port=port, pid=endpoint.pid)
             listening.append(endpoint)
             announce(endpoint)
+            collecting.begin()
+            house.apart("warming", settle)
 
         try:
             serve_http(

@@ -87,6 +87,8 @@ class BundleCache:
         self._latest: dict[str, str] = {}
         self._guard = threading.Lock()
         self._compiling = threading.Lock()
+        self.compiled = 0
+        """How many bundles were put here that were not here before."""
 
     def known(self, digest: str) -> Bundle | None:
         """The compiled bundle of this digest, or None; reads nothing."""
@@ -115,7 +117,8 @@ class BundleCache:
     def put(self, bundle: Bundle, workspace_id: str = "") -> None:
         """Keep a compiled bundle."""
         with self._guard:
-            self._bundles.pop(bundle.digest, None)
+            if self._bundles.pop(bundle.digest, None) is None:
+                self.compiled += 1
             self._bundles[bundle.digest] = bundle
             if workspace_id:
                 self._latest[workspace_id] = bundle.digest

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import LargeBinary, column, insert, or_, select, table, update
+from sqlalchemy import Connection, LargeBinary, column, insert, or_, select, table, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from guardhouse.errors import Refusal
@@ -84,10 +84,10 @@ def found(tx: Transaction, ids: Ids, slug: str, person_name: str, created_by: st
     return Founded(workspace_id, slug, person["id"], person_name, token)
 
 
-def by_slug(tx: Transaction, slug: str) -> str | None:
+def by_slug(ground: Transaction | Connection, slug: str) -> str | None:
     """The id of the workspace with this slug, or None."""
-    row = tx.row(select(WORKSPACE.c.id).where(WORKSPACE.c.slug == slug))
-    return row["id"] if row else None
+    found: str | None = ground.execute(select(WORKSPACE.c.id).where(WORKSPACE.c.slug == slug)).scalar()
+    return found
 
 
 def any_founded(tx: Transaction) -> bool:
