@@ -142,6 +142,7 @@ def uninstall(
     planned = acting.removals(wanted, home, Path.home(), Path.cwd(), os.environ)
     changes, left = acting.shown(planned)
     told: dict[str, Any] = {"files": [str(one.lying.path) for one in changes if not one.nothing], "dry_run": dry_run}
+    told["notes"] = _notes(changes)
     if not json:
         _show_changes(changes)
     if not dry_run:
@@ -174,14 +175,21 @@ def _told(client: str, scope: str, changes: list[Change], home: Path) -> dict[st
         "scope": scope,
         "files": [str(one.lying.path) for one in changes if not one.nothing],
         "diff": "".join(one.diff() for one in changes),
+        "notes": _notes(changes),
         "home": str(home),
     }
+
+
+def _notes(changes: list[Change]) -> list[str]:
+    return [one.note for one in changes if one.note]
 
 
 def _show_changes(changes: list[Change]) -> None:
     for change in changes:
         # Not through Rich: a diff is to be read, kept and applied as it is.
         sys.stdout.write(change.diff())
+    for note in _notes(changes):
+        render.say(render.plain(note), "yellow")
 
 
 def _show_done(client: str, agent: Agent, *, changed: bool) -> None:

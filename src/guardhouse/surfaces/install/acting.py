@@ -11,6 +11,7 @@ from pathlib import Path
 from guardhouse.errors import GuardhouseError, InvalidInput
 from guardhouse.surfaces.install import clients, files, placing, planning, records
 from guardhouse.surfaces.install.clients import CLIENTS, Client, Place
+from guardhouse.surfaces.install.files import Lying
 from guardhouse.surfaces.install.planning import Change
 from guardhouse.surfaces.install.records import Record
 
@@ -45,20 +46,16 @@ def plan(wish: Wish) -> list[Change]:
     if wish.scope == "shared":
         script = clients.shared_script(wish.client, wish.posture)
         line = clients.shared_line(script)
-        whole = _whole(wish, ["/bin/sh", "-c", script], line)
+        whole = _whole(wish, ["/bin/sh", "-c", script])
     else:
         line = clients.command(wish.client, run, wish.posture)
-        whole = _whole(wish, [str(run), wish.client], line)
+        whole = _whole(wish, [str(run), wish.client])
     ignored = _ignored(wish, place.path) if wish.scope == "project" else []
     return [planning.put_in(wish.client, wish.scope, place, line, wish.posture, wish.home, whole), *ignored]
 
 
-def _whole(wish: Wish, run: list[str], line: str) -> str:
-    if wish.client == "opencode":
-        return clients.plugin(run, wish.posture)
-    if wish.client == "copilot":
-        return clients.hook_file(wish.client, line, wish.posture)
-    return ""
+def _whole(wish: Wish, run: list[str]) -> str:
+    return clients.plugin(run, wish.posture) if wish.client == "opencode" else ""
 
 
 def _ignored(wish: Wish, path: Path) -> list[Change]:
@@ -103,6 +100,7 @@ def carry_out(changes: Iterable[Change], home: Path) -> None:
             continue
         if change.base is not None:
             records.keep(home, change.base)
+        _keep_beside(change)
         records.write(home, planning.merged([change], home))
         if change.nothing or change.after is None:
             continue
@@ -110,6 +108,12 @@ def carry_out(changes: Iterable[Change], home: Path) -> None:
         if folders:
             made = replace(change.record, folders=(*change.record.folders, *(str(one) for one in folders)))
             records.write(home, planning.merged([replace(change, record=made)], home))
+
+
+def _keep_beside(change: Change) -> None:
+    if change.beside is not None and not change.beside[0].exists():
+        place, data = change.beside
+        files.write(Lying(place, place, None, change.lying.mode), data)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +217,7 @@ def take_out(planned: Iterable[Removal]) -> list[Left]:
 def _restore(one: Removal) -> Change:
     # Planned anew: two clients may have put something into the same file.
     change = one.change()
+    _keep_beside(change)
     if not change.nothing:
         if change.after is None:
             files.remove(change.lying, [Path(each) for each in one.record.folders] if one.record else [])

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 Kind = Literal["json", "toml", "whole"]
 TIMEOUT_SECONDS = 30
+OWN = "guardhouse.json"
+"""The name of a JSON file that is named after us: it goes with our entry, unless something else was put into it."""
 EVENT = {"claude-code": "PreToolUse", "codex": "PreToolUse", "gemini": "BeforeTool", "cursor": "preToolUse", "copilot": "preToolUse"}  # fmt: skip
 
 
@@ -108,9 +110,9 @@ TABLE: tuple[Client, ...] = (
     Client(
         "copilot",
         "Copilot CLI",
-        lambda home, env: Place(_COPILOT(home, env) / "hooks" / "guardhouse.json", "whole"),
+        lambda home, env: Place(_COPILOT(home, env) / "hooks" / OWN),
         lambda root: Place(root / ".github" / "copilot" / "settings.local.json"),
-        lambda root: Place(root / ".github" / "hooks" / "guardhouse.json", "whole"),
+        lambda root: Place(root / ".github" / "hooks" / OWN),
         ("copilot", "--version"),
         "start Copilot CLI again",
     ),
@@ -159,13 +161,6 @@ def shared_script(client: str, posture: str) -> str:
 def shared_line(script: str) -> str:
     """The script as one line of any shell."""
     return "/bin/sh -c " + shlex.quote(script)
-
-
-def hook_file(client: str, line: str, posture: str) -> str:
-    """A hook file that is ours whole."""
-    import json
-
-    return json.dumps({"version": 1, "hooks": {EVENT[client]: [entry(client, line, posture)]}}, indent=2) + "\n"
 
 
 NOTED = frozenset({"claude-code", "gemini"})

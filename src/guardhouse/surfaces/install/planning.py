@@ -10,25 +10,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from guardhouse.errors import InvalidInput
-from guardhouse.surfaces.install import clients, editing, files, records
+from guardhouse.surfaces.install import clients, editing, files, records, whole
 from guardhouse.surfaces.install.clients import Place
 from guardhouse.surfaces.install.editing import Edit, Splice
 from guardhouse.surfaces.install.files import Lying
 from guardhouse.surfaces.install.jsonc import Unreadable, parse
 from guardhouse.surfaces.install.records import Record
+from guardhouse.surfaces.install.whole import Without
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """One file as it lies, as it shall be (None: away), and what is to be recorded of it.
 
-    `base` is the file without anything of ours: what comes back when all is taken out.
+    `base` is the file without anything of ours: what comes back when all is taken out. `beside` is what has to be kept
+    in a file beside it before it is changed, and `note` what a person is told of it.
     """
 
     lying: Lying
     base: bytes | None
     after: bytes | None
     record: Record | None
+    beside: tuple[Path, bytes] | None = None
+    note: str = ""
 
     @property
     def nothing(self) -> bool:
@@ -48,22 +52,23 @@ class Change:
         return "".join(line if line.endswith("\n") else line + "\n" for line in lines)
 
 
-def put_in(client: str, scope: str, place: Place, line: str, posture: str, home: Path, whole: str = "") -> Change:
-    """The change that puts our entry into a file, in the place of any older one of ours."""
+def put_in(client: str, scope: str, place: Place, line: str, posture: str, home: Path, text: str = "") -> Change:
+    """The change that puts our entry into a file, in the place of any older one of ours; or our `text`, as the whole of it."""
     lying = files.read(place.path)
     old = _recorded(home, lying.real, client)
-    base = _base(home, lying, old, place.kind)
+    alone = whole.without(home, lying, old) if place.kind == "whole" else None
+    base = _base(home, lying, old, place.kind) if alone is None else alone.base
     under = replace(lying, data=base)
     try:
         if place.kind == "whole":
-            edit = Edit(whole, (Splice("", whole, ""),))
+            edit = Edit(text, (Splice("", text, ""),))
         elif place.kind == "toml":
             edit = _in_toml(under, client, line)
         else:
             edit = _in_json(under.text, client, clients.entry(client, line, posture))
     except Unreadable as fault:
         raise InvalidInput(f"{lying.path}:{fault}: repair the file, then run this again; it was not changed") from None
-    after = under.with_text(edit.text)
+    after = under.with_text(edit.text) if alone is None else text.encode()
     made = Record(
         client,
         scope,
@@ -74,7 +79,15 @@ def put_in(client: str, scope: str, place: Place, line: str, posture: str, home:
         edit.splices,
         old.folders if old else (),
     )
-    return Change(lying, base, after, made)
+    return Change(lying, base, after, made) if alone is None else _whole(lying, alone, after, made)
+
+
+def _whole(lying: Lying, alone: Without, after: bytes | None, made: Record | None) -> Change:
+    """The change of a file that is ours whole. What stood there before is kept in the home while ours stands there."""
+    if alone.beside is None or alone.beside == after:
+        return Change(lying, alone.base, after, made, note="" if alone.beside is not None else alone.note)
+    place = whole.beside(lying.real, alone.beside)
+    return Change(lying, alone.base, after, made, (place, alone.beside), f"{alone.note}: {place}")
 
 
 def add_line(client: str, scope: str, path: Path, line: str, home: Path) -> Change:
@@ -96,7 +109,12 @@ def add_line(client: str, scope: str, path: Path, line: str, home: Path) -> Chan
 def take_out(record: Record, home: Path) -> Change:
     """The change that takes out what a record says we put in, and leaves what anybody else did since."""
     lying = files.read(Path(record.path))
+    if record.kind == "whole":
+        alone = whole.without(home, lying, record)
+        return _whole(lying, alone, alone.base, None)
     base = _base(home, lying, record, record.kind)
+    if not record.before and base is not None and lying.real.name == clients.OWN and _empty(base):
+        base = None
     return Change(lying, base, base, None)
 
 
@@ -112,15 +130,28 @@ def found(place: Place) -> bool:
             raise InvalidInput(f"{lying.path}:{fault}: repair the file") from None
     if place.kind == "toml":
         return _in_tables(lying.text)
-    text = lying.text
-    return "guardhouse" in text.casefold() and "hooks/run" in text
+    return whole.ours(lying.text)
 
 
 def take_out_unrecorded(place: Place, home: Path) -> Change:
     """The same where no record is left: what is ours is known by what it runs."""
     lying = files.read(place.path)
-    base = None if place.kind == "whole" else _base(home, lying, None, place.kind)
+    if place.kind == "whole":
+        alone = whole.without(home, lying, None)
+        return _whole(lying, alone, alone.base, None)
+    base = _base(home, lying, None, place.kind)
+    if base is not None and lying.real.name == clients.OWN and _empty(base):
+        base = None
     return Change(lying, base, base, None)
+
+
+def _empty(base: bytes) -> bool:
+    """Whether nothing but our own `version` is left in a JSON file."""
+    try:
+        root = parse(base.decode("utf-8-sig"))
+    except Unreadable:
+        return False
+    return root is None or editing.theirs(root.plain(), editing.marked) in ({}, {"version": 1})
 
 
 def _line_ends(home: Path, real: Path, but: str = "") -> list[Splice]:
@@ -166,8 +197,6 @@ def _base(home: Path, lying: Lying, record: Record | None, kind: str) -> bytes |
     undone = editing.undo(text, splices) if splices else None
     if kind == "json":
         left = _json_without(lying, text, undone)
-    elif kind == "whole":
-        return None if record is not None else lying.data
     else:
         if undone is None:
             # What stands around ours was changed since, so ours is looked for by itself.
