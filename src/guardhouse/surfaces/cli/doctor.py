@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as jsonlib
 import os
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,7 @@ def doctor(context: typer.Context, json: Json = False) -> None:
 
     Example: guardhouse doctor --json
     """
-    from guardhouse.surfaces.cli.door import HttpDoor, running
+    from guardhouse.surfaces.cli.door import running
     from guardhouse.surfaces.install import examining, placing, records, switches
 
     home = Path(os.path.realpath(operator.home()))
@@ -43,44 +44,52 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     ours = found is not None and named in ("", found.address)
     address = named or (found.address if found is not None else "")
     settings = composition_of(context).settings()
+    try:
+        installed = list(dict.fromkeys(one.client for one in records.read(home)))
+        unreadable = ""
+    except GuardhouseError as error:
+        installed, unreadable = [], error.message
+    told_to = {name: placing.configured(home, name) for name in installed}
+    asked = {name: str(held.get("url") or "").rstrip("/") for name, held in told_to.items()}
+    lives = {one: _lives(one) for one in dict.fromkeys(asked.values()) if one}
+    elsewhere = "" if address or not asked or not all(asked.values()) else next(iter(asked.values()))
     if disbelieved:
         findings.append(examining.Finding("gateway", False, disbelieved, "guardhouse serve"))
     elif named and not ours and not _lives(named):
         silent = f"GUARDHOUSE_URL names {named}, and nothing answers there"
         findings.append(examining.Finding("gateway", False, silent, "unset GUARDHOUSE_URL, or start that gateway"))
         address = ""
+    elif elsewhere:
+        findings.append(examining.gateway_of_hooks(elsewhere, lives=lives[elsewhere]))
     else:
         findings.append(examining.gateway(address, settings.host, settings.port))
-
-    def ask(token: str) -> str:
-        line = HttpDoor(address, token, ours=ours)
-        try:
-            return line.call("get_my_profile", {}).code
-        except GuardhouseError as error:
-            return error.code
-        finally:
-            line.close()
-
     findings.extend(_mode(address, ours=ours))
-    try:
-        installed = list(dict.fromkeys(one.client for one in records.read(home)))
-    except GuardhouseError as error:
-        installed = []
-        findings.append(examining.Finding("records", False, error.message, "guardhouse install CLIENT"))
+    if unreadable:
+        findings.append(examining.Finding("records", False, unreadable, "guardhouse install CLIENT"))
     seen: dict[str, Any] = {}
-    ground = switches.Ground(Path.home(), Path.cwd(), os.environ)
+    ground = switches.Ground(Path.home(), operator.folder() or Path("/"), os.environ)
+    own = found.address if found is not None else ""
     for name in installed:
         findings.extend(examining.hooks(name, home, ground))
-        # A hook's token goes where the hook itself sends it, and nowhere else.
-        sent = ours or (address and str(placing.configured(home, name).get("url", "")).rstrip("/") == address)
-        findings.append(examining.ask_token(name, home, ask if sent else None))
-        seen[name] = {"agent": placing.configured(home, name).get("handle", ""), "version": examining.version(name)}
+        place = (asked[name] or own) if told_to[name] else ""
+        if place and not lives.get(place, True):
+            findings.append(examining.silent(name, place))
+            place = ""
+        elif told_to[name] and not place and address:
+            findings.append(examining.none_at_home(name, address, starts=bool(told_to[name].get("start"))))
+        # A hook's token goes where the hook itself sends it, and nowhere else: not where this shell would.
+        ask = _asking(place, ours=place == own) if place else None
+        findings.append(examining.ask_token(name, home, ask))
+        seen[name] = {"agent": told_to[name].get("handle", ""), "version": examining.version(name)}
         seen[name] |= examining.calls(name, home)
     findings.extend(examining.managed())
     now = datetime.fromtimestamp(composition_of(context).now() / 1_000_000, UTC)
-    for name, told in (examining.over_http(_page(address, "/metrics"), now) if address else {}).items():
-        seen.setdefault(name, {"agent": "", "version": examining.version(name), "last_call": "", "calls": 0})
-        seen[name]["in_gateway"] = told
+    for place in dict.fromkeys(one for one in (address, own, *asked.values()) if one and lives.get(one, True)):
+        for name, told in examining.over_http(_page(place, "/metrics"), now).items():
+            if name in asked and place != (asked[name] or own):
+                continue  # another gateway's calls are not this hook's
+            seen.setdefault(name, {"agent": "", "version": examining.version(name), "last_call": "", "calls": 0})
+            seen[name].setdefault("in_gateway", told)
     if json:
         told = {"ok": all(one.ok for one in findings), "findings": [one.told() for one in findings], "clients": seen}
         render.print_json(told)
@@ -89,6 +98,25 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     if not findings[1].ok:
         raise typer.Exit(exits.UNAVAILABLE)
     raise typer.Exit(exits.OK if all(one.ok for one in findings) else exits.FAULT)
+
+
+def _asking(address: str, *, ours: bool) -> Callable[[str], str]:
+    """What asks a gateway about a token: its code."""
+    from guardhouse.surfaces.cli.door import HttpDoor
+
+    def ask(token: str) -> str:
+        try:
+            line = HttpDoor(address, token, ours=ours)
+        except GuardhouseError as error:
+            return error.code
+        try:
+            return line.call("get_my_profile", {}).code
+        except GuardhouseError as error:
+            return error.code
+        finally:
+            line.close()
+
+    return ask
 
 
 def _lives(address: str) -> bool:

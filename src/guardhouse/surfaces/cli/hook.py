@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from guardhouse.errors import GuardhouseError
 from guardhouse.surfaces.hooks import shim
 
 
@@ -17,13 +18,27 @@ def register(app: typer.Typer) -> None:
 
 def hook(
     client: Annotated[str, typer.Argument(help="claude-code, codex, gemini, cursor, copilot or opencode.")],
-    config: Annotated[Path, typer.Option(help="The hook's own configuration, as `guardhouse install` wrote it.")],
+    config: Annotated[
+        Path | None,
+        typer.Option(help="The hook's own configuration; by default the one that `install` wrote.", show_default=False),
+    ] = None,
 ) -> None:
     """Answer one hook of an agent's client: its payload on standard input, its native answer on standard output.
 
-    `guardhouse install` writes the client's configuration that runs this. Exit 0, or 2 where not even a denial
+    What `guardhouse install` writes runs the same without loading the package. Exit 0, or 2 where not even a denial
     could be written, which every client takes for one.
 
-    Example: guardhouse hook claude-code --config FILE
+    Example: guardhouse hook claude-code
     """
-    raise typer.Exit(shim.main([client, "--config", str(config)]))
+    raise typer.Exit(shim.main([client, "--config", str(config if config is not None else _written(client))]))
+
+
+def _written(client: str) -> Path:
+    """The configuration in the home. Where no home can be told, one that is not there: that is answered with a denial."""
+    from guardhouse.surfaces.cli import operator
+    from guardhouse.surfaces.install import records
+
+    try:
+        return records.folder(operator.home()) / f"{client}.json"
+    except (GuardhouseError, RuntimeError):
+        return Path("/dev/null")

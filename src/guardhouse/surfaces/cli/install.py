@@ -14,7 +14,7 @@ from guardhouse.surfaces.cli import exits, operator, render
 from guardhouse.surfaces.cli.output import Json, composition_of
 
 if TYPE_CHECKING:
-    from guardhouse.surfaces.install.acting import Left
+    from guardhouse.surfaces.install.acting import Left, Wish
     from guardhouse.surfaces.install.planning import Change
     from guardhouse.surfaces.install.registering import Agent
 
@@ -42,8 +42,12 @@ def install(
     managed: Annotated[bool, typer.Option("--managed", help="Print what an organisation's settings need.")] = False,
     observe: Annotated[bool, typer.Option("--observe", help="Only record what would be stopped, for 7 days.")] = False,
     posture: Annotated[
-        str, typer.Option(help="What happens where no gateway answers: `closed` denies, `open` lets run.")
-    ] = "closed",
+        str,
+        typer.Option(
+            help="What happens where no gateway answers: `closed` denies, `open` lets run. As before, else closed.",
+            show_default=False,
+        ),
+    ] = "",
     dry_run: DryRun = False,
     json: Json = False,
 ) -> None:
@@ -54,11 +58,11 @@ def install(
 
     Example: guardhouse install claude-code --observe
     """
-    from guardhouse.surfaces.install import acting
+    from guardhouse.surfaces.install import acting, remembered
     from guardhouse.surfaces.install import managed as managing
 
     acting.known(client)
-    if posture not in ("closed", "open"):
+    if posture not in ("", *remembered.POSTURES):
         raise InvalidInput("`--posture` is `closed` or `open`")
     if user + (project and not shared) + shared + managed > 1:
         raise InvalidInput("give one of `--user`, `--project`, `--shared` and `--managed`")
@@ -66,11 +70,15 @@ def install(
         fragment = managing.fragment(client, os.environ.get("GUARDHOUSE_URL", ""))
         render.print_json(fragment) if json else managing.show(fragment)
         return
-    scope = "shared" if shared else "project" if project else "user"
+    scope = "shared" if shared else "project" if project else "user" if user else ""
     home = Path(os.path.realpath(operator.home()))
-    wish = acting.Wish(client, scope, posture, home, Path.home(), Path.cwd(), os.environ)
-    changes = acting.plan(wish)
-    told = _told(client, scope, changes, home) | {"dry_run": dry_run}
+    wishes, notes = _wishes(client, scope, posture, home)
+    changes = [change for wish in wishes for change in acting.plan(wish)]
+    told = _told(wishes, changes, home) | {"dry_run": dry_run}
+    told["notes"] = [*notes, *told["notes"]]
+    if not json:
+        for note in notes:
+            render.say(render.plain(note))
     if not json:
         _show_changes(changes)
     if dry_run:
@@ -83,7 +91,7 @@ def install(
             f"`{mark}` says that this is an agent's shell: a person installs, in a terminal of theirs"
         )
     with render.working("registering the agent and its hook", shown=not json):
-        agent = _install(context, wish, changes, observe=observe)
+        agent = _install(context, wishes[0], changes, observe=observe)
     told |= {"agent": agent.handle, "agent_id": agent.agent_id, "new_agent": agent.new}
     told |= {"retired_agent": agent.retired or None}
     told |= {"observed_until": agent.observed_until or None}
@@ -93,7 +101,34 @@ def install(
     _show_done(client, agent, changed=bool(told["files"]))
 
 
-def _install(context: typer.Context, wish: Any, changes: list[Change], *, observe: bool) -> Agent:
+def _wishes(client: str, scope: str, posture: str, home: Path) -> tuple[list[Wish], list[str]]:
+    """What is to be put in where, and what a person is told of it: what they did not say is as it was before."""
+    from guardhouse.surfaces.install import acting, remembered
+
+    before = remembered.before(client, home)
+    if before.url and "GUARDHOUSE_URL" not in os.environ:
+        raise InvalidInput(
+            f"this hook asks {before.url}: set GUARDHOUSE_URL to that to repair it, or run `guardhouse uninstall {client}` "
+            "first to have it ask this machine's own gateway"
+        )
+    notes = [] if scope else list(before.notes)
+    if before.posture == "open" and not posture:
+        notes.append(
+            "kept: posture open, so tools run unasked where no gateway answers; `--posture closed` denies them"
+        )
+    chosen = posture or before.posture or "closed"
+    places = [remembered.Where(scope, operator.folder())] if scope else list(before.places)
+    if not scope and any(one.scope != "user" for one in places):
+        where = ", ".join(f"--{one.scope}{f' in {one.folder}' if one.folder else ''}" for one in places)
+        notes.append(f"kept: {where}; `--user`, `--project` or `--shared` puts it elsewhere too")
+    made = [
+        acting.Wish(client, one.scope, chosen, home, Path.home(), one.folder, os.environ)
+        for one in places or [remembered.Where("user")]
+    ]
+    return made, notes
+
+
+def _install(context: typer.Context, wish: Wish, changes: list[Change], *, observe: bool) -> Agent:
     from guardhouse.surfaces.cli.door import open_door
     from guardhouse.surfaces.install import acting, placing, registering
 
@@ -139,7 +174,7 @@ def uninstall(
         )
     home = Path(os.path.realpath(operator.home()))
     wanted = [acting.known(client)] if client else list(CLIENTS)
-    planned = acting.removals(wanted, home, Path.home(), Path.cwd(), os.environ)
+    planned = acting.removals(wanted, home, Path.home(), operator.folder(), os.environ)
     changes, left = acting.shown(planned)
     told: dict[str, Any] = {"files": [str(one.lying.path) for one in changes if not one.nothing], "dry_run": dry_run}
     told["notes"] = _notes(changes)
@@ -169,10 +204,11 @@ def _show_out(left: list[Left], *, dry_run: bool) -> None:
         render.say("Guardhouse is out. The agent stays registered: `guardhouse agents retire` ends it.", "bold")
 
 
-def _told(client: str, scope: str, changes: list[Change], home: Path) -> dict[str, Any]:
+def _told(wishes: list[Wish], changes: list[Change], home: Path) -> dict[str, Any]:
     return {
-        "client": client,
-        "scope": scope,
+        "client": wishes[0].client,
+        "scope": ", ".join(dict.fromkeys(one.scope for one in wishes)),
+        "posture": wishes[0].posture,
         "files": [str(one.lying.path) for one in changes if not one.nothing],
         "diff": "".join(one.diff() for one in changes),
         "notes": _notes(changes),

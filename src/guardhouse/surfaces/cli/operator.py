@@ -62,6 +62,14 @@ def home(environment: Mapping[str, str] = os.environ) -> Path:
     ) / "guardhouse"
 
 
+def folder() -> Path | None:
+    """The folder that this runs in; None where it was removed meanwhile."""
+    try:
+        return Path.cwd()
+    except OSError:
+        return None
+
+
 def token_file(place: Path) -> Path:
     """Where the operator's token is kept."""
     return place / "operator.token"

@@ -20,14 +20,14 @@ SCOPES = ("user", "project", "shared")
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What a person asked for. `root` is the project's folder, `user_home` what `~` means."""
+    """What a person asked for. `root` is the project's folder (None where there is none), `user_home` what `~` means."""
 
     client: str
     scope: str
     posture: str
     home: Path
     user_home: Path
-    root: Path
+    root: Path | None
     environment: Mapping[str, str]
 
 
@@ -36,7 +36,13 @@ def place_of(wish: Wish) -> Place:
     client = CLIENTS[wish.client]
     if wish.scope == "user":
         return client.user(wish.user_home, wish.environment)
-    return (client.project if wish.scope == "project" else client.shared)(wish.root)
+    return (client.project if wish.scope == "project" else client.shared)(_root(wish))
+
+
+def _root(wish: Wish) -> Path:
+    if wish.root is None:
+        raise InvalidInput("the folder that this runs in is gone: go to the project's, then run this again")
+    return wish.root
 
 
 def plan(wish: Wish) -> list[Change]:
@@ -60,20 +66,21 @@ def _whole(wish: Wish, run: list[str]) -> str:
 
 def _ignored(wish: Wish, path: Path) -> list[Change]:
     """What makes git ignore the file, in this clone alone; nothing where it does already or there is no git."""
-    top = _git(wish.root, "rev-parse", "--show-toplevel")
+    root = _root(wish)
+    top = _git(root, "rev-parse", "--show-toplevel")
     if not top:
         return []
     told = os.path.realpath(path)
-    if _git(wish.root, "ls-files", "--", told):
+    if _git(root, "ls-files", "--", told):
         raise InvalidInput(
             f"{path}: is committed: `--shared` is for a file that all of a team have, `--user` for you alone"
         )
-    exclude = Path(os.path.join(wish.root, _git(wish.root, "rev-parse", "--git-path", "info/exclude")))
+    exclude = Path(os.path.join(root, _git(root, "rev-parse", "--git-path", "info/exclude")))
     line = "/" + Path(told).relative_to(os.path.realpath(top)).as_posix()
     already = any(
         one.client == wish.client and one.path == os.path.realpath(exclude) for one in records.read(wish.home)
     )
-    if not already and _git_says(wish.root, "check-ignore", "-q", "--", told):
+    if not already and _git_says(root, "check-ignore", "-q", "--", told):
         return []
     return [planning.add_line(wish.client, wish.scope, exclude, line, wish.home)]
 
@@ -145,9 +152,12 @@ class Left:
 
 
 def removals(
-    wanted: Iterable[str], home: Path, user_home: Path, root: Path, environment: Mapping[str, str]
+    wanted: Iterable[str], home: Path, user_home: Path, root: Path | None, environment: Mapping[str, str]
 ) -> list[Removal]:
-    """Everything of ours that is to go, the last put in first. A file of which nothing is known to be ours is passed over."""
+    """Everything of ours that is to go, the last put in first. A file of which nothing is known to be ours is passed over.
+
+    `root` is the folder that one works in, None where that is gone.
+    """
     made: list[Removal] = []
     listed = records.read(home)
     for name in wanted:
@@ -173,8 +183,8 @@ def _ours_by_the_look(place: Place) -> bool:
         return True
 
 
-def _usual(client: Client, user_home: Path, root: Path, environment: Mapping[str, str]) -> list[Place]:
-    found = [client.user(user_home, environment), client.project(root)]
+def _usual(client: Client, user_home: Path, root: Path | None, environment: Mapping[str, str]) -> list[Place]:
+    found = [client.user(user_home, environment), *([client.project(root)] if root is not None else [])]
     return list({os.path.realpath(one.path): one for one in found}.values())
 
 

@@ -91,6 +91,28 @@ def gateway(address: str, host: str, port: int) -> Finding:
     return Finding("gateway", False, "none runs for this home", "guardhouse service install")
 
 
+def gateway_of_hooks(address: str, *, lives: bool) -> Finding:
+    """The gateway where this shell names none, none runs for this home, and every hook asks one at an address."""
+    if lives:
+        return Finding("gateway", True, f"answers at {address}, where the hooks ask it", facts={"address": address})
+    return Finding("gateway", False, f"the hooks ask {address}, and nothing answers there", "start that gateway")
+
+
+def silent(client: str, address: str) -> Finding:
+    """The gateway that one hook asks, by the address in its own configuration, where nothing answers."""
+    told = f"this hook asks {address}, and nothing answers there"
+    repair = f"start that gateway, or name another in GUARDHOUSE_URL and run guardhouse install {client}"
+    return Finding(f"{client} gateway", False, told, repair, {"address": address})
+
+
+def none_at_home(client: str, named: str, *, starts: bool) -> Finding:
+    """The gateway that one hook asks, where that is this home's and only another one, named in this shell, runs."""
+    told = f"this hook asks the gateway of this home, not {named}, and none runs"
+    if starts:
+        return Finding(f"{client} gateway", True, f"{told}; the hook starts it when it is called")
+    return Finding(f"{client} gateway", False, told, "guardhouse serve")
+
+
 def token(client: str, code: str) -> Finding:
     """What the gateway said of the hook's token: a code, or "" where it could not be asked."""
     part = f"{client} token"
@@ -115,7 +137,7 @@ def hooks(name: str, place: Path, ground: Ground) -> list[Finding]:
         if record.client != name or record.kind == "line":
             continue
         path = Path(record.path)
-        again = f"guardhouse install {name}" + ("" if record.scope == "user" else f" --{record.scope}")
+        again = f"guardhouse install {name}"  # it takes scope, folder and posture from the record
         kind: Any = record.kind
         off = None
         try:
@@ -153,6 +175,8 @@ def _unrunnable(place: Path, name: str) -> str:
     for one in (*placing.COPIED, f"{name}.json"):
         if not (folder / one).exists():
             return f"{folder / one} is gone"
+    if not placing.configured(place, name):
+        return f"{folder / name}.json cannot be read"
     line = run.read_text(encoding="utf-8", errors="replace").rpartition("exec ")[2]
     python = shlex.split(line)[0] if line else ""
     return "" if os.access(python, os.X_OK) else f"its interpreter {python} is gone"

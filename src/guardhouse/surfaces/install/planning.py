@@ -78,6 +78,7 @@ def put_in(client: str, scope: str, place: Place, line: str, posture: str, home:
         records.digest(after),
         edit.splices,
         old.folders if old else (),
+        posture,
     )
     return Change(lying, base, after, made) if alone is None else _whole(lying, alone, after, made)
 

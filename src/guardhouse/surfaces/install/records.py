@@ -20,7 +20,10 @@ BACKUPS = "backups"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One changed file. `before` and `after` are SHA-256 of its bytes; `before` is empty where there was no file."""
+    """One changed file. `before` and `after` are SHA-256 of its bytes; `before` is empty where there was no file.
+
+    `posture` is the one that the file was written for; empty in a record that does not say.
+    """
 
     client: str
     scope: str
@@ -30,6 +33,7 @@ class Record:
     after: str
     splices: tuple[Splice, ...] = ()
     folders: tuple[str, ...] = ()
+    posture: str = ""
 
 
 def digest(data: bytes | None) -> str:
