@@ -29,11 +29,16 @@ _FIXED = meanings.CODES.keys() - _ANY
 
 
 def shipped_bundle() -> Bundle:
-    """The shipped law with one more profile, `limited` to 40 calls an hour; compiled once a test process."""
+    """The shipped law with more profiles: `limited` to 40 calls an hour, `few-files` and `few-locks` to three of each.
+
+    Compiled once a test process.
+    """
     if not _SHIPPED:
         files = dict(load.read_directory(load.shipped_directory()))
         files["profiles.yaml"] += (
             b"  limited:\n    description: for tests of quotas\n    limits: {calls_per_hour: 40}\n"
+            b"  few-files:\n    description: for tests of limits\n    limits: {files_per_task: 3}\n"
+            b"  few-locks:\n    description: for tests of limits\n    limits: {held_locks: 3}\n"
         )
         _SHIPPED.append(load.load_files(files, actions()))
     return _SHIPPED[0]

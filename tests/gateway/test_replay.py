@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import select
 
 from guardhouse.app import actions
 from guardhouse.bundle import versions
+from guardhouse.gateway import record, train
+from guardhouse.gateway.decide import DECIDER, decide
 from guardhouse.gateway.replay import decided_again, replay
 from guardhouse.ledger.tables import CONTENT
+from guardhouse.model.call import Call
 from guardhouse.model.canonical import decode
+from guardhouse.model.decision import Decision
+from guardhouse.model.facts import Facts
+from tests.surfaces.terminal import Desk
 from tests.world import Member, World, second_process, shipped_bundle
 
 
@@ -184,3 +194,60 @@ def test_replay_tells_which_entry_was_decided_under_another_law(home: World) -> 
             if any(again.get(part) != entry.get(part) for part in ("steps", "effect")):
                 differ.append(entry["id"])
     assert differ == [held.decision_id]
+
+
+def _another_release(monkeypatch: pytest.MonkeyPatch, decider: str) -> None:
+    """Decide from now on as another release might have: the same answers, with another word in the last step."""
+
+    def decide_otherwise(call: Call, facts: Facts, bundle: Any) -> Decision:
+        decision = decide(call, facts, bundle)
+        *before, last = decision.steps
+        return replace(decision, steps=(*before, replace(last, code="as_told_before")))
+
+    monkeypatch.setattr(train, "decide", decide_otherwise)
+    monkeypatch.setattr(record, "DECIDER", decider)
+
+
+def test_what_another_decider_decided_otherwise_is_told_and_is_no_fault(
+    home: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = home.agent("builder")
+    home.done(agent, "check_locks")
+    with monkeypatch.context() as older:
+        _another_release(older, "sha256:" + "0" * 64)
+        changed = [
+            home.call(agent, "check_locks").decision_id,
+            home.call(agent, "acquire_lock", {"key": 3}).decision_id,
+        ]
+    home.done(agent, "check_locks")
+    with home.store.reading() as connection:
+        result = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+    assert [(one.decision_id, one.changed, one.parts) for one in result.differences] == [
+        (decision, True, ("steps",)) for decision in changed
+    ]
+    assert result.faults == []
+    desk = Desk(
+        tmp_path, {"GUARDHOUSE_HOME": str(tmp_path), "GUARDHOUSE_DATABASE_URL": home.store.url}, capsys, monkeypatch
+    )
+    told = desk.json("ledger", "replay")
+    assert (told["ok"], told["decider_changed"], told["faults"]) == (True, 2, [])
+    assert told["entries"] == home.count()
+    assert re.search(r"decider.changed\W+2\b", desk.run("ledger", "replay").out)
+
+
+def test_the_same_difference_under_the_same_decider_is_a_fault(
+    home: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    agent = home.agent("builder")
+    with monkeypatch.context() as forged:
+        _another_release(forged, DECIDER)
+        wrong = home.call(agent, "check_locks").decision_id
+    with home.store.reading() as connection:
+        result = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+    assert [(one.decision_id, one.changed) for one in result.faults] == [(wrong, False)]
+    desk = Desk(
+        tmp_path, {"GUARDHOUSE_HOME": str(tmp_path), "GUARDHOUSE_DATABASE_URL": home.store.url}, capsys, monkeypatch
+    )
+    told = desk.json("ledger", "replay", expect=1)
+    assert (told["ok"], told["decider_changed"]) == (False, 0)
+    assert [fault["decision_id"] for fault in told["faults"]] == [wrong]
