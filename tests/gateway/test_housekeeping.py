@@ -197,6 +197,36 @@ def test_r11_leases_attempts_and_deadlines_are_enforced_by_the_house(home: World
     assert [entry["outcome"] for entry in _by_the_house(home)] == ["performed"] * 3
 
 
+def test_a09_r12_the_house_ends_an_overdue_epic_with_its_children_in_one_entry(home: World) -> None:
+    """Whoever holds a child learns it by his fence; the entry names every task that ended, and it replays."""
+    anna, bert = home.agent("anna"), home.agent("bert")
+    epic = home.done(anna, "submit_work", {"title": "epic", "type": "epic", "deadline": "2034-12-17T20:40:00Z"})[
+        "task_id"
+    ]
+    first, second = (
+        home.done(anna, "submit_work", {"title": title, "parent_task_id": epic})["task_id"] for title in ("one", "two")
+    )
+    fence = home.done(bert, "claim_task", {"task_id": first})["fence"]
+    home.later(800)
+    home.done(bert, "heartbeat")
+    assert home.call(anna, "claim_task", {"task_id": second}).code == "already_ended"
+    before = len(_by_the_house(home))
+    sweep(home.gateway)
+    told = {task: home.done(anna, "get_task", {"task_id": task}) for task in (epic, first, second)}
+    assert [(one["status"], one["error_code"]) for one in told.values()] == [
+        ("failed", "deadline_passed"),
+        ("cancelled", "closed_with_parent"),
+        ("cancelled", "closed_with_parent"),
+    ]
+    entries = _by_the_house(home)[before:]
+    assert {f"task:{task}" for task in told} <= {name for entry in entries for name in entry["objects"]}
+    late = home.call(bert, "complete_work", {"task_id": first, "fence": fence, "summary": "done"})
+    assert late.code == "stale_fence"
+    assert sweep(home.gateway) == 0
+    with home.store.reading() as connection:
+        assert replay(connection, home.workspace_id, versions.BundleCache(actions())).differences == []
+
+
 def test_two_processes_free_a_thing_once(home: World) -> None:
     _silent_holder(home)
     home.later(900)

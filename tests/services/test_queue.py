@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from guardhouse.errors import Refusal
 from guardhouse.services import queue
-from guardhouse.services.queue import graph
+from guardhouse.services.queue import claims, graph
 from guardhouse.services.queue.graph import recount
 from guardhouse.services.queue.states import as_of, priority_of
 from guardhouse.services.queue.tables import TASK
@@ -307,6 +307,75 @@ def test_r12_a_deadline_is_enforced_on_waiting_and_on_held_work(shop: Workshop) 
     with pytest.raises(Refusal) as excinfo:
         submit(shop, deadline=shop.clock.at)
     assert code(excinfo) == "deadline_passed"
+
+
+def test_a09_r12_an_epic_that_the_clock_ends_takes_its_children_along(shop: Workshop) -> None:
+    """By its deadline or by its last attempt, at every depth; a child whose own time is over ends by that."""
+    at = shop.clock.at + 100_000_000
+    for how in ({"deadline": at}, {"lease_seconds": 100, "max_attempts": 1}):
+        epic = submit(shop, "epic", type="epic", **how)
+        child, late = submit(shop, "child", parent_id=epic), submit(shop, "late", parent_id=epic, deadline=at)
+        grandchild = submit(shop, "grandchild", parent_id=child)
+        finished = submit(shop, "finished", parent_id=epic)
+        waits = submit(shop, "waits for the grandchild", needs=[grandchild])
+        held = claim(shop, grandchild, BERT)
+        claim(shop, finished)
+        done(shop, finished)
+        claim(shop, epic)
+        shop.clock.advance(100)
+        at += 100_000_000
+        with pytest.raises(Refusal) as excinfo:
+            claim(shop, child)
+        assert (code(excinfo), excinfo.value.extra["error_code"]) == ("already_ended", "closed_with_parent")
+        row, closed = shop.do(queue.lapse, epic)
+        assert row["status"] == "failed"
+        assert {one["id"]: (one["status"], one["error_code"]) for one in closed} == {
+            child: ("cancelled", "closed_with_parent"),
+            grandchild: ("cancelled", "closed_with_parent"),
+            late: ("failed", "deadline_passed"),
+        }
+        for one in closed:
+            stored = shop.do(queue.get, one["id"])
+            assert {name: stored[name] for name in one} == one
+        assert shop.do(queue.get, finished)["status"] == "done"
+        assert shop.do(queue.get, waits)["waiting_on"] == 1, "what was given up is not done"
+        with pytest.raises(Refusal) as excinfo:
+            done(shop, grandchild, BERT, fence=held["fence"])
+        assert code(excinfo) == "stale_fence"
+        assert shop.do(queue.lapse, epic) == (row, []), "once"
+
+
+def test_a09_r12_the_next_claim_ends_an_overdue_epic_and_hands_out_none_of_its_children(shop: Workshop) -> None:
+    epic = submit(shop, "epic", type="epic", deadline=shop.clock.at + 60_000_000)
+    children = [submit(shop, f"child {number}", parent_id=epic, priority=0) for number in range(3)]
+    other = submit(shop, "another")
+    shop.clock.advance(60)
+    settled: list[Any] = []
+    assert shop.do(queue.claim_next, **ANNA, settled=settled)["id"] == other
+    assert sorted(one["id"] for one in settled) == sorted([epic, *children])
+    assert {shop.do(queue.get, child)["error_code"] for child in children} == {"closed_with_parent"}
+
+
+def test_a09_r12_an_overdue_epic_of_too_many_children_ends_bit_by_bit(
+    shop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each claim closes as many as it may; none of the others is handed out meanwhile, and the epic ends last."""
+    monkeypatch.setattr(claims, "_SETTLED_AT_ONCE", 3)
+    epic = submit(shop, "epic", type="epic", deadline=shop.clock.at + 60_000_000)
+    children = [submit(shop, f"child {number}", parent_id=epic, priority=number % 2) for number in range(13)]
+    other = submit(shop, "another", priority=4)
+    shop.clock.advance(60)
+    for _ in range(20):
+        settled: list[Any] = []
+        row = shop.do(queue.claim_next, **ANNA, settled=settled)
+        assert row is None or row["id"] == other
+        assert 0 < len({one["id"] for one in settled}) <= 7
+        if epic in {one["id"] for one in settled}:
+            break
+    assert {shop.do(queue.get, child)["error_code"] for child in children} == {"closed_with_parent"}
+    assert shop.do(queue.get, epic)["error_code"] == "deadline_passed"
+    row = row or shop.do(queue.claim_next, **ANNA)
+    assert row["id"] == other
 
 
 def test_r12_parked_as_blocked_until_reopened(shop: Workshop) -> None:

@@ -43,6 +43,7 @@ class LapseTaskAnswer(Answer):
     error_code: str
     holder_agent_id: str = Field(description="who held it until now; empty: nobody")
     because: str = Field(description="`lease`, `deadline` or `silence`")
+    auto_closed: tuple[str, ...] = Field(description="the children that ended with it, where it is an epic")
 
 
 def _stored(tx: Transaction, workspace_id: str, task_id: str) -> dict[str, Any] | None:
@@ -62,15 +63,18 @@ def _task_due(tx: Transaction, workspace_id: str, ask: LapseTaskAsk) -> bool:
     "lapse_task", Category.WRITE, ask=LapseTaskAsk, answer=LapseTaskAnswer, resource=named, writes=True, due=_task_due
 )
 def lapse_task(ctx: Context, ask: LapseTaskAsk) -> LapseTaskAnswer:
-    """End a claim whose lease ran out or whose session fell silent, or a task whose deadline passed."""
+    """End a claim whose lease ran out or whose session fell silent, or a task whose deadline passed.
+
+    An epic that ends so closes its open children as cancelled. One call closes so many; the next ones go on.
+    """
     before = _stored(ctx.tx, ctx.workspace_id, ask.task_id)
     if before is None:
         raise Refusal("not_found", f"there is no task `{ask.task_id}`")
     because = "silence"
     if changes_due(before, ctx.now):
         because = "deadline" if before["deadline"] and before["deadline"] <= ctx.now else "lease"
-    row = queue.lapse(ctx.tx, ctx.workspace_id, ask.task_id, silent=because == "silence")
-    ctx.objects.append(f"task:{row['id']}")
+    row, closed = queue.lapse(ctx.tx, ctx.workspace_id, ask.task_id, silent=because == "silence")
+    ctx.objects += [f"task:{one['id']}" for one in (row, *closed)]
     _close(ctx, before["holder_id"], before["holder_session"])
     return LapseTaskAnswer(
         task_id=row["id"],
@@ -79,6 +83,7 @@ def lapse_task(ctx: Context, ask: LapseTaskAsk) -> LapseTaskAnswer:
         error_code=row["error_code"],
         holder_agent_id=before["holder_id"],
         because=because,
+        auto_closed=tuple(one["id"] for one in closed),
     )
 
 

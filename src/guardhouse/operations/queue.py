@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any
 
 from pydantic import Field, field_validator, model_validator
@@ -171,6 +172,10 @@ class GetWorkAnswer(Answer):
 _ASK_AGAIN_SECONDS = 15
 
 
+def _lapsed(rows: Iterable[dict[str, Any]]) -> list[str]:
+    return list(dict.fromkeys(f"lapsed:{row['id']}" for row in rows))
+
+
 @operation(
     "get_work",
     Category.WRITE,
@@ -203,7 +208,7 @@ def get_work(ctx: Context, ask: GetWorkAsk) -> GetWorkAnswer:
         withheld=_PAUSED,
         settled=lapsed,
     )
-    ctx.objects += [f"lapsed:{one['id']}" for one in lapsed]
+    ctx.objects += _lapsed(lapsed)
     if row is None:
         return GetWorkAnswer(task=None, retry_after_seconds=_ASK_AGAIN_SECONDS)
     ctx.objects.append(f"task:{row['id']}")
@@ -236,7 +241,7 @@ def claim_task(ctx: Context, ask: ClaimTaskAsk) -> TaskAnswer:
         lease_seconds=ask.lease_seconds or 0,
         settled=lapsed,
     )
-    ctx.objects += [f"task:{row['id']}", *(f"lapsed:{one['id']}" for one in lapsed)]
+    ctx.objects += [f"task:{row['id']}", *_lapsed(lapsed)]
     return whole(ctx, row)
 
 

@@ -18,7 +18,6 @@ from guardhouse.services.queue.claims import (
     release,
     renew,
     seconds_left,
-    settle,
 )
 from guardhouse.services.queue.endings import Ending, cancel, complete, erase, reopen
 from guardhouse.services.queue.graph import (
@@ -68,6 +67,5 @@ __all__ = [
     "renew",
     "reopen",
     "seconds_left",
-    "settle",
     "submit",
 ]

@@ -14,9 +14,11 @@ from sqlalchemy import ColumnElement, bindparam, select, text, union_all
 
 from guardhouse.errors import Refusal
 from guardhouse.model.instants import SECOND, Micros
-from guardhouse.services.queue import ahead, graph
+from guardhouse.services.queue import ahead, elapsing, graph
 from guardhouse.services.queue.states import (
     BLOCKED,
+    CANCELLED,
+    CLOSED_WITH_PARENT,
     DOING,
     ENDED,
     NO_RECORD,
@@ -119,19 +121,16 @@ def reopening(now: Any) -> tuple[ColumnElement[bool], ...]:
     )
 
 
-def settle(tx: Transaction, workspace_id: str) -> list[Row]:
-    """Write down what the clock has changed: lapsed leases, passed deadlines. The tasks that changed, as they are now."""
-    due = _ALL_DUE.rows(tx, workspace=workspace_id, now=tx.now)
-    return [graph.change(tx, row, changes_due(row, tx.now)) for row in due]
+def lapse(tx: Transaction, workspace_id: str, task_id: str, *, silent: bool = False) -> tuple[Row, list[Row]]:
+    """Write down what the clock has changed about one task; (it as it is now, the children that it took along).
 
-
-def lapse(tx: Transaction, workspace_id: str, task_id: str, *, silent: bool = False) -> Row:
-    """Write down what the clock has changed about one task; a claim whose holder fell `silent` ends as well."""
+    A claim whose holder fell `silent` ends as well. An epic with too many children for one call is still as it was.
+    """
     row = graph.find(tx, workspace_id, task_id)
-    due = changes_due(row, tx.now)
-    if not due and silent and row["status"] == DOING:
-        due = lapsed(row, tx.now)
-    return graph.change(tx, row, due)
+    due = changes_due(row, tx.now) or (lapsed(row, tx.now) if silent and row["status"] == DOING else {})
+    changed = elapsing.write_down(tx, row, due)
+    itself = next((one for one in changed if one["id"] == task_id), row)
+    return itself, [one for one in changed if one["id"] != task_id]
 
 
 def claim_next(
@@ -161,23 +160,36 @@ def claim_next(
         due = [row for row in found if row["due_at"] and row["due_at"] <= tx.now]
         return due, found[-1] if len(found) > len(due) else None
 
-    def settle_these(due: list[Row]) -> None:
-        changed = [graph.change(tx, one, changes_due(one, tx.now)) for one in due]
-        if settled is not None:
-            settled.extend(changed)
+    changed = settled if settled is not None else []
+
+    def settle_these(due: list[Row]) -> bool:
+        """Whether all that the clock has changed is written down now; an epic of many children takes several calls."""
+        for one in due:
+            if len(changed) >= _SETTLED_AT_ONCE:
+                return False
+            if one["id"] not in {other["id"] for other in changed}:
+                changed.extend(elapsing.write_down(tx, one, changes_due(one, tx.now), _SETTLED_AT_ONCE))
+        return len(due) < _SETTLED_AT_ONCE and {one["id"] for one in due} <= {one["id"] for one in changed}
 
     seen, row = known.first((kinds, repository), agent_id) if known is not None else (False, None)
     due: list[Row] = []
+    all_settled = True
     if not seen:
         due, row = look()
     if due:
-        settle_these(due)
-        if len(due) == _SETTLED_AT_ONCE:
+        all_settled = settle_these(due)
+        if not all_settled:
             # More are due than one call writes down, and the one to be handed out may be among the rest.
-            settle_these(_behind(len(kinds), withheld, repository=bool(repository)).rows(tx, **asked))
+            for one in _behind(len(kinds), withheld, repository=bool(repository)).rows(tx, **asked):
+                changed += elapsing.write_down(tx, one, changes_due(one, tx.now))
         row = look()[1]
     if row is not None and row["feature"] and withheld is not None:
         row = look(withheld)[1]
+    doomed = 0
+    while row is not None and not all_settled and elapsing.ended_above(tx, row) is not None:
+        changed += graph.close(tx, workspace_id, [row], CANCELLED, "")
+        doomed += 1
+        row = look(withheld)[1] if doomed < _SETTLED_AT_ONCE else None
     return _take(tx, row, agent_id, session_id, lease_seconds) if row is not None else None
 
 
@@ -248,6 +260,8 @@ def claim(
             f"task `{task_id}` waits for {len(blockers)} other tasks",
             blockers=[{"task_id": item["id"], "status": item["status"]} for item in blockers[: graph.MOST_NAMED]],
         )
+    if elapsing.ended_above(tx, row) is not None:
+        raise Refusal("already_ended", f"the epic of task `{task_id}` has ended", error_code=CLOSED_WITH_PARENT)
     if row["assignee_id"] not in ("", agent_id):
         raise Refusal("assigned_to_other", f"task `{task_id}` lies in another's lane", assignee_id=row["assignee_id"])
     return _take(tx, row, agent_id, session_id, lease_seconds)
@@ -374,9 +388,10 @@ def held_by(tx: Transaction, workspace_id: str, agent_id: str, sessions: Collect
 
 
 def free(tx: Transaction, workspace_id: str, agent_id: str, sessions: Collection[str], limit: int = 1000) -> list[Row]:
-    """End every claim of sessions that fell silent, as if their leases had lapsed. The tasks as they are now."""
+    """End every claim of sessions that fell silent, as if their leases had lapsed. The tasks as they are now, and what
+    went with them."""
     rows = held_by(tx, workspace_id, agent_id, sessions, limit)
-    return [graph.change(tx, row, lapsed(row, tx.now)) for row in rows]
+    return [changed for row in rows for changed in elapsing.write_down(tx, row, lapsed(row, tx.now))]
 
 
 def give_back(tx: Transaction, workspace_id: str, agent_id: str) -> list[str]:

@@ -15,7 +15,6 @@ from guardhouse.services.queue.states import (
     BLOCKED,
     CANCELLED,
     CANCELLED_BY_ORCHESTRATOR,
-    CLOSED_WITH_PARENT,
     DOING,
     DONE,
     ENDED,
@@ -145,15 +144,7 @@ def _children_to_close(tx: Transaction, row: Row) -> list[Row]:
 
 
 def _close(tx: Transaction, workspace_id: str, children: Sequence[Row], status: str, by: str) -> list[str]:
-    """End open tasks in one statement; whoever holds one can no longer write to it."""
-    closed = [child["id"] for child in children]
-    if closed:
-        tx.execute(
-            TASK.update()
-            .where(TASK.c.workspace_id == workspace_id, TASK.c.id.in_(closed))
-            .values(**ended(status, tx.now, by, error_code=CLOSED_WITH_PARENT), fence=TASK.c.fence + 1)
-        )
-    return closed
+    return [child["id"] for child in graph.close(tx, workspace_id, children, status, by)]
 
 
 def cancel(

@@ -13,7 +13,7 @@ from sqlalchemy import bindparam, func, literal, select, union_all
 
 from guardhouse.errors import Refusal
 from guardhouse.services.queue import ahead
-from guardhouse.services.queue.states import DOING, DONE, ENDED, OPEN, TODO, Row, as_of
+from guardhouse.services.queue.states import CLOSED_WITH_PARENT, DOING, DONE, ENDED, OPEN, TODO, Row, as_of, ended
 from guardhouse.services.queue.tables import TASK, TASK_EDGE
 from guardhouse.storage.statement import Statement
 from guardhouse.storage.store import Transaction
@@ -253,6 +253,19 @@ def open_descendants(tx: Transaction, workspace_id: str, task_id: str, limit: in
         .order_by(TASK.c.id)
         .limit(limit + 1)
     )
+
+
+def close(tx: Transaction, workspace_id: str, children: Sequence[Row], status: str, by: str) -> list[Row]:
+    """End open tasks with their parent, in one statement; whoever holds one can no longer write to it. As they are now."""
+    if not children:
+        return []
+    how = ended(status, tx.now, by, error_code=CLOSED_WITH_PARENT)
+    tx.execute(
+        TASK.update()
+        .where(TASK.c.workspace_id == workspace_id, TASK.c.id.in_([child["id"] for child in children]))
+        .values(**how, fence=TASK.c.fence + 1)
+    )
+    return [{**child, **how, "fence": child["fence"] + 1} for child in children]
 
 
 def linked(tx: Transaction, workspace_id: str, task_id: str, most_children: int) -> tuple[list[Row], list[Row]]:
