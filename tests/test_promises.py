@@ -26,5 +26,5 @@ def test_a_test_that_may_be_skipped_shows_nothing(tmp_path: Path) -> None:
 def test_rows_are_read_from_names() -> None:
     file = promises.TESTS / "gateway" / "test_housekeeping.py"
     found = promises.shown([file])
-    assert set(found) == {"A38", "C05", "R11"}
+    assert set(found) == {"A09", "A38", "C05", "R11", "R12"}
     assert all(name.startswith("tests/gateway/test_housekeeping.py::test_") for name in found["C05"])

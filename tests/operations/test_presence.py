@@ -31,6 +31,14 @@ def test_c40_c41_c42_register_heartbeat_discover(bench: Workbench) -> None:
     assert bench.call(presence.heartbeat, ANNA, activity="working")["was"] == "active"
 
 
+def test_c40_a_session_that_only_sent_heartbeats_is_found_in_its_own_repository(bench: Workbench) -> None:
+    bench.call(presence.heartbeat, ANNA)
+    for name, found in (("web", [ANNA.id]), ("default", []), ("", [ANNA.id])):
+        told = bench.call(presence.discover_agents, BERT, repository=name)["sessions"]
+        assert [item["agent_id"] for item in told if item["agent_id"] == ANNA.id] == found, name
+        assert all(item["repository"] for item in told)
+
+
 def test_c05_what_a_silent_agent_holds_is_freed_and_its_live_session_keeps_its_own(bench: Workbench) -> None:
     tasks = [bench.call(queue.submit_work, BERT, title="t")["task_id"] for _ in range(2)]
     long = {"lease_seconds": 86_400}

@@ -38,6 +38,13 @@ def test_c03_c38_c39_every_field_comes_back_as_written(shop: Workshop) -> None:
     assert read[0].lists == {name: tuple(items) for name, items in lists.items()}
 
 
+def test_c39_what_was_kept_without_a_repository_belongs_to_the_default_one(shop: Workshop) -> None:
+    unnamed, named = write(shop), write(shop, repository="default")
+    write(shop, repository="web")
+    found, _more = shop.do(handoffs.read, repository="default", limit=5)
+    assert [one.row["id"] for one in found] == [named, unnamed]
+
+
 def test_c39_latest_first_and_narrowed(shop: Workshop) -> None:
     old = write(shop)
     berts = write(shop, "agt_bert", task_id="tsk_1")

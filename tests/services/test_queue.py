@@ -512,3 +512,14 @@ def test_waiting_on_is_always_what_counting_gives(shop: Workshop) -> None:
 def test_as_of_leaves_what_is_not_due() -> None:
     row = {"due_at": 0, "status": "todo"}
     assert as_of(row, 10**18) == row
+
+
+def test_what_was_kept_without_a_repository_belongs_to_the_default_one(shop: Workshop) -> None:
+    """Tasks older than the default's name hold none; a filter by that name finds them all the same."""
+    unnamed, named, web = submit(shop), submit(shop, repository="default"), submit(shop, repository="web")
+    with shop.tx() as tx:
+        shown = {name: queue.listed(tx, WORKSPACE, "ready", 10, repository=name) for name in ("default", "web")}
+    assert [[row["id"] for row in rows] for rows, _more in shown.values()] == [[unnamed, named], [web]]
+    assert shop.do(queue.claim_next, **ANNA, repository="web")["id"] == web
+    assert shop.do(queue.claim_next, **ANNA, repository="web") is None
+    assert [shop.do(queue.claim_next, **ANNA, repository="default")["id"] for _ in range(2)] == [unnamed, named]

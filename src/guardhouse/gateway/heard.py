@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from guardhouse.model.facts import Principal
 from guardhouse.model.instants import Micros
+from guardhouse.model.repositories import DEFAULT_REPOSITORY
 from guardhouse.services import presence
 from guardhouse.storage.store import Transaction
 
@@ -41,7 +42,14 @@ class Heard:
         heard = self._news.get(session) or self._known.get(session, 0)
         if heard and tx.now - heard < presence.COARSE:
             return True
-        there = presence.note_seen(tx, workspace_id, who.id, who.session_id, appears=not refused)
+        there = presence.note_seen(
+            tx,
+            workspace_id,
+            who.id,
+            who.session_id,
+            repository=who.repository or DEFAULT_REPOSITORY,
+            appears=not refused,
+        )
         if there:
             self._news[session] = tx.now
         return there

@@ -11,6 +11,7 @@ from guardhouse.catalog import Home
 from guardhouse.model.call import Resource
 from guardhouse.model.facts import Principal
 from guardhouse.model.instants import Micros, rfc3339
+from guardhouse.model.repositories import DEFAULT_REPOSITORY
 
 AgentId = Annotated[str, Field(pattern=r"^agt_[0-9a-z]{1,60}$", description="an agent's id, as `list_agents` shows it")]
 PersonId = Annotated[
@@ -56,7 +57,6 @@ RepositoryFilter = Annotated[
         description="only what belongs to this repository (`default`: that of sessions which name none); empty for all",
     ),
 ]
-DEFAULT_REPOSITORY = "default"
 
 AGENT_PREFIX = "agt_"
 

@@ -10,6 +10,7 @@ from guardhouse.catalog import Answer, Ask, Context, Home, operation
 from guardhouse.errors import Refusal
 from guardhouse.guardrails.text import Examined
 from guardhouse.model.call import Category, Resource
+from guardhouse.model.repositories import DEFAULT_REPOSITORY
 from guardhouse.operations.fields import (
     AgentId,
     HomeRepository,
@@ -25,7 +26,13 @@ from guardhouse.services import locks, presence, queue
 def require_present(ctx: Context) -> None:
     """Whoever acquires must be there: `heartbeat_required` for an agent's session that fell silent. People need none."""
     if ctx.caller.kind == "agent" and not ctx.present:
-        presence.require_present(ctx.tx, ctx.workspace_id, ctx.caller.id, ctx.caller.session_id)
+        presence.require_present(
+            ctx.tx,
+            ctx.workspace_id,
+            ctx.caller.id,
+            ctx.caller.session_id,
+            repository=home_repository("", ctx.caller),
+        )
 
 
 Capability = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_.:+-]{0,59}$", description="such as `python` or `review`")]
@@ -67,7 +74,7 @@ def _item(ctx: Context, row: presence.Row) -> SessionItem:
         status=presence.status_of(row, ctx.now),
         agent_type=row["agent_type"],
         capabilities=presence.capabilities_of(row),
-        repository=row["repository"],
+        repository=row["repository"] or DEFAULT_REPOSITORY,
         branch=row["branch"],
         task_id=row["task_id"],
         activity=row["activity"],
@@ -151,6 +158,7 @@ def heartbeat(ctx: Context, ask: HeartbeatAsk) -> HeartbeatAnswer:
         activity=ask.activity,
         branch=ask.branch,
         task_id=ask.task_id,
+        repository=home_repository("", ctx.caller),
     )
     held = queue.held_by(ctx.tx, ctx.workspace_id, ctx.caller.id, (ctx.caller.session_id,), limit=50)
     return HeartbeatAnswer(
@@ -213,7 +221,9 @@ class FreeSilentAgentAnswer(Answer):
     agent_id: str
     sessions: tuple[str, ...]
     locks: tuple[str, ...] = Field(description="the keys that were given back")
-    tasks: tuple[str, ...] = Field(description="the tasks that reopened, or failed where that was their last attempt")
+    tasks: tuple[str, ...] = Field(
+        description="the tasks that reopened, or failed where that was their last attempt, with an epic its children"
+    )
     more: bool = Field(description="whether it holds still more; ask again")
 
 

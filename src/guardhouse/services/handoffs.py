@@ -12,6 +12,7 @@ from sqlmodel import SQLModel
 from guardhouse.errors import Refusal
 from guardhouse.model.canonical import decode, encode
 from guardhouse.model.ids import Ids
+from guardhouse.model.repositories import kept_under
 from guardhouse.storage.columns import counter, identifier, instant, json_text, table_of, text
 from guardhouse.storage.store import Transaction
 
@@ -131,10 +132,11 @@ def read(
         (HANDOFF.c.id, handoff_id),
         (HANDOFF.c.agent_id, agent_id),
         (HANDOFF.c.task_id, task_id),
-        (HANDOFF.c.repository, repository),
     ):
         if value:
             wanted.append(column == value)
+    if repository:
+        wanted.append(HANDOFF.c.repository.in_(kept_under(repository)))
     rows = tx.rows(
         select(HANDOFF).where(*wanted).order_by(HANDOFF.c.created_at.desc(), HANDOFF.c.id.desc()).limit(limit + 1)
     )

@@ -19,6 +19,7 @@ from sqlmodel import SQLModel
 from guardhouse.errors import Refusal
 from guardhouse.model.canonical import decode, encode
 from guardhouse.model.instants import SECOND, Micros
+from guardhouse.model.repositories import kept_under
 from guardhouse.storage.columns import identifier, instant, json_text, table_of, text
 from guardhouse.storage.store import Transaction
 
@@ -145,10 +146,12 @@ def erase(tx: Transaction, workspace_id: str, session_id: str, said: Mapping[str
         _put(tx, workspace_id, session_id, blank)
 
 
-def _put(tx: Transaction, workspace_id: str, session_id: str, values: Mapping[str, Any]) -> None:
+def _put(tx: Transaction, workspace_id: str, session_id: str, values: Mapping[str, Any], repository: str = "") -> None:
+    """Change a session's row, or make it; one that is heard of for the first time lies in `repository`."""
     changed = tx.execute(PRESENCE.update().where(*_which(workspace_id, session_id)).values(**values))
     if not changed.rowcount:
-        tx.execute(PRESENCE.insert().values(workspace_id=workspace_id, session_id=session_id, **values))
+        row = {"repository": repository, "workspace_id": workspace_id, "session_id": session_id, **values}
+        tx.execute(PRESENCE.insert().values(**row))
 
 
 def heartbeat(
@@ -160,8 +163,9 @@ def heartbeat(
     activity: str | None = None,
     branch: str | None = None,
     task_id: str | None = None,
+    repository: str = "",
 ) -> tuple[Row, str]:
-    """A sign of life, with what changed; (the row, what the session was until now: `active`, `silent`, `gone` or `new`)."""
+    """A sign of life, with what changed; one that was never heard of lies in `repository`. (the row, what the session was until now: `active`, `silent`, `gone` or `new`)."""
     known = _find(tx, workspace_id, session_id)
     news: dict[str, Any] = {"agent_id": agent_id, "last_seen_at": tx.now, "freed_at": 0}
     news |= {
@@ -169,23 +173,25 @@ def heartbeat(
         for name, value in (("activity", activity), ("branch", branch), ("task_id", task_id))
         if value is not None
     }
-    _put(tx, workspace_id, session_id, news)
+    _put(tx, workspace_id, session_id, news, repository)
     row = _find(tx, workspace_id, session_id)
     assert row is not None
     return row, status_of(known, tx.now) if known is not None else "new"
 
 
-def note_seen(tx: Transaction, workspace_id: str, agent_id: str, session_id: str, *, appears: bool = True) -> bool:
+def note_seen(
+    tx: Transaction, workspace_id: str, agent_id: str, session_id: str, *, repository: str = "", appears: bool = True
+) -> bool:
     """Let an ordinary call count as a sign of life, coarsely; whether the session is there.
 
     It does not bring a silent session back: then the answer is False, and nothing is written. The same of a session
-    that was never heard of, unless it `appears` with this call.
+    that was never heard of, unless it `appears` with this call, in its `repository`.
     """
     known = _find(tx, workspace_id, session_id)
     if known is None and not appears:
         return False
     if known is None:
-        _put(tx, workspace_id, session_id, {"agent_id": agent_id, "last_seen_at": tx.now})
+        _put(tx, workspace_id, session_id, {"agent_id": agent_id, "last_seen_at": tx.now}, repository)
         return True
     quiet = tx.now - known["last_seen_at"]
     if COARSE <= quiet < PRESENCE_TTL:
@@ -193,12 +199,14 @@ def note_seen(tx: Transaction, workspace_id: str, agent_id: str, session_id: str
     return bool(quiet < PRESENCE_TTL)
 
 
-def require_present(tx: Transaction, workspace_id: str, agent_id: str, session_id: str) -> None:
+def require_present(
+    tx: Transaction, workspace_id: str, agent_id: str, session_id: str, *, repository: str = ""
+) -> None:
     """Refuse with `heartbeat_required` when this session fell silent; otherwise note that it was seen.
 
     Every operation that acquires something for an agent asks this first.
     """
-    if not note_seen(tx, workspace_id, agent_id, session_id):
+    if not note_seen(tx, workspace_id, agent_id, session_id, repository=repository):
         raise Refusal(
             "heartbeat_required",
             "nothing was heard of this session for too long, and what it held may be another's by now: "
@@ -251,9 +259,7 @@ def discover(
         if value:
             wanted.append(column == value)
     if repository:
-        # A session that was heard of and never registered named no repository.
-        known = (repository, "") if repository == "default" else (repository,)
-        wanted.append(PRESENCE.c.repository.in_(known))
+        wanted.append(PRESENCE.c.repository.in_(kept_under(repository)))
     for capability in sorted(set(capabilities)):
         able = select(PRESENCE_CAPABILITY.c.session_id).where(
             PRESENCE_CAPABILITY.c.workspace_id == workspace_id, PRESENCE_CAPABILITY.c.capability == capability

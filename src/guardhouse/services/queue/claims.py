@@ -14,6 +14,7 @@ from sqlalchemy import ColumnElement, bindparam, select, text, union_all
 
 from guardhouse.errors import Refusal
 from guardhouse.model.instants import SECOND, Micros
+from guardhouse.model.repositories import kept_under
 from guardhouse.services.queue import ahead, elapsing, graph
 from guardhouse.services.queue.states import (
     BLOCKED,
@@ -80,7 +81,7 @@ def _fitting(types: int, withheld: Withheld | None, *, repository: bool, agents:
         TASK.c.type.in_([bindparam(f"type_{number}") for number in range(types)]),
     ]
     if repository:
-        fits.append(TASK.c.repository == bindparam("repository"))
+        fits.append(TASK.c.repository.in_((bindparam("repository"), bindparam("or_kept_under"))))
     if withheld is not None:
         fits.append((TASK.c.feature == "") | ~withheld.those)
     return fits
@@ -153,7 +154,7 @@ def claim_next(
     """
     kinds, known = _kinds(types), ahead.of(tx, workspace_id)
     asked = {"workspace": workspace_id, "now": tx.now, "agent": agent_id, "agent_0": agent_id, "session": session_id}
-    asked |= {"repository": repository} | {f"type_{number}": kind for number, kind in enumerate(kinds)}
+    asked |= _lane_of(repository) | {f"type_{number}": kind for number, kind in enumerate(kinds)}
 
     def look(without: Withheld | None = None) -> tuple[list[Row], Row | None]:
         found = _look(len(kinds), without, repository=bool(repository)).rows(tx, **asked)
@@ -197,6 +198,11 @@ def _kinds(types: Sequence[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(types)) or _CLAIMABLE_UNASKED
 
 
+def _lane_of(repository: str) -> dict[str, str]:
+    name, other = kept_under(repository)
+    return {"repository": name, "or_kept_under": other}
+
+
 def read_ahead(tx: Transaction, workspace_id: str, wanted: Sequence[tuple[str, Sequence[str], str]]) -> None:
     """Read what `claim_next` will ask for: (agent, types, repository) of each call that comes.
 
@@ -213,7 +219,7 @@ def read_ahead(tx: Transaction, workspace_id: str, wanted: Sequence[tuple[str, S
         named: dict[str, str] = {f"type_{number}": kind for number, kind in enumerate(kinds)}
         named |= {f"agent_{number}": agents[min(number, len(agents) - 1)] for number in range(places)}
         looking = _look(len(kinds), None, repository=bool(repository), agents=places, most=most)
-        rows = looking.rows(tx, workspace=workspace_id, now=tx.now, repository=repository, **named)
+        rows = looking.rows(tx, workspace=workspace_id, now=tx.now, **_lane_of(repository), **named)
         if not any(row["due_at"] and row["due_at"] <= tx.now for row in rows):
             found[kinds, repository] = ahead.Ready(frozenset(agents), rows, len(rows) < most)
     ahead.claiming(tx, workspace_id, found)

@@ -11,6 +11,7 @@ from guardhouse.errors import Refusal
 from guardhouse.model.canonical import encode
 from guardhouse.model.ids import Ids
 from guardhouse.model.instants import Micros
+from guardhouse.model.repositories import kept_under
 from guardhouse.services.queue import claims, graph
 from guardhouse.services.queue.states import BLOCKED, DEADLINE_PASSED, DOING, ENDED, TODO, Row, as_of, priority_of
 from guardhouse.services.queue.tables import TASK
@@ -126,7 +127,7 @@ def listed(
     if types:
         narrowed.append(TASK.c.type.in_(tuple(types)))
     if repository:
-        narrowed.append(TASK.c.repository == repository)
+        narrowed.append(TASK.c.repository.in_(kept_under(repository)))
     if assignee_id:
         narrowed.append(TASK.c.assignee_id == assignee_id)
     if parent_id:
