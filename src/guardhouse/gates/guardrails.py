@@ -49,6 +49,9 @@ class Judged:
         return tuple(sorted({name for _, names in self.exempted for name in names}))
 
 
+_NOTHING = Judged(Verdict.ALLOW, (), ())
+
+
 def join(packs: Packs, policy: PolicyRules) -> Rules:
     """This gate's rules are made of two loaded parts instead of files."""
     return Rules(packs, policy)
@@ -84,10 +87,13 @@ def judge(call: Call, facts: Facts, rules: Rules) -> Judged:
 
     Never what protects Guardhouse: no policy is asked about it and no grant lifts it.
     """
+    if not facts.findings:
+        return _NOTHING
     found, places = _in_force(facts, rules.packs)
     loosened = _loosened(facts.findings, found)
     raw = {_key(finding): finding for finding in facts.findings}
-    facts = replace(facts, findings=found)
+    if found is not facts.findings:
+        facts = replace(facts, findings=found)
     binding: list[Finding] = []
     exempted: list[tuple[Finding, tuple[str, ...]]] = []
     answers: dict[tuple[str, str, int, tuple[str, ...]], Ruling] = {}

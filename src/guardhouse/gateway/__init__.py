@@ -126,7 +126,7 @@ class Gateway:
         else:
             prepared = self._prepare(raw)
             ticket = self._board(prepared, loop)
-        answer = await asyncio.shield(ticket.future)
+        answer = await ticket.future  # the ticket's alone: who is cancelled cancels the answer and nothing else
         if operation is not None and operation.fetch is not None:
             try:
                 finishing = loop.run_in_executor(self._fetchers, self._finish, prepared, answer)

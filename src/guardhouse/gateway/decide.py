@@ -150,7 +150,9 @@ def _folded(
     if call.operation in guardrails.EXAMINES:
         rules = bundle.rules[guardrails.NAME]
         verdict = guardrails.judge(call, facts, rules).verdict
-        binds = guardrails.judge(call, _enforced(facts, observed, packs), rules).verdict
+        binds = verdict
+        if observed or packs:
+            binds = guardrails.judge(call, _enforced(facts, observed, packs), rules).verdict
         if verdict is Verdict.ASK and shown[-1].code == "approved":
             verdict = binds = Verdict.WARN
         if wanted is Effect.ALLOW and verdict in _WOULD and binds is not verdict:

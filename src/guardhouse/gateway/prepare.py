@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import orjson
 from pydantic import ValidationError
 
 from guardhouse.bundle import Bundle
@@ -36,6 +37,8 @@ _IDENTITY_CLAIMS = frozenset({"agent_id", "session_id", "sender", "sender_id", "
 A claim of trust, roles or grants is an unknown field of every operation, and refused as one.
 """
 
+_OURS = re.compile(r"req_[0-9a-f]{26}\Z")
+"""A request's id as the doors make it: new each time, and no secret."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _DEPTH = 64
 _MOST_VALUES = 20_000
@@ -142,7 +145,7 @@ def prepare(
     digested = _encode([name, resource.to_json(), plain]) if plain is not None else raw.body
     call = Call(
         id=decision_id,
-        operation=bundle.packs.redact(name),
+        operation=name if operation else bundle.packs.redact(name),
         category=operation.category if operation else Category.READ,
         resource=safe_resource,
         surface=raw.surface,
@@ -167,7 +170,7 @@ def prepare(
         evidence=read.evidence,
         fields=fault.fields if fault else (),
         explanation=fault.message if fault else "",
-        request_id=bundle.packs.redact(raw.request_id),
+        request_id=raw.request_id if _OURS.match(raw.request_id) else bundle.packs.redact(raw.request_id),
         size=len(raw.body),
     )
     if operation is not None and ask is not None and plain is not None:
@@ -330,6 +333,46 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _parse(body: bytes) -> dict[str, Any]:
     """The JSON object in the body. An empty body stands for an empty object."""
+    plain = quickly(body)
+    return carefully(body) if plain is None else plain
+
+
+_MOST_PLAIN = 256
+
+
+def quickly(body: bytes) -> dict[str, Any] | None:
+    """The object of a body so plain that it breaks no rule of `carefully`; None for any other, faulty ones included.
+
+    Without a backslash a quote only begins or ends a string. So, when the object holds half as many strings as the body
+    has quotes, none was lost to a field named twice; and NUL and surrogates, which need escapes, cannot be in it.
+    """
+    if b"\\" in body:
+        return None
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None
+    if type(value) is not dict or len(value) > _MOST_PLAIN:
+        return None
+    strings = len(value)
+    for item in value.values():
+        kind = type(item)
+        if kind is str:
+            strings += 1
+        elif kind is int:
+            if item not in _INT64:
+                return None
+        elif kind is list:
+            if len(item) > _MOST_PLAIN or any(type(part) is not str for part in item):
+                return None
+            strings += len(item)
+        elif not (kind is bool or item is None):
+            return None
+    return value if 2 * strings == body.count(b'"') else None
+
+
+def carefully(body: bytes) -> dict[str, Any]:
+    """The JSON object in the body; InvalidInput says what is wrong with any other."""
     if not body.strip():
         return {}
     try:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import guardhouse
@@ -59,7 +58,7 @@ def _placed(text: Examined, around: Surroundings) -> Examined:
             left = _left(text, around, dict(links))
         except (OSError, ValueError):
             left = ""
-    return replace(text, around=around, links=links, kept=left)
+    return text.at(around, links, left)
 
 
 def leads(texts: tuple[Examined, ...]) -> tuple[tuple[str, str], ...]:

@@ -145,6 +145,8 @@ class Engine:
     def redact(self, value: Any) -> Any:
         """A plain JSON value with every caught secret replaced by `[redacted:RULE]`."""
         if isinstance(value, str):
+            if value in self._clean:
+                return value
             return self._cut_all(_SURROGATES.sub("\ufffd", value))
         if isinstance(value, list):
             return [self.redact(item) for item in value]

@@ -46,6 +46,23 @@ class Examined:
     def __hash__(self) -> int:
         return hash((self.text, self.field, self.file_paths))
 
+    def at(self, around: Surroundings, links: tuple[tuple[str, str], ...], kept: str) -> Examined:
+        """The same text with what the gateway adds. Spelled out, as it is made for every call."""
+        return Examined(
+            self.field,
+            self.text,
+            self.kind,
+            self.cwd,
+            self.tool,
+            self.file_paths,
+            self.workspace_root,
+            self.act,
+            self.edits,
+            kept,
+            links,
+            around,
+        )
+
 
 NOTHING_ALLOWS = "nothing: it guards Guardhouse itself"
 """What would allow what a protecting rule catches."""

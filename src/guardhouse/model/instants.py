@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 
 Micros = int
 """Microseconds since 1970-01-01T00:00:00Z."""
@@ -19,11 +20,13 @@ DAY: Micros = 24 * HOUR
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+@lru_cache(maxsize=512)  # all calls of a train have one time
 def rfc3339(at: Micros) -> str:
     """Write an instant as RFC 3339 in UTC with six decimals, so that text order is time order."""
     return (_EPOCH + timedelta(microseconds=at)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+@lru_cache(maxsize=512)
 def from_rfc3339(text: str) -> Micros:
     """Read an RFC 3339 instant; ValueError when it is not one or names no offset."""
     moment = datetime.fromisoformat(text)

@@ -12,7 +12,6 @@ import asyncio
 import json
 import logging
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
@@ -23,12 +22,13 @@ import orjson
 from guardhouse.errors import GuardhouseError, Unauthenticated
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
+from guardhouse.model.ids import random_bytes
 from guardhouse.settings import Settings
 from guardhouse.surfaces import problem
 from guardhouse.surfaces.access import AccessLog
 from guardhouse.surfaces.carrying import Carriage, Carrier
 from guardhouse.surfaces.endpoint import Endpoint
-from guardhouse.surfaces.limits import Disconnected, Proxies, read_body
+from guardhouse.surfaces.limits import Disconnected, Proxies, arrived, read_body
 from guardhouse.surfaces.metrics import CONTENT_TYPE, Metrics
 from guardhouse.surfaces.openapi import document
 from guardhouse.surfaces.silences import Silences
@@ -167,7 +167,7 @@ class Door:
         started = time.perf_counter()
         headers, repeated = headers_of(scope["headers"])
         asked_id = headers.get(b"x-request-id", "")
-        request_id = asked_id if _REQUEST_ID.match(asked_id) else f"req_{secrets.token_hex(13)}"
+        request_id = asked_id if _REQUEST_ID.match(asked_id) else f"req_{random_bytes(13).hex()}"
         effect, extra = "none", []
         unchanged = False
         try:
@@ -253,8 +253,11 @@ class Door:
         try:
             declared = headers.get(b"content-length", "0")
             try:
-                async with asyncio.timeout(self._patience):
+                if arrived(receive):
                     body = await read_body(receive, self._most, declared_length(declared))
+                else:
+                    async with asyncio.timeout(self._patience):
+                        body = await read_body(receive, self._most, declared_length(declared))
             except TimeoutError:
                 raise _NoCall(
                     "request_timeout",
@@ -289,7 +292,7 @@ class Door:
 
     async def refuse(self, send: Send, code: str, message: str, *headers: tuple[bytes, bytes]) -> None:
         """Answer what is no call with the envelope, and no entry."""
-        request_id = f"req_{secrets.token_hex(13)}"
+        request_id = f"req_{random_bytes(13).hex()}"
         body = orjson.dumps(problem.envelope(code, message, request_id=request_id))
         sent = [*headers, _JSON, (b"guardhouse-request", request_id.encode())]
         await send_answer(send, problem.status(code), body, sent)

@@ -76,6 +76,11 @@ class Body:
     drained: bool = True
 
 
+def arrived(receive: Receive) -> bool:
+    """Whether a request's whole body is here already, so that reading it waits for nothing; False where that is not known."""
+    return getattr(getattr(receive, "__self__", None), "more_body", True) is False
+
+
 async def read_body(receive: Receive, most: int, declared: int) -> Body:
     """Read a body, bounded while it streams. Raises `Disconnected`; the caller bounds the time."""
     message = await receive()
