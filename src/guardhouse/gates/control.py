@@ -37,12 +37,9 @@ def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> S
     who = facts.principal
     if who.kind == "system":
         return allow(NAME, "housekeeping")
-    bound = [order for order in facts.workspace.controls if _binds(order, facts)]
-    if who.kind == "person" and (call.governs or call.category in (Category.READ, Category.ADMIN)):
-        bound = [order for order in bound if order.subject_kind != "workspace"]
-    if not bound:
+    order = binding(call, facts)
+    if order is None:
         return allow(NAME, "running")
-    order = max(bound, key=lambda item: (_WEIGHT.get(item.state, 3), item.subject_kind, item.subject_id, item.until))
     reads = call.category is Category.READ and call.operation not in _NOT_WHILE_PAUSED
     if order.state == "paused" and (reads or call.operation in _WHILE_PAUSED):
         return allow(NAME, "paused_but_permitted")
@@ -52,6 +49,24 @@ def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> S
         return deny(NAME, "workspace_not_active", f"the workspace is {order.state}{by} {until}")
     whose = "this agent" if order.subject_id == who.id else "an agent that delegated to this one"
     return deny(NAME, f"agent_{order.state}", f"{whose} is {order.state}{by} {until}")
+
+
+def orders(call: Call, facts: Facts) -> list[Control]:
+    """Every order in force that concerns this call. People go on governing whatever the workspace is."""
+    who = facts.principal
+    bound = [order for order in facts.workspace.controls if _binds(order, facts)]
+    if who.kind == "person" and (call.governs or call.category in (Category.READ, Category.ADMIN)):
+        bound = [order for order in bound if order.subject_kind != "workspace"]
+    return bound
+
+
+def binding(call: Call, facts: Facts) -> Control | None:
+    """The heaviest order that concerns this call: the one that the gate judges by, and names."""
+    return max(
+        orders(call, facts),
+        key=lambda item: (_WEIGHT.get(item.state, 3), item.subject_kind, item.subject_id, item.until),
+        default=None,
+    )
 
 
 def _binds(order: Control, facts: Facts) -> bool:

@@ -16,7 +16,9 @@ NAME = "profile"
 FILE = "profiles.yaml"
 LIMITS = ("calls_per_hour", "held_locks", "files_per_task", "payload_bytes")
 _CEILING = 1_000_000_000
-_FLOOR = {Category.READ: 1, Category.WRITE: 2, Category.ADMIN: 3}
+FLOOR = {Category.READ: 1, Category.WRITE: 2, Category.ADMIN: 3}
+"""The trust that a call of each category takes at least, where a profile caps it."""
+
 _LOCK_LIMITS = ("held_locks", "files_per_task")
 
 
@@ -119,7 +121,7 @@ def check(call: Call, facts: Facts, rules: Rules, so_far: tuple[Step, ...]) -> S
     words = {call.operation, str(call.category)}
     if words & profile.blocked or (profile.allowed and not words & profile.allowed):
         return deny(NAME, "operation_not_in_profile", f"the profile `{profile.name}` does not cover this operation")
-    if profile.trust_ceiling < min(_FLOOR[call.category], who.effective_trust):
+    if profile.trust_ceiling < min(FLOOR[call.category], who.effective_trust):
         return deny(NAME, "trust_too_low", f"the profile `{profile.name}` caps trust at {profile.trust_ceiling}")
     limits = profile.limits
     if call.size > limits.get("payload_bytes", _CEILING):

@@ -188,6 +188,8 @@ def _with_names(view: View, refusal: Refusal) -> dict[str, Any]:
     """A refusal's detail with the handle beside the id of whoever stands in the way: a refused agent cannot look ids up."""
     told = dict(refusal.extra)
     holder, assignee = told.get("holder_agent_id"), told.get("assignee_id")
+    if told.get("by"):
+        told["by_alias"] = standing.name_of(view.tx.connection, view.workspace_id, str(told["by"]))
     if holder:
         told["holder_alias"] = standing.name_of(view.tx.connection, view.workspace_id, str(holder))
         if refusal.code == "already_claimed":

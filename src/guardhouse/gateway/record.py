@@ -13,7 +13,7 @@ from guardhouse.ledger import entries
 from guardhouse.model import canonical
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import Resource
-from guardhouse.model.decision import Decision, Effect
+from guardhouse.model.decision import Decision
 from guardhouse.model.facts import Facts
 from guardhouse.model.instants import rfc3339
 
@@ -129,37 +129,6 @@ class Sealed:
                 self._salt,
             )
         )
-
-
-def refusal_details(prepared: Prepared, facts: Facts, decision: Decision) -> dict[str, Any]:
-    """Machine-readable detail of a decision that did not let the call through."""
-    details: dict[str, Any] = {}
-    if decision.rules:
-        details["rule_ids"] = list(decision.rules)
-    advice = [text for step in decision.steps for text in step.advice]
-    if advice:
-        details["advice"] = advice
-    if prepared.fields:
-        details["fields"] = [{"field": fault.field, "problem": fault.problem} for fault in prepared.fields]
-    retry = _retry_after(facts, decision)
-    if retry is not None:
-        details["retry_after_seconds"] = retry
-    if decision.effect is Effect.DENY and facts.findings:
-        details["hits"] = [
-            {"rule_id": finding.rule, "field": finding.field, "start": finding.start, "end": finding.end}
-            for finding in facts.findings
-        ]
-    return details
-
-
-def _retry_after(facts: Facts, decision: Decision) -> int | None:
-    if decision.code == "quota_exhausted":
-        hour = 3_600_000_000
-        return max(1, -(-(hour - facts.now % hour) // 1_000_000))
-    if decision.code in ("agent_paused", "workspace_not_active"):
-        ends = [control.until for control in facts.workspace.controls if control.until > facts.now]
-        return max(1, -(-(min(ends) - facts.now) // 1_000_000)) if ends else 60
-    return None
 
 
 def answer(

@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from guardhouse.bundle import Bundle, versions
 from guardhouse.errors import NotPerformed, OutcomeUnknown, Unauthenticated
 from guardhouse.gates import guardrails
-from guardhouse.gateway import act, record
+from guardhouse.gateway import act, record, refusing
 from guardhouse.gateway.decide import decide
 from guardhouse.gateway.heard import Heard
 from guardhouse.gateway.prepare import Prepared, examine
@@ -344,9 +344,8 @@ class _Carriage:
         if decision.effect is Effect.DENY:
             if all(step.effect is Effect.ALLOW for step in decision.steps[:2]):  # identity and control let it in
                 self._heard.note(self._view.tx, self._view.workspace_id, facts.principal, refused=True)
-            details = record.refusal_details(prepared, facts, decision)
-            faulty = prepared.call.fault is not None and decision.code == prepared.call.fault.code
-            return act.Acted(decision.code, prepared.explanation if faulty else decision.message, error=details)
+            details = refusing.details(self._view, prepared, facts, decision)
+            return act.Acted(decision.code, refusing.message(prepared, decision), error=details)
         if decision.code == "repeated":
             first = self._view.first(prepared, facts.principal)
             assert first is not None

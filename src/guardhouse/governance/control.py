@@ -14,9 +14,9 @@ from sqlalchemy import insert, or_, select, update
 
 from guardhouse.errors import Refusal
 from guardhouse.governance.tables import CONTROL_ORDER
-from guardhouse.model.facts import Principal
+from guardhouse.model.facts import Control, Principal
 from guardhouse.model.ids import Ids
-from guardhouse.model.instants import Micros
+from guardhouse.model.instants import Micros, rfc3339
 from guardhouse.storage.store import Transaction
 
 PAUSED, SUSPENDED, STOPPED = "paused", "suspended", "stopped"
@@ -87,11 +87,14 @@ def resume(tx: Transaction, workspace_id: str, subject: Subject, by: Principal) 
     above = by.kind == "person" and "operator" in by.roles
     liftable = [row["id"] for row in running if above or row["by_id"] == by.id]
     if not liftable:
+        longest = max(running, key=lambda row: (row["until"], row["id"]))
         raise Refusal(
             "not_pauser",
             "only whoever paused it or an operator may resume it",
-            by=sorted({row["by_id"] for row in running}),
-            until=max(row["until"] for row in running),
+            state=PAUSED,
+            by=longest["by_id"],
+            reason=longest["reason"],
+            until=rfc3339(longest["until"]),
         )
     _end(tx, workspace_id, liftable)
     return len(liftable), [row for row in running if row["id"] not in liftable]
@@ -116,6 +119,16 @@ def reinstate(tx: Transaction, workspace_id: str, subject: Subject) -> int:
 def stopped(tx: Transaction, workspace_id: str, subject: Subject) -> bool:
     """Whether a stop stands on a subject."""
     return tx.row(select(CONTROL_ORDER.c.id).where(*_live(workspace_id, subject, (STOPPED,), tx.now))) is not None
+
+
+def reason_of(tx: Transaction, workspace_id: str, order: Control) -> str:
+    """Why an order in force was given, in the words of whoever gave it; empty where they gave none, or it was erased."""
+    states = _live(workspace_id, (order.subject_kind, order.subject_id), (order.state,), tx.now)
+    found = select(CONTROL_ORDER.c.reason).where(
+        *states, CONTROL_ORDER.c.by_id == order.by, CONTROL_ORDER.c.until == order.until
+    )
+    row = tx.row(found.order_by(CONTROL_ORDER.c.id.desc()).limit(1))
+    return str(row["reason"]) if row else ""
 
 
 def _end(tx: Transaction, workspace_id: str, order_ids: list[str]) -> None:

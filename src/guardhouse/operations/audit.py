@@ -105,7 +105,11 @@ def query_audit(ctx: Context, ask: QueryAuditAsk) -> None:
     entries only. Refusal: `forbidden_scope`, where such an agent asks for another's or a person's.
     """
     if _own_only(ctx.caller) and (ask.person_id is not None or ask.agent_id not in (None, ctx.caller.id)):
-        raise Refusal("forbidden_scope", "below trust 3 an agent sees its own entries only; leave the filter out")
+        raise Refusal(
+            "forbidden_scope",
+            "below trust 3 an agent sees its own entries only; leave the filter out",
+            needed={"trust": _SEES_ALL},
+        )
     _micros("since", ask.since)
     _micros("until", ask.until)
 

@@ -58,8 +58,13 @@ def record(
     sequence: int = -1,
 ) -> Row:
     """Add a gate's result for a task. Refusal `self_verification` for whoever works or worked on it."""
-    if by in (task["holder_id"], task["ended_by"]):
-        raise Refusal("self_verification", f"nobody verifies their own work; let another agent pass the gate `{gate}`")
+    worked = {task["holder_id"], task["ended_by"]}
+    if by in worked:
+        raise Refusal(
+            "self_verification",
+            f"nobody verifies their own work; let another agent pass the gate `{gate}`",
+            needed={"other_than": sorted(worked - {""})},
+        )
     row: Row = {
         "workspace_id": workspace_id,
         "id": ids.new("verification"),

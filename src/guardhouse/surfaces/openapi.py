@@ -26,6 +26,41 @@ _REFUSALS = {
     "503": "not performed, or its outcome is not known yet",
 }
 
+_TEXT = {"type": "string"}
+_EXTRAS: dict[str, Any] = {
+    "rule_ids": {"type": "array", "items": _TEXT, "description": "the rules that refused"},
+    "advice": {"type": "array", "items": _TEXT, "description": "what their authors want the agent to read"},
+    "hits": {
+        "type": "array",
+        "description": "`guardrail_blocked`: which rule in which field, from where to where",
+        "items": {
+            "type": "object",
+            "required": ["rule_id", "field", "start", "end"],
+            "properties": {"rule_id": _TEXT, "field": _TEXT, "start": {"type": "integer"}, "end": {"type": "integer"}},
+        },
+    },
+    "state": _TEXT | {"description": "an order that binds: `paused`, `suspended` or `stopped`"},
+    "by": _TEXT | {"description": "the id of who gave the order that binds"},
+    "by_alias": _TEXT | {"description": "their handle or name"},
+    "reason": _TEXT | {"description": "why, in the words of who gave the order or holds the lock"},
+    "until": _TEXT | {"description": "when the order ends by itself; empty: when a person lifts it"},
+    "domain": _TEXT
+    | {"description": "`network_denied`: the first host that the lists do not let it reach; empty: it is none"},
+    "rule": _TEXT | {"description": "the rule that names that host; empty: none does"},
+    "domains": {
+        "type": "array",
+        "description": "`network_denied`: every such destination",
+        "items": {
+            "type": "object",
+            "required": ["field", "domain", "rule", "because"],
+            "properties": {"field": _TEXT, "domain": _TEXT, "rule": _TEXT, "because": _TEXT},
+        },
+    },
+    "needed": {"type": "object", "description": 'what the caller lacks, such as `{"trust": 3}`'},
+    "bucket": _TEXT | {"description": "`quota_exhausted`, `rate_limited`: what is used up"},
+}
+"""What stands beside some codes; which is told in docs/http.md."""
+
 _PROBLEM = {
     "type": "object",
     "required": ["error", "detail"],
@@ -50,6 +85,7 @@ _PROBLEM = {
                 "retryable": {"type": "boolean"},
                 "retry_after_seconds": {"type": "integer", "minimum": 1},
                 "approval_id": {"type": "string"},
+                **_EXTRAS,
             },
         },
         "detail": {"type": "string"},

@@ -85,6 +85,10 @@ TABLE: Mapping[str, Row] = {
 """Every code there is. What is retryable always carries `retry_after_seconds`."""
 
 
+BUCKETS: Mapping[str, str] = {"quota_exhausted": "calls_per_hour", "rate_limited": "refusals_per_minute"}
+"""What is used up, under the codes that say so, whichever door or memory answers."""
+
+
 def row(code: str) -> Row:
     """The table's row; an unlisted code is a refusal."""
     return TABLE.get(code, _FORBIDDEN)
@@ -123,6 +127,8 @@ def envelope(
     told = more.pop("fields", None)
     wait = retry_after(code, more)
     listed = row(code)
+    if code in BUCKETS:
+        more = {"bucket": BUCKETS[code]} | more
     error: dict[str, Any] = more | {
         "code": code,
         "status": listed.status,

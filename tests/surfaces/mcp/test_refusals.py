@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from typing import Any
 
+import httpx
 import pytest
 from mcp import Client
 from mcp.shared.exceptions import MCPError
@@ -235,3 +238,45 @@ def test_no_tool_set_of_another_name(place: Place, way: str) -> None:
     with pytest.raises((MCPError, BaseExceptionGroup)) as caught:
         run(work)
     assert "there is no tool set `every`; choose `guard`, `core` or `all`" in opened(caught.value)
+
+
+def test_what_stands_beside_a_refusal_is_the_same_at_every_door(place: Place, light_way: str) -> None:
+    """Who paused it, why and until when; which host and which rule: in the structured content, over HTTP, on the command line."""
+    agent, fetches = place.world.agent("worker"), place.world.agent("fetches")
+    paused = {"agent_id": agent.id, "seconds": 600, "reason": "a release is being cut"}
+    place.world.done(place.world.operator, "pause_agent", paused)
+    url = {"action": "fetch", "url": "https://nowhere.invalid/x"}
+    cases = (
+        (agent, "acquire_lock", {"key": "a"}, "agent_paused", ("state", "by", "by_alias", "reason", "until")),
+        (fetches, "check_tool", url, "network_denied", ("domain", "rule", "domains")),
+        (agent, "list_agents", {}, "people_only", ("needed",)),
+    )
+
+    async def work() -> None:
+        for who, operation, body, code, beside in cases:
+            if code == "people_only":
+                place.world.done(place.world.operator, "resume_agent", {"agent_id": agent.id})
+            async with place.client(light_way, who) as client:
+                at_mcp = refused(await client.call_tool(operation, body), code)
+            async with httpx.AsyncClient() as plain:
+                bearer = {"Authorization": f"Bearer {who.token}"}
+                answer = await plain.post(f"{place.address}/v1/{operation}", json=body, headers=bearer)
+            at_http = answer.json()["error"]
+            expected = {name: at_http[name] for name in beside}
+            assert expected == {name: at_mcp[name] for name in beside}, code
+            if code == "agent_paused":
+                assert (expected["by"], expected["reason"]) == (place.world.operator.id, "a release is being cut")
+            if code == "network_denied":
+                assert expected["domain"] == "nowhere.invalid"
+            if light_way != "forwarded":
+                continue
+            given = [f"{name}={value}" for name, value in body.items()]
+            env = place.environment("forwarded", who.token)
+            said = await asyncio.to_thread(guardhouse, env, "call", operation, *given, "--json", check=False)
+            shown = json.loads(said.stdout)["error"]
+            assert expected == {name: shown[name] for name in beside}, code
+            read = await asyncio.to_thread(guardhouse, env, "call", operation, *given, check=False)
+            for word in (at_http.get("reason"), at_http.get("domain"), at_http.get("by_alias")):
+                assert not word or word in read.stderr, (code, read.stderr)
+
+    run(work)

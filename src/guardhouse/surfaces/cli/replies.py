@@ -29,6 +29,18 @@ def tell(reply: Reply, json: bool, show: Callable[[Mapping[str, Any]], None] | N
     return problem.exit_code(reply.code)
 
 
+_BESIDE = {
+    "by": ("by_alias", "by"),
+    "reason": ("reason",),
+    "until": ("until",),
+    "domain": ("domain",),
+    "rule": ("rule",),
+    "needed": ("needed",),
+    "used up": ("bucket",),
+}
+"""What the envelope says beside the code of some refusals, as a person reads it."""
+
+
 def explain(reply: Reply) -> None:
     """Say on standard error what stopped a call, and what can be done."""
     told = reply.error.get("error", {})
@@ -37,6 +49,10 @@ def explain(reply: Reply) -> None:
         render.say(f"  {render.plain(fault.get('field'))}: {render.plain(fault.get('problem'))}", stderr=True)
     if told.get("rule_ids"):
         render.say(f"  rules: {render.plain(told['rule_ids'])}", stderr=True)
+    for label, names in _BESIDE.items():
+        known = [render.plain(told[name]) for name in names if told.get(name)]
+        if known:
+            render.say(f"  {label}: {', '.join(known)}", stderr=True)
     for line in told.get("advice", ()):
         render.say(f"  advice: {render.plain(line)}", stderr=True)
     if told.get("approval_id"):

@@ -201,6 +201,8 @@ def _particulars(error: Mapping[str, Any]) -> Iterator[str]:
     path = [f"`{one}`" for one in error.get("path") or ()]
     if path:
         yield f"The circle: {' waits for '.join(path)}."
+    if error.get("domain"):
+        yield f"The host is `{error['domain']}`."
     if error.get("error_code"):
         yield f"It ended as `{error['error_code']}`."
     if isinstance(error.get("current_fence"), int):
