@@ -26,7 +26,7 @@ def test_only_the_pauser_or_an_operator_resumes(ground: Any) -> None:
             with pytest.raises(Refusal) as refused:
                 control.resume(tx, ground.workspace_id, subject, caller)
             assert refused.value.code == "not_pauser"
-            assert refused.value.extra["by"] == [lead.id]
+            assert refused.value.extra["by"] == lead.id
         assert control.resume(tx, ground.workspace_id, subject, lead) == (1, [])
         control.order(tx, ground.ids, ground.workspace_id, subject, control.PAUSED, lead, "", until)
         assert control.resume(tx, ground.workspace_id, subject, ground.operator())[0] == 1
