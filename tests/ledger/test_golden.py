@@ -1,4 +1,4 @@
-"""The golden ledger: what version 1 wrote stays verifiable for ever, and its receipts with it.
+"""The golden ledgers: what each format version wrote stays verifiable for ever, and its receipts with it.
 
 `python -m tests.ledger.test_golden` writes it; that is done once a format version and never again.
 """
@@ -20,7 +20,7 @@ from guardhouse.ledger.tree import leaf_hash, root_of
 from tests.verifier import verify_receipt as independent
 
 FOLDER = Path(__file__).parents[1] / "golden"
-VERSIONS = [1]
+VERSIONS = [1, 2]
 
 
 def parts(version: int) -> tuple[Path, str, str, str]:
@@ -53,6 +53,7 @@ def test_its_checkpoints_and_receipt_are_good_for_the_independent_verifier(versi
 
 def write(folder: Path) -> None:
     """A real gateway's ledger: checks, a denial, a lock, a fault, an erasure. Never over one that is there."""
+    from guardhouse.gateway import record
     from guardhouse.ledger import keys, proof, query
     from guardhouse.ledger.checkpoint import Checkpointer
     from guardhouse.storage.migrate import migrate
@@ -60,7 +61,7 @@ def write(folder: Path) -> None:
     from tests.conftest import CountingIds, FakeClock
     from tests.world import world
 
-    base = folder / "ledger_v1"
+    base = folder / f"ledger_v{record.FORMAT}"
     if base.with_suffix(".jsonl").exists():
         raise FileExistsError(base)
     with tempfile.TemporaryDirectory() as name:

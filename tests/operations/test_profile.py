@@ -33,7 +33,7 @@ def test_what_is_foretold_is_what_happens(home: World) -> None:
             entry["resource"]["id"],
         )
         assert [(step["gate"], step["effect"], step["code"], step["rules"]) for step in told["steps"]] == [
-            (step["gate"], step["effect"], step["code"], step.get("rules", [])) for step in entry["steps"]
+            (step["gate"], step.get("effect", "allow"), step["code"], step.get("rules", [])) for step in entry["steps"]
         ]
         home.call(who, "release_lock", {"key": "res:deploy/prod"})
 

@@ -17,7 +17,7 @@ from guardhouse.gateway.decide import DECIDER, decide
 from guardhouse.ledger.tables import CONTENT, ENTRY
 from guardhouse.model.call import Call
 from guardhouse.model.canonical import decode
-from guardhouse.model.decision import Decision
+from guardhouse.model.decision import written_out
 from guardhouse.model.facts import Facts, Principal, WorkspaceFacts
 from guardhouse.model.instants import from_rfc3339
 
@@ -56,19 +56,13 @@ class Replayed:
         return [difference for difference in self.differences if not difference.changed]
 
 
-def recorded_form(decision: Decision) -> dict[str, Any]:
-    """The parts of an entry that deciding determines."""
-    form: dict[str, Any] = {
-        "mode": decision.mode,
-        "steps": [step.to_json() for step in decision.steps],
-        "effect": str(decision.effect),
-        "enforced": decision.enforced,
-    }
-    if decision.would is not None:
-        form["would"] = str(decision.would)
-    if decision.verdict is not None:
-        form["verdict"] = str(decision.verdict)
-    return form
+_DECIDED = ("mode", "steps", "effect", "enforced", "would", "verdict")
+
+
+def recorded_form(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of an entry that deciding determines, written out: entries of every format compare."""
+    whole = written_out(entry)
+    return {part: whole[part] for part in _DECIDED if part in whole}
 
 
 def decided_again(
@@ -81,7 +75,7 @@ def decided_again(
         principal=Principal.from_json(contents(entry["facts"]["principal"])),
         workspace=WorkspaceFacts.from_json(contents(entry["facts"]["workspace"])),
     )
-    return recorded_form(decide(Call.from_entry(dict(entry)), facts, bundle_of(entry["bundle"])))
+    return recorded_form(decide(Call.from_entry(dict(entry)), facts, bundle_of(entry["bundle"])).to_json())
 
 
 def replay(
@@ -108,9 +102,7 @@ def replay(
     for sequence, body in _bodies(connection, workspace_id, first):
         entry = decode(body)
         again = decided_again(entry, contents, bundle_of)
-        recorded = {
-            key: entry[key] for key in ("mode", "steps", "effect", "enforced", "would", "verdict") if key in entry
-        }
+        recorded = recorded_form(entry)
         if again != recorded:
             parts = tuple(sorted(key for key in again.keys() | recorded.keys() if again.get(key) != recorded.get(key)))
             result.differences.append(Difference(sequence, entry["id"], entry["decider"] != DECIDER, parts))

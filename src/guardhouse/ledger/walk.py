@@ -14,7 +14,7 @@ from guardhouse.ledger.keys import SEPARATOR, Verifier
 from guardhouse.ledger.report import Report
 from guardhouse.ledger.tree import Frontier, leaf_hash
 
-FORMATS = (1,)
+FORMATS = (1, 2)
 """The entry formats that this version can verify: every one that was ever released."""
 
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

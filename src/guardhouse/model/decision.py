@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import lru_cache
@@ -47,8 +48,10 @@ class Step:
     advice: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """The recorded form; empty parts are left out, so that an entry stays small."""
-        value: dict[str, Any] = {"gate": self.gate, "effect": str(self.effect), "code": self.code}
+        """The recorded form; what is empty, or `allow`, is left out, so that an entry stays small."""
+        value: dict[str, Any] = {"gate": self.gate, "code": self.code}
+        if self.effect is not Effect.ALLOW:
+            value["effect"] = str(self.effect)
         if self.message and (self.effect is not Effect.ALLOW or self.warn):
             value["message"] = self.message
         if self.rules:
@@ -76,6 +79,16 @@ def hold(gate: str, code: str, message: str, rules: tuple[str, ...] = (), advice
     return Step(gate, Effect.HOLD, code, message, rules, advice=advice)
 
 
+ENFORCE = "enforce"
+"""The mode of a decision that binds; the other is `observe`."""
+
+
+def written_out(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An entry's body with its mode and each step's effect named, as format 1 wrote them; a newer one leaves out the usual."""
+    steps = [{"effect": str(Effect.ALLOW)} | step for step in entry["steps"]]
+    return {"mode": ENFORCE, **entry, "steps": steps}
+
+
 @dataclass(frozen=True, slots=True)
 class Decision:
     """The fold of all steps.
@@ -91,12 +104,27 @@ class Decision:
     message: str
     enforced: bool = True
     would: Effect | None = None
-    mode: str = "enforce"
+    mode: str = ENFORCE
     verdict: Verdict | None = None
 
     def step(self, gate: str) -> Step | None:
         """The step of one gate, or None."""
         return next((step for step in self.steps if step.gate == gate), None)
+
+    def to_json(self) -> dict[str, Any]:
+        """The parts of an entry that deciding determines. What is most often so is left out: mode `enforce`."""
+        value: dict[str, Any] = {
+            "steps": [step.to_json() for step in self.steps],
+            "effect": str(self.effect),
+            "enforced": self.enforced,
+        }
+        if self.mode != ENFORCE:
+            value["mode"] = self.mode
+        if self.would is not None:
+            value["would"] = str(self.would)
+        if self.verdict is not None:
+            value["verdict"] = str(self.verdict)
+        return value
 
     @property
     def rules(self) -> tuple[str, ...]:

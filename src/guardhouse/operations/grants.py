@@ -119,7 +119,7 @@ def _refused(body: dict[str, Any]) -> bool:
     if body.get("verdict") in ("ask", "block"):
         return True
     steps = (step for step in body["steps"] if step["gate"] == "guardrails")
-    return body["effect"] != "allow" and any(step["effect"] in ("deny", "hold") for step in steps)
+    return body["effect"] != "allow" and any(step.get("effect") in ("deny", "hold") for step in steps)
 
 
 def _strictest(finding: Finding, findings: tuple[Finding, ...]) -> str:

@@ -101,7 +101,7 @@ def _rules(entry: Mapping[str, Any]) -> list[tuple[str, bool]]:
     found = [str(one["rule"]) for one in entry.get("facts", {}).get("findings", ()) if one["severity"] in stopping]
     made = [(rule, True) for rule in dict.fromkeys(found)]
     for step in entry.get("steps", ()):
-        if step["effect"] in ("deny", "hold"):
+        if step.get("effect") in ("deny", "hold"):
             made.extend((str(rule), False) for rule in step.get("rules") or (step["code"],))
     return made or [(str(entry["operation"]), False)]
 

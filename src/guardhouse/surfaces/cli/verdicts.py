@@ -69,7 +69,9 @@ def _show(result: Mapping[str, Any], known: Mapping[str, str]) -> None:
     for step in entry["steps"]:
         rules = f" by {', '.join(step['rules'])}" if step.get("rules") else ""
         said = f": {step['message']}" if step.get("message") else ""
-        render.say(f"{step['gate']}  {step['effect']} ({step['code']}){render.plain(rules)}{render.plain(said)}")
+        render.say(
+            f"{step['gate']}  {step.get('effect', 'allow')} ({step['code']}){render.plain(rules)}{render.plain(said)}"
+        )
     for item in result["findings"]:
         place = f"{item['field']} {item['start']}-{item['end']}"
         render.say(f"found  {item['rule_id']} ({item['severity']}) in {render.plain(place)}", "yellow")
