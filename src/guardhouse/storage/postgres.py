@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,6 +16,7 @@ from guardhouse.errors import SettingsFault
 from guardhouse.model.instants import Clock
 from guardhouse.storage.store import Opened, Transaction, Writing
 
+_log = logging.getLogger("guardhouse.storage")
 _CONNECT_SECONDS = 5
 _LOCK_MILLISECONDS = 20_000
 _TRANSACTION_MILLISECONDS = 30_000
@@ -26,8 +28,17 @@ would not do, as the server's clock for it stands still behind a pipeline, which
 _TRANSACTION_TIMEOUT_SINCE = 170_000
 _KEEPALIVE = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keepalives_count=2"
 """By these the server notices a vanished machine, of whatever version it is."""
+_DURABLE_LEVELS = ("on", "remote_apply")
 _FIRST_PLANS = 16
 _TIMEOUT = "statement_timeout"
+
+
+def _hasty(level: str, fsync: str) -> str:
+    return (
+        "GUARDHOUSE_DATABASE_URL: the server answers before it syncs "
+        f"(synchronous_commit={level}, fsync={fsync}); "
+        "Guardhouse needs both on, since no answer may leave before its entry is durable"
+    )
 
 
 class PostgresStore(Writing):
@@ -78,11 +89,8 @@ class PostgresStore(Writing):
                 if connection.info.server_version >= _TRANSACTION_TIMEOUT_SINCE:
                     cursor.execute(f"SET transaction_timeout = {_TRANSACTION_MILLISECONDS}")
             connection.commit()
-            if level not in ("on", "remote_apply") or fsync != "on":
-                raise SettingsFault(
-                    f"the server answers before it syncs (synchronous_commit={level}, fsync={fsync}); "
-                    "Guardhouse needs both on, since no answer may leave before its entry is durable"
-                )
+            if level not in _DURABLE_LEVELS or fsync != "on":
+                raise SettingsFault(_hasty(level, fsync))
 
     def begin(self, *, wait: bool = True) -> Opened | None:
         """Open a write transaction for whoever is to carry and end it. Every statement waits for the network."""
@@ -152,7 +160,12 @@ class PostgresStore(Writing):
                 raise
 
     def tidy(self) -> None:
-        """Nothing to do: the server keeps its own log."""
+        """The server keeps its own log. What is looked after is that it still syncs: it may be told otherwise while it runs."""
+        with self.reading(5.0) as connection:
+            fsync = str(connection.exec_driver_sql("SHOW fsync").scalar())
+        if fsync != "on":
+            _log.error("%s", _hasty("on", fsync))
+            self._writers.dispose()  # each connection made from now on is refused
 
     def durability(self) -> dict[str, str]:
         """What the server really promises, for `readyz`."""
