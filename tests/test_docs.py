@@ -138,6 +138,28 @@ def test_the_quickstarts_commands_print_what_it_says(shell: dict[str, str], tmp_
         run_page(QUICKSTART, shell, tmp_path)
 
 
+def test_no_block_of_a_page_is_empty() -> None:
+    empty = [
+        f"{page.relative_to(ROOT)}: {info or 'a block'}"
+        for page in PAGES
+        for info, content, *_ in blocks_of(page.read_text(encoding="utf-8"))
+        if not content.strip()
+    ]
+    assert not empty
+    assert [info for info, *_ in blocks_of(_text("quickstart.md"))][:3] == ["bash", "text make", "text run.sh"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="what `make` prints needs make")
+def test_the_quickstart_shows_what_make_prints_before_the_environment_stands(tmp_path: Path) -> None:
+    """What the recipe would echo, asked of make itself; nothing is installed."""
+    venv = tmp_path / "venv"
+    asked = ["make", "--dry-run", "--no-print-directory", "run", f"VENV={venv}", f"PYTHON={sys.executable}"]
+    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
+    echoed = re.findall(r'^echo "(.*)"$', done.stdout, re.MULTILINE)
+    shown = next(content for info, content, *_ in blocks_of(_text("quickstart.md")) if info == "text make")
+    assert [line.replace(str(venv), ".venv") for line in echoed] == shown.splitlines()
+
+
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the line to paste needs curl")
 def test_the_first_run_prints_a_line_that_works(shell: dict[str, str], tmp_path: Path) -> None:
     shell |= {"BIN": str(Path(sys.executable).parent), "GUARDHOUSE_PORT": "0"}

@@ -8,11 +8,16 @@ import re
 import signal
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from guardhouse.surfaces.demo import commands, fleet, sample
+from guardhouse.surfaces.demo.account import Account
+from guardhouse.surfaces.demo.stage import Stage
 from tests.server import environment
+from tests.surfaces.terminal import Desk
 
 QUICKSTART = Path(__file__).parents[2] / "docs" / "quickstart.md"
 ROWS = [
@@ -50,6 +55,43 @@ def test_everything_goes_as_told_with_a_file_of_commands(tmp_path: Path) -> None
     assert [step["told"] for step in told["steps"] if f"  ok    {step['told']}" not in page] == [], "print it anew"
     assert any("over MCP with the official client" in step["told"] for step in told["steps"])
     assert not (tmp_path / "other").exists()
+
+
+HISTORIES = {
+    "zsh history": ": 1700000000:0;git status\n: 1700000001:3;rm -rf /\n: 1700000002:0;ls \\\n-la\n",
+    "bash history": "#1700000000\ngit status\n#1700000001\nrm -rf /\n#1700000002\nls \\\n-la\n",
+    "one a line": "git status\nrm -rf /\nls \\\n-la\n",
+}
+
+
+def test_a_shell_history_is_judged_by_a_real_gateway(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The real command with each file in turn on one gateway, the other acts left out; at the end the ledger is verified."""
+    acts = import_module("guardhouse.surfaces.demo.play")
+    files = {form: tmp_path / form for form in HISTORIES}
+    for form, text in HISTORIES.items():
+        files[form].write_text(text)
+    *others, last = files
+    sent: dict[str, dict[str, int]] = {}
+
+    def judge_the_others(set_up: Stage, account: Account) -> None:
+        players = [set_up.agents["trust-2"]]
+        for form in others:
+            read = commands.read(files[form])
+            assert read.form == form
+            judged = sample.judge(players, read.samples, lambda _done: None)
+            sent[form] = sample.figures(read, judged)["verdicts"]
+
+    monkeypatch.setattr(acts, "ACTS", (fleet.hire, judge_the_others))
+    desk = Desk(tmp_path, environment(tmp_path / "other"), capsys, monkeypatch)
+    told = desk.json("demo", "--commands", str(files[last]))
+    assert [step for step in told["steps"] if not step["ok"]] == []
+    assert (told["ok"], told["ledger"]["ok"]) == (True, True)
+    assert (told["sample"]["form"], told["sample"]["sent"]) == (last, 3)
+    sent[last] = told["sample"]["verdicts"]
+    assert list(sent) == [*others, last]
+    assert all(verdicts == {"allow": 2, "block": 1} for verdicts in sent.values()), sent
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

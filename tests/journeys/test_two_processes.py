@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 
 from tests.journeys.conftest import House, Pair
 from tests.server import guardhouse
@@ -11,6 +12,7 @@ from tests.server import guardhouse
 THREADS = 4
 CALLS = 60
 RACERS = 6
+QUOTA = 40
 
 
 def test_an_order_through_one_binds_the_next_call_on_the_other(pair: Pair) -> None:
@@ -81,6 +83,38 @@ def test_racers_on_both_have_one_winner_and_rising_fences(pair: Pair) -> None:
         other = (pair.first, pair.second)[(winner + 1) % 2]
         other.done(racers[winner][1], "release_lock", {"key": "res:lane"})
     assert fences == sorted(set(fences))
+
+
+def _spent(pair: Pair, agent: str) -> Counter[int]:
+    """The statuses of more calls than the hour has, sent to both servers by several threads at once."""
+    statuses: Counter[int] = Counter()
+    guard = threading.Lock()
+
+    def spend(house: House) -> None:
+        line = house.server.connect()
+        for _ in range(QUOTA // 2):
+            status, _answer = house.server.call(agent, "check_locks", connection=line)
+            with guard:
+                statuses[status] += 1
+
+    threads = [threading.Thread(target=spend, args=(house,)) for house in (pair.first, pair.second) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    return statuses
+
+
+def test_calls_per_hour_are_exact_over_both(pair: Pair) -> None:
+    files = pair.first.done(pair.first.operator, "show_policy")["files"]
+    files["profiles.yaml"] += f"  few:\n    description: for this test\n    limits: {{calls_per_hour: {QUOTA}}}\n"
+    pair.first.done(pair.first.operator, "activate_policy", {"files": files})
+    hour = time.time() // 3600
+    statuses = _spent(pair, pair.first.agent("spender", profile="few").token)
+    if time.time() // 3600 != hour:  # the hour ended meanwhile, and with it what was used; the next is long enough
+        statuses = _spent(pair, pair.first.agent("spender-again", profile="few").token)
+    assert statuses == {200: QUOTA, 429: QUOTA}
+    assert pair.second.done(pair.second.operator, "verify_audit")["ok"] is True
 
 
 def test_under_load_on_both_neither_starves_and_a_command_still_answers(pair: Pair) -> None:
