@@ -213,8 +213,10 @@ def refuses(decision: Decision) -> bool:
 
 def grant_used(decision: Decision, facts: Facts) -> GrantFact | None:
     """The grant that a decision rests on, or None: then it is used up where it serves once."""
+    if facts.grant is None:
+        return None
     step = decision.step(NAME)
-    if facts.grant is None or step is None or facts.grant.id not in step.rules or refuses(decision):
+    if step is None or facts.grant.id not in step.rules or refuses(decision):
         return None
     return facts.grant
 

@@ -47,4 +47,4 @@ def keyed_digest(key: bytes, purpose: str, data: bytes) -> str:
     Used wherever a digest of caller content must be matched later: unlike a bare hash it cannot be
     guessed from the ledger after the content was erased.
     """
-    return "hmac:" + hmac.new(key, purpose.encode() + b"\x00" + data, hashlib.sha256).hexdigest()
+    return "hmac:" + hmac.digest(key, purpose.encode() + b"\x00" + data, "sha256").hex()

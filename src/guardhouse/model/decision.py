@@ -109,7 +109,10 @@ class Decision:
 
     def step(self, gate: str) -> Step | None:
         """The step of one gate, or None."""
-        return next((step for step in self.steps if step.gate == gate), None)
+        for step in self.steps:
+            if step.gate == gate:
+                return step
+        return None
 
     def to_json(self) -> dict[str, Any]:
         """The parts of an entry that deciding determines. What is most often so is left out: mode `enforce`."""

@@ -6,7 +6,6 @@ the call goes on, and `wait_approval` holds the line.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
@@ -15,6 +14,7 @@ from guardhouse.catalog import Catalog
 from guardhouse.errors import NotPerformed, OutcomeUnknown
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import Category, RawCall
+from guardhouse.surfaces.patience import Patience
 from guardhouse.surfaces.silences import STANDING, Silences
 from guardhouse.surfaces.waiting import Watch, hold_the_line, still_pending
 
@@ -48,7 +48,8 @@ class Carriage:
     ) -> None:
         self.gateway = gateway
         self.silences = silences or Silences()
-        self._patience = patience
+        self._patience = Patience(patience)
+        self._reading_law = Patience(patience + PATIENCE_SECONDS)
         self.watch = watch
 
     async def carry(self, raw: RawCall, receive: Receive) -> Outcome:
@@ -90,7 +91,7 @@ class Carriage:
         operation = self.gateway.catalog.find(raw.operation)
         reads_law = operation is not None and operation.gather is not None
         try:
-            async with asyncio.timeout(self._patience + (PATIENCE_SECONDS if reads_law else 0)):
+            with (self._reading_law if reads_law else self._patience).bound():
                 return await self.gateway.handle_async(raw)
         except TimeoutError:
             raise OutcomeUnknown(
