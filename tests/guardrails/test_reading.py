@@ -215,3 +215,34 @@ def test_a_finding_points_at_the_command_in_the_text_and_tells_what_runs_it(
     assert [(one.start, one.end) for one in findings] == [(start, end)]
     (told,) = (one for one in shipped().explain(texts, findings) if one.rule == "git.push.force")
     assert (told.matched_text, told.via) == ("git push --force origin main", chain)
+
+
+SLOW = [
+    ("! ", "cat <<E\n{}\nE\n"), ("! ", "rm -rf {{{}}}"), (")", "{}"), ("[a]", "ssh h '{}'"), ("= ", 'psql -c "{}"'), ("a.", 'psql -c "{}"'), ("&#", "{}"),
+    ("&<<E ", "x=$({})"), ("&\\\n", "sudo {}"), ("/*<<E ", "ssh h '{}'"), ("a&&&", "sudo {}"), ("`tar xf a;", "pwsh -c '{}'"), ("! `", "cat <<E | bash\n{}\nE\n"),
+    ("[a]-----BEGIN RSA PRIVATE KEY-----\n", "{}"), ("2>&1 UPDATE a SET b=(SELECT ", "echo '{}' | sh"), ("awk '{print}' ", "bash -c '{}'"),
+    ("awk '{print}' .claude/settings.json ", "{}"), ("$*echo aGk= | base64 -d | sh;", "pwsh -c '{}'"), ("a\n", "python3 -c '{}'"), ("`", "cat <<E | bash\n{}\nE\n"),
+]  # fmt: skip
+"""The slowest of some 20,000 repeated units and pairs of units in fifteen frames, as they were before work was bounded."""
+
+
+@pytest.mark.parametrize(("unit", "frame"), SLOW)
+def test_no_repeated_text_takes_long_to_read(unit: str, frame: str) -> None:
+    """The best of three, against three times the promised 30 ms: half of these took more than that, up to 890 ms."""
+    packs = shipped()
+    text = frame.format(unit * (7_900 // len(unit)))
+    taken = []
+    for number in range(3):
+        asked = (Examined(f"t{number}", text),)
+        started = time.thread_time()
+        packs.examine(asked)
+        taken.append(time.thread_time() - started)
+    assert min(taken) < 0.09
+
+
+def test_an_ordinary_script_is_read_whole() -> None:
+    """What bounds hostile text must not cut off a long one."""
+    step = 'if [ -f "$f" ]; then\n  for x in a b; do echo "${x:-y}" >> out.txt; done\nfi\ncat <<EOF\n`date` $x\nEOF\n'
+    text = "#!/bin/bash\nset -euo pipefail\n" + step * (5_900 // len(step))
+    assert len(text) > 5_500
+    assert shipped().examine((Examined("t", text),)) == ()

@@ -7,6 +7,7 @@ import ast
 import re
 import shlex
 import warnings
+from itertools import islice
 
 from guardhouse.guardrails import constants, sending
 
@@ -58,6 +59,13 @@ _SINGLE = (
 _CALL_PATH = r"\s*\(?\s*(?:glob\s*\(?\s*)?(?:Path\()?(?:os\.path\.expanduser\()?\s*"
 _REMOVED = re.compile(r"\b" + _RECURSIVE + _CALL_PATH + r"(?:" + _STRING + r"|(?P<v>[\w$.@]+(?:\([^)]*\))?))", re.S)
 _UNLINKED = re.compile(r"\b" + _SINGLE + _CALL_PATH + _STRING + r"(?P<after>[^\n;]{0,40})", re.S)
+_EACH_GLOBBED = re.compile(
+    r"\b(?:array_map|array_walk|map)\s*\(\s*['\"](?:unlink|rmdir)['\"]\s*,\s*glob\s*\(\s*" + _STRING, re.S
+)
+_KILLED = re.compile(
+    r"\b(?:process|os|posix|Process)(?:\.|_)kill(?:pg)?\s*\(\s*(-?\d+)\s*(?:,\s*['\"]?([\w.]+)['\"]?)?\s*\)"
+)
+_LISP_REMOVED = re.compile(r"\((delete-directory|delete-file)\s+\"((?:\\.|[^\"\\]){1,500})\"")
 _WRITTEN = re.compile(
     r"\b(?:open|fopen|file_put_contents|writeFile(?:Sync)?|appendFile(?:Sync)?|createWriteStream|File\.(?:write|open)|truncate(?:Sync)?)\s*\(?\s*"
     + _STRING
@@ -137,6 +145,10 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
                 made.append(f"cat ~/{shlex.quote(_unquote(match['s']).lstrip('/'))}")
         if lang not in ("python", "perl", "php", "awk"):
             made += _elsewhere(source)
+        for match in _EACH_GLOBBED.finditer(source):
+            made.append(f"rm -rf {_unquote(match['s'])}")
+        for match in _KILLED.finditer(source):
+            made.append(f"kill -{(match[2] or 'TERM').rpartition('.')[2].removeprefix('SIG')} {match[1]}")
     if lang in ("ruby", "perl", "php"):
         for match in _BACKTICK.finditer(code):
             made.append(next(filter(None, match.groups()), ""))
@@ -189,6 +201,8 @@ def _elsewhere(code: str) -> list[str]:
     """Calls of the less usual languages."""
     made = [_unquote(match["s"]) for match in _OTHER_SHELL.finditer(code)]
     made += [_unquote(match["s"]) for match in _EXECUTED.finditer(code)]
+    for match in _LISP_REMOVED.finditer(code):
+        made.append(f"{'rm -rf' if match[1] == 'delete-directory' else 'rm'} {shlex.quote(_unquote(match[2]))}")
     made += [match[1] for match in _SPAWNED.finditer(code)]
     made += [match[1] for match in _JULIA.finditer(code)]
     made += [shlex.join([match[1], *_literals(match[2])]) for match in _RUN_LIST.finditer(code)]
@@ -265,7 +279,7 @@ def _folded(code: str) -> str:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(code)
-        if sum(1 for _ in ast.walk(tree)) > 1500:
+        if sum(1 for _ in islice(ast.walk(tree), 1501)) > 1500:
             return code
         return ast.unparse(_Fold().visit(tree))
     except (SyntaxError, ValueError, RecursionError, MemoryError, TypeError):

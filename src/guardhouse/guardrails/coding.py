@@ -127,6 +127,8 @@ class Coder(Bringer):
                 literal = [given.positionals[0]]
         if literal:
             flow = SOMETHING
+            if lang in ("perl", "ruby") and names & {"-n", "-p"}:
+                self.effect("<read>", list(given.positionals))
             for word in literal:
                 keep = self.state.variables
                 self.state.variables = dict(keep)

@@ -26,6 +26,8 @@ MOST_DANGLING = 20
 _DANGLING = re.compile(rb"(?:\|\||&&|\|&?|;|^)\s*(?:\|\||&&|\|&?)")
 CODE_COST = 40
 """What reading one piece of interpreter code or SQL counts against the nodes of a text."""
+PARSE_COST = 40
+"""What reading a text within a text by the grammar counts against them."""
 _LEAST_PLACED = 4
 """A text shorter than this may stand anywhere by chance."""
 _SHORT = 512
@@ -33,6 +35,10 @@ _TINY = 128
 """Bytes that are parsed without callbacks: at worst this takes a millisecond, and most texts are no longer."""
 MOST_OPENED = 300
 """Opening brackets in one text: the grammar's recovery from unclosed ones is quadratic and barely calls back."""
+MOST_CLOSED = 200
+"""Closing brackets that nothing opened: a `case` has one for each branch, and the grammar tries each as many things."""
+MOST_READS = 200
+"""How often the parser may ask for the text: ordinary scripts of 8 KiB need twenty, and recovery asks at each step back."""
 _SWALLOWED = re.compile(rb"(?<!\\)((?:\\\\)*\n)((?:\\\n)*)(\\(?=[\w./+@%:,=!?*~^-]))?")
 """The grammar reads over a line's end where a backslash begins the next line, and so makes one command of two."""
 _LANGUAGE = Language(tree_sitter_bash.language())
@@ -105,6 +111,10 @@ class Reading:
         at = self.source.find(text, start, end) if text else -1
         base, fixed = (max(at, 0), None) if at >= 0 else (0, (start, end))
         commands = self.told_plainly(text, base, fixed)
+        if commands is None and self.depth:
+            self.nodes -= PARSE_COST
+            if self.nodes < 0:
+                raise Spent
         tree = _parse(data) if commands is None else None
         if tree is None and commands is None:
             self.too_much(start, end)
@@ -129,11 +139,13 @@ class Reading:
     def _broken(self, root: Node) -> None:
         waiting = [root]
         looked = 0
+        unclosed: bool | None = None
         while waiting and looked < MOST_NODES:
             node = waiting.pop()
             looked += 1
             if node.is_error or node.is_missing:
-                if self._unclosed():
+                unclosed = self._unclosed() if unclosed is None else unclosed
+                if unclosed:
                     return
                 if node.type == "ERROR" and self.raw(node).strip() in ("<>", ";", "&", ")", "$"):
                     continue
@@ -195,9 +207,12 @@ class Reading:
 
 
 _BEFORE_GROUP = re.compile(
-    rb"(?<![^\s;&|(){}`])(?:(?:!|time(?:[ \t]+(?:-p|--))?|coproc(?:[ \t]+[A-Za-z_]\w*(?=[ \t]+[{(]))?)(?:[ \t]|\\\n)*)+(?=[({])"
+    rb"(?<![^\s;&|(){}`])(?:(?:!|time(?:[ \t]+(?:-p|--))?|coproc(?:[ \t]+[A-Za-z_]\w*(?=[ \t]+[{(]))?)(?:[ \t]|\\\n)*){1,8}(?=[({])"
 )
-"""Words before a group or a subshell: the grammar takes the bracket behind them for an argument, or reads a function."""
+"""Words before a group or a subshell: the grammar takes the bracket behind them for an argument, or reads a function.
+
+No more than eight, as each of a long row would be looked at once for every one before it.
+"""
 _IN_LIST = rb"[^\s{}$`();&|<>\\#]*+"
 _BRACE_LIST = re.compile(
     rb"(?<![^\s;&|(`])\{(?=\S*?(?:,|\.\.))" + _IN_LIST + rb"(?:\{" + _IN_LIST + rb"\}" + _IN_LIST + rb")*+\}"
@@ -219,6 +234,8 @@ def _parse(data: bytes) -> Any:
     """The tree, or None when the parser needs more work than is allowed."""
     if data.count(b"(") + data.count(b"[[") + data.count(b"{") > MOST_OPENED:
         return None
+    if data.count(b")") - data.count(b"(") > MOST_CLOSED:
+        return None
     if len(data) > _SHORT and (_DANGLING.match(data.lstrip()) or len(_DANGLING.findall(data)) > MOST_DANGLING):
         return None
     if not data.isascii():
@@ -234,17 +251,22 @@ def _parse(data: bytes) -> Any:
     if len(data) <= _TINY:
         return Parser(_LANGUAGE).parse(data)
     parser = Parser(_LANGUAGE)
-    left = [MOST_PROGRESS]
+    left, reads = [MOST_PROGRESS], [MOST_READS]
+
+    def given(offset: int, _point: Any) -> bytes:
+        reads[0] -= 1
+        return data[offset : offset + 65536] if reads[0] >= 0 else b""
 
     def progress(*_: Any) -> bool:
         left[0] -= 1
         return left[0] < 0
 
     try:
-        return parser.parse(lambda offset, _point: data[offset : offset + 65536], progress_callback=progress)
+        made = parser.parse(given, progress_callback=progress)
     except ValueError:
         parser.reset()
         return None
+    return made if reads[0] >= 0 else None
 
 
 def tree(data: bytes) -> Any:

@@ -93,7 +93,7 @@ class Finder(Hooker):
                     if sensitive and made and base_name(made[0].text) in ("cat", "cp", "tar", "base64", "curl"):
                         self.event("secret.read", start, end)
             at += 1
-        kinds = {"secret"} if sensitive and "-exec" in texts else set()
+        kinds = {"secret"} if sensitive and "-exec" in texts else {"sought"} if sensitive else set()
         if not narrowed and any(
             (found := paths.classes(root.text, "", "")) & _WHOLE and "temp" not in found for root in roots
         ):

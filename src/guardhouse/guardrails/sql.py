@@ -16,6 +16,8 @@ MOST_SQL = 16 * 1024
 MOST_STATEMENTS = 100
 MOST_NESTING = 60
 MOST_INNER = 10
+MOST_OPERATORS = 600
+"""Signs of arithmetic, comparison and parts of names: each makes a level of the tree."""
 """Bodies and executed texts in one text, each; more are told as `size`."""
 MOST_WHERE, MOST_WORKED = 400, 20
 """Characters of a condition that is worked out, and how many are in one text; beyond them is told as `size`."""
@@ -31,7 +33,8 @@ _HEADS = frozenset(
     ["SE", "IN", "UP", "DE", "DR", "TR", "AL", "CR", "GR", "RE", "WI", "ME", "CO", "DO", "EX", "VA", "BE", "FL", "CA", "SH"]
 )  # fmt: skip
 """How the verbs of `STARTS` begin: most texts begin otherwise, and this is told sooner."""
-_COMMENT = re.compile(r"--[^\n]*|/\*.*?\*/", re.S)
+_OPERATORS = re.compile(r"[.*+/%=<>~|-]")
+_COMMENT = re2.compile(r"(?s)--[^\n]*|/\*.*?\*/")
 _LITERAL = re.compile(r"'(?:''|[^'])*'", re.S)
 _FALLBACK = [
     (
@@ -114,7 +117,12 @@ def events(text: str, depth: int = 0) -> tuple[list[str], bool]:
     elif _BODY.search(plain) or _EXECUTED.search(plain):
         found.append("size")
     nested = _BODY.sub("'body'", plain)
-    if nested.count("(") > MOST_NESTING or nested.count(";") > MOST_STATEMENTS or len(nested) > 4096:
+    if (
+        nested.count("(") > MOST_NESTING
+        or nested.count(";") > MOST_STATEMENTS
+        or len(nested) > 4096
+        or _winding(nested)
+    ):
         told = _fallback(nested)
         if "sql.unbounded" not in told and _BOUNDED.search(_LITERAL.sub("''", _COMMENT.sub(" ", nested))):
             # Whether a condition holds for every row is told by structure alone.
@@ -123,7 +131,7 @@ def events(text: str, depth: int = 0) -> tuple[list[str], bool]:
     understood = True
     try:
         left = [MOST_WORKED]
-        for statement in sqlglot.parse(nested, error_level=sqlglot.ErrorLevel.RAISE):
+        for statement in sqlglot.parse(nested, error_level=sqlglot.ErrorLevel.IMMEDIATE):
             if statement is not None:
                 found += _statement(statement, left)
                 understood = understood and _is_statement(statement)
@@ -131,6 +139,13 @@ def events(text: str, depth: int = 0) -> tuple[list[str], bool]:
         understood = False
     found += _fallback(nested) if not understood else _always(nested)
     return list(dict.fromkeys(found)), understood
+
+
+def _winding(text: str) -> bool:
+    """Whether reading it takes long though it is short."""
+    if len(text) <= 2 * MOST_OPERATORS:
+        return False
+    return len(_OPERATORS.findall(_LITERAL.sub("''", _COMMENT.sub(" ", text)))) > MOST_OPERATORS
 
 
 def _fallback(text: str) -> list[str]:

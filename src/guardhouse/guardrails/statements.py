@@ -245,6 +245,9 @@ class Reader(Binder):
                 if not quoted:
                     self._substitutions(child)
                     for match in _BACKTICKS.finditer(text):
+                        self.nodes -= 1
+                        if self.nodes < 0:
+                            raise Spent
                         self.run_text(match[1], *self.span(child))
                     text = words.unescape_quoted(self.quoted_text(child))
             elif child.type == "file_redirect":

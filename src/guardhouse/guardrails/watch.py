@@ -136,6 +136,7 @@ class _Eye:
         self._links = links
         self._near: dict[str, bool] = {}
         self._left = MOST_WITHIN
+        self._asked: tuple[Sequence[str], bool] = ((), False)
 
     @property
     def spent(self) -> bool:
@@ -229,12 +230,17 @@ class _Eye:
         if name in _PATCHERS:
             yield from self._patches(unit, words)
         skipped = self._script_of(name, unit.args)
+        known: dict[Reach, str] = {}
         for word in unit.args:
             text = word.text
             if word is skipped or not text or not self._may_reach(text, unit.cwd):
                 continue
             for found in {*self._found(text, unit.cwd)}:
-                event = self._judged(name, found, words, word)
+                event = known.get(found)
+                if event is None:
+                    event = self._judged(name, found, words, word)
+                    if found != "hooks":  # only there it matters which of the words it is
+                        known[found] = event
                 if event:
                     yield event
 
@@ -311,13 +317,11 @@ class _Eye:
             return any(re.match(r"-?[a-zA-Z]*x|--extract|--get", word) for word in words[:2])
         return "/" in source.strip("./") and words[-1] in (".", "./", "~", "~/", "$PWD")
 
-    @staticmethod
-    def _changes(name: str, words: Sequence[str]) -> bool:
-        if name == "git":
-            return "stash" in words[:3] or not (_GIT_READS & {*words[:3]})
-        if name == "tar":
-            return any(re.match(r"-?[a-zA-Z]*x|--extract|--get", word) for word in words[:2])
-        return any(re.match(r"-[a-zA-Z]*i|--in-?place", word) for word in words)
+    def _changes(self, name: str, words: Sequence[str]) -> bool:
+        """Told once for all words of a command, of which each may name a path."""
+        if self._asked[0] is not words:
+            self._asked = (words, _changes(name, words))
+        return self._asked[1]
 
     # -- variables, processes, government -----------------------------------------------------------------------------
 
@@ -471,6 +475,14 @@ class _Eye:
                 yield GOVERN
             if self._around.pid and re.search(rf"kill\w*\b[^\n;]{{0,32}}?\b{self._around.pid}\b", folded):
                 yield PROCESS
+
+
+def _changes(name: str, words: Sequence[str]) -> bool:
+    if name == "git":
+        return "stash" in words[:3] or not (_GIT_READS & {*words[:3]})
+    if name == "tar":
+        return any(re.match(r"-?[a-zA-Z]*x|--extract|--get", word) for word in words[:2])
+    return any(re.match(r"-[a-zA-Z]*i|--in-?place", word) for word in words)
 
 
 def _fits_gateway(pattern: str) -> bool:

@@ -12,6 +12,7 @@ UNTOLD = "\x00\x00"
 """Stands for the words that nobody tells."""
 SPLIT = "\x01"
 OPEN, COMMA, CLOSE = "\x02", "\x03", "\x04"
+MOST_BRACES = 64
 MOST_WORDS = 256
 """Words that the braces of one word become; what is left out is told as `UNKNOWN`."""
 MOST_COUNTED = 64
@@ -97,10 +98,13 @@ _MARKS = re.compile(f"[{OPEN}{COMMA}{CLOSE}]")
 def expand(text: str) -> list[str]:
     """Expand an unquoted word's brace lists and split it at its blanks, in this order, as shells do.
 
-    Of more than `MOST_WORDS` the first are told, and as the last one `UNTOLD`: the caller MUST raise its doubt.
+    Of more than `MOST_WORDS` the first are told, and as the last one `UNTOLD`: the caller MUST raise its doubt. So it is with
+    more than `MOST_BRACES`, since each of them is looked for to the end.
     """
     if SPLIT not in text and OPEN not in text:
         return [literal(text)]
+    if text.count(OPEN) > MOST_BRACES:
+        return [literal(text), UNTOLD]
     made = [one for whole in _braced(text) for one in map(literal, whole.split(SPLIT)) if one]
     return made if len(made) <= MOST_WORDS else [*made[:MOST_WORDS], UNTOLD]
 
