@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -147,6 +148,31 @@ def test_postgresql_a_database_that_can_be_asked_leaves_nothing_unknown(place: P
         answer = sent.result(30)
     assert answer.status == 200, answer.body
     _committed(place, answer.headers["guardhouse-decision"])
+
+
+@pytest.mark.parametrize("committed", [True, False])
+def test_postgresql_everybody_on_a_train_is_told_the_truth(place: Place, line: Line, committed: bool) -> None:
+    """Five ride together; while a sixth, who comes when the line is broken, is carried like anybody."""
+    keys = [f"of-five-{number}" for number in range(5)]
+    with _asked(place, line) as (first, asked), ThreadPoolExecutor(6) as pool:
+        five = [pool.submit(place.send, key) for key in keys]
+        deadline = time.monotonic() + 20
+        while place.home.gateway.waiting < len(five):
+            assert time.monotonic() < deadline, "they do not wait"
+        asked.release()
+        line.next("acknowledged").release()
+        together = line.next("asked")
+        sixth = pool.submit(place.send, "sixth")
+        if committed:
+            together.release()
+            together = line.next("acknowledged")
+        line.holding = False
+        together.cut()
+        answers = [one.result(30) for one in (first, *five, sixth)]
+    assert [answer.status for answer in answers] == [200] * 7, [answer.body for answer in answers]
+    told = [answer.headers["guardhouse-decision"] for answer in answers]
+    assert sorted(entry["id"] for entry in place.submissions()) == sorted(told)
+    assert len(set(told)) == place.tasks() == 7
 
 
 def test_postgresql_a_lost_commit_is_carried_once_more(place: Place, line: Line) -> None:

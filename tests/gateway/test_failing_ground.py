@@ -11,6 +11,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine.url import make_url
 
 from guardhouse.errors import NotPerformed, OutcomeUnknown
+from guardhouse.gateway.train import Train
+from guardhouse.model.answer import Outcome
 from guardhouse.storage.sqlite import SqliteStore
 from tests.world import World
 
@@ -122,3 +124,32 @@ def test_a_commit_that_fails_takes_back_everything(home: World) -> None:
     assert home.count() == before
     assert home.done(agent, "check_locks", {"key": "res:a"})["locks"] == []
     assert home.call(agent, "acquire_lock", {"key": "res:a"}).performed
+
+
+def test_a_ground_that_stays_away_costs_a_train_no_more_than_its_patience(home: World) -> None:
+    """Each failed ride may wait for the database; who comes after that time is told at once, and truthfully."""
+    agent = home.agent("steady")
+    before = home.count()
+    seconds = [0.0]
+    tried: list[int] = []
+    real = home.store.begin
+
+    def away(*, wait: bool = True) -> Any:
+        tried.append(1)
+        seconds[0] += 4.0
+        raise OSError("the database does not answer")
+
+    train = Train(home.store, home.gateway.bundles, home.ids, lambda _kind, _notice: None, lambda: seconds[0])
+    raws = [home.raw(agent, "acquire_lock", {"key": f"res:{number}"}) for number in range(20)]
+    prepared = [home.gateway._prepare(raw) for raw in raws]
+    home.store.begin = away
+    try:
+        answers = train.carry(prepared)
+    finally:
+        home.store.begin = real
+    assert len(answers) == len(raws)
+    assert {type(answer) for _call, answer in answers} == {NotPerformed}
+    assert len(tried) < 6, "every call waited for the database"
+    assert home.count() == before
+    again = train.carry(prepared[:3])
+    assert [answer.code for _call, answer in again if isinstance(answer, Outcome)] == ["performed"] * 3
