@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
 from guardhouse.governance import approvals, standing
 from guardhouse.model.call import Resource
-from tests.world import Member, World, shipped_bundle, world
+from tests.world import Member, World, second_process, shipped_bundle, world
 
 
 @pytest.fixture
@@ -94,3 +95,18 @@ def test_reasons_for_refusal_are_needed_and_shown(here: World) -> None:
     here.done(here.operator, "refuse_approval", {"approval_id": approval_id, "reason": "not today"})
     shown = here.done(worker, "get_approval", {"approval_id": approval_id})
     assert (shown["state"], shown["reason"]) == ("refused", "not today")
+
+
+def test_racers_over_two_processes_open_one_question_and_people_are_told_once(here: World) -> None:
+    agent = here.agent("asker")
+    publish = {"operation_text": "npm publish"}
+    with second_process(here) as other, ThreadPoolExecutor(8) as pool:
+        answers = list(
+            pool.map(
+                lambda number: (here, other)[number % 2].done(agent, "check_guardrails", publish)["approval_id"],
+                range(16),
+            )
+        )
+        assert len(set(answers)) == 1
+        told = [notice["approval_id"] for kind, notice in here.notices + other.notices if kind == "approval_asked"]
+        assert told == answers[:1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import threading
 import time
@@ -24,6 +25,7 @@ from guardhouse.ledger.tables import ENTRY
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
 from guardhouse.settings import Settings
+from guardhouse.surfaces.notify import Notifier
 
 DOCS = Path(__file__).parents[2] / "docs" / "http.md"
 
@@ -184,6 +186,21 @@ def test_nothing_secret_is_posted(place: Place, receiver: Receiver) -> None:
     for unwanted in (secret, place.agent, place.operator, "gdh_", "public-of-ours", "words-of-ours"):
         assert unwanted not in everything
     assert not {name for headers, _body in receiver.asked for name in headers} & {"authorization", "cookie"}
+
+
+def test_the_url_itself_is_in_no_log_however_much_is_logged(
+    receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A webhook's URL is its secret; asked for every detail, the log still does not tell it."""
+    caplog.set_level(logging.DEBUG)
+    for status in (200, 500):
+        receiver.status = status
+        notifier = Notifier("", f"{receiver.url}/T0-secret-path?key=secret-word")
+        notifier.tell("approval_asked", {"approval_id": "apr_1"})
+        receiver.next()
+        notifier.close()
+    assert "answered 500" in caplog.text
+    assert "secret" not in caplog.text
 
 
 def test_a_slow_receiver_slows_no_call(place: Place, receiver: Receiver) -> None:

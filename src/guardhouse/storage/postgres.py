@@ -90,6 +90,7 @@ class PostgresStore(Writing):
                     cursor.execute(f"SET transaction_timeout = {_TRANSACTION_MILLISECONDS}")
             connection.commit()
             if level not in _DURABLE_LEVELS or fsync != "on":
+                connection.close()
                 raise SettingsFault(_hasty(level, fsync))
 
     def begin(self, *, wait: bool = True) -> Opened | None:

@@ -22,6 +22,9 @@ import orjson
 from guardhouse.errors import SettingsFault
 
 _log = logging.getLogger("guardhouse.notify")
+for _client in ("httpx", "httpcore"):
+    # They log each request with its whole URL, and whoever knows a webhook's URL may post to it.
+    logging.getLogger(_client).setLevel(logging.WARNING)
 _WAITING = 1_000
 _REMEMBERED = 10_000
 _SECONDS = 10.0
