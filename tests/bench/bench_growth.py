@@ -1,6 +1,9 @@
 """What a call costs when the ledger is 1,000 times as long and the agents are 10 times as many. Judges nothing.
 
-`python -m tests.bench.bench_growth [--entries 400] [--times 1000] [--agents 8] [--rounds 60] [--database sqlite|postgresql|both]`
+`python -m tests.bench.bench_growth [--entries 400] [--times 1000] [--agents 8] [--rounds 60] [--seconds 300] [--database sqlite|postgresql|both]`
+
+Both databases unless one is named. `--seconds` bounds how long one ledger may take to grow: what it has come to by then is
+measured, and the row says how long that is.
 
 Two worlds stand side by side, a small one and a grown one, and trains of the same calls run in them in
 turn, so that a busy machine slows both. Carrying is everything between BEGIN and COMMIT, a call.
@@ -37,8 +40,8 @@ _AT_ONCE = 256
 
 
 @contextmanager
-def standing(url: str, agents: int, length: int) -> Iterator[tuple[World, list[Member]]]:
-    """A world with so many agents and a ledger of so many entries."""
+def standing(url: str, agents: int, length: int, seconds: float) -> Iterator[tuple[World, list[Member], int]]:
+    """A world with so many agents, its ledger of so many entries or of as many as came into the time, and how many those are."""
     migrate(url)
     now = wall_clock()
 
@@ -50,14 +53,17 @@ def standing(url: str, agents: int, length: int) -> Iterator[tuple[World, list[M
         with world(store, clock, RandomIds(wall_clock)) as home:
             members = [home.agent(f"grown-{number}") for number in range(agents)]
             home.call(members[0], "check_guardrails", COMMAND)
-            lengthen(home, length)
-            yield home, members
+            yield home, members, lengthen(home, length, seconds)
     finally:
         store.close()
 
 
-def lengthen(home: World, length: int) -> None:
-    """Append copies of the last entry, each with an id, an agent and a sequence of its own, until the ledger is so long."""
+def lengthen(home: World, length: int, seconds: float) -> int:
+    """Append copies of the last entry, each with an id, an agent and a sequence of its own; how long the ledger is then.
+
+    It ends when the ledger is so long, or when the time is over.
+    """
+    ends = time.monotonic() + seconds
     with home.store.reading() as connection:
         head = entries.read_head(connection, home.workspace_id)
         assert head is not None
@@ -66,7 +72,7 @@ def lengthen(home: World, length: int) -> None:
     body = canonical.decode(last.body)
     known = entries.KnownContents()
     size = head.tree_size
-    while size < length:
+    while size < length and time.monotonic() < ends:
         with home.store.writing(home.workspace_id) as tx:
             head = entries.read_heads(tx, [home.workspace_id])[home.workspace_id].head
             drafts = []
@@ -75,6 +81,7 @@ def lengthen(home: World, length: int) -> None:
                 copied["session"] = f"ses_{sequence % 997:026d}"
                 drafts.append(entries.Draft(copied, last.payload, last.salt or b"", {}, ("git.push.force_with_lease",)))
             size = entries.append(tx, head, drafts, known).tree_size
+    return size
 
 
 def ride(home: World, members: list[Member], train: Train, turn: int) -> float:
@@ -130,7 +137,8 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=1000)
     parser.add_argument("--agents", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=60)
-    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="sqlite")
+    parser.add_argument("--seconds", type=float, default=300, help="the longest that one ledger may take to grow")
+    parser.add_argument("--database", choices=["sqlite", "postgresql", "both"], default="both")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, _end)
     numbers = itertools.count(1)
@@ -149,19 +157,26 @@ def main() -> None:
                 stack.callback(server.cleanup)
             few, many = options.agents, options.agents * 10
             short, long = options.entries, options.entries * options.times
-            for name, plans in (
-                (f"{short:,} to {long:,} entries", ((few, short), (few, long))),
-                (f"{few} to {many} agents", ((few, short), (many, short))),
-            ):
+            for plans in (((few, short), (few, long)), ((few, short), (many, short))):
                 with ExitStack() as side_by_side:
                     worlds: list[tuple[World, list[Member]]] = []
+                    grown: list[int] = []
                     for agents, length in plans:
                         made = f"growth_{next(numbers)}"
                         url = f"sqlite:///{folder / made}.db"
                         if server is not None:
                             server.psql(f'CREATE DATABASE "{made}"')
                             url = server.get_uri(made)
-                        worlds.append(side_by_side.enter_context(standing(url, agents, length)))
+                        home, members, reached = side_by_side.enter_context(
+                            standing(url, agents, length, options.seconds)
+                        )
+                        worlds.append((home, members))
+                        grown.append(reached)
+                    name = (
+                        f"{grown[0]:,} to {grown[1]:,} entries"
+                        if plans[0][0] == plans[1][0]
+                        else f"{few} to {many} agents"
+                    )
                     compare(f"{database}: {name}", worlds, options.rounds)
 
 
