@@ -276,7 +276,7 @@ def test_what_stands_beside_a_refusal_is_the_same_at_every_door(place: Place, li
             shown = json.loads(said.stdout)["error"]
             assert expected == {name: shown[name] for name in beside}, code
             read = await asyncio.to_thread(guardhouse, env, "call", operation, *given, check=False)
-            for word in (at_http.get("reason"), at_http.get("domain"), at_http.get("by_alias")):
+            for word in (at_http.get("reason"), at_http.get("domain"), at_http.get("by")):
                 assert not word or word in read.stderr, (code, read.stderr)
 
     run(work)

@@ -29,16 +29,8 @@ def tell(reply: Reply, json: bool, show: Callable[[Mapping[str, Any]], None] | N
     return problem.exit_code(reply.code)
 
 
-_BESIDE = {
-    "by": ("by_alias", "by"),
-    "reason": ("reason",),
-    "until": ("until",),
-    "domain": ("domain",),
-    "rule": ("rule",),
-    "needed": ("needed",),
-    "used up": ("bucket",),
-}
-"""What the envelope says beside the code of some refusals, as a person reads it."""
+_BESIDE = {"reason": "reason", "domain": "domain", "rule": "rule", "needed": "needed", "bucket": "used up"}
+"""What the envelope says beside the code of some refusals and the message does not, as a person reads it."""
 
 
 def explain(reply: Reply) -> None:
@@ -49,10 +41,9 @@ def explain(reply: Reply) -> None:
         render.say(f"  {render.plain(fault.get('field'))}: {render.plain(fault.get('problem'))}", stderr=True)
     if told.get("rule_ids"):
         render.say(f"  rules: {render.plain(told['rule_ids'])}", stderr=True)
-    for label, names in _BESIDE.items():
-        known = [render.plain(told[name]) for name in names if told.get(name)]
-        if known:
-            render.say(f"  {label}: {', '.join(known)}", stderr=True)
+    for name, label in _BESIDE.items():
+        if told.get(name):
+            render.say(f"  {label}: {render.plain(told[name])}", stderr=True)
     for line in told.get("advice", ()):
         render.say(f"  advice: {render.plain(line)}", stderr=True)
     if told.get("approval_id"):
