@@ -15,6 +15,7 @@ import pytest
 from guardhouse import app
 from guardhouse.__main__ import _Composition
 from guardhouse.settings import Settings
+from guardhouse.storage import private
 from guardhouse.surfaces.cli import operator
 from guardhouse.surfaces.cli.main import main
 from tests.server import Server, environment, serving
@@ -88,7 +89,7 @@ def prepare(home: Path, database_url: str = "") -> dict[str, str]:
     if not database_url:
         app.migrate(settings)
     made = app.found(settings, "default", "olga")
-    operator.write_private(operator.token_file(home), made.operator_token)
+    private.replaced(operator.token_file(home), made.operator_token)
     return environment(home, database_url)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import pwd
+import secrets
 from pathlib import Path
 
 FILE = 0o600
@@ -43,6 +44,21 @@ def written(path: Path, data: bytes) -> None:
     """Write a whole new private file; FileExistsError where one stands."""
     with os.fdopen(opened(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL), "wb") as file:
         file.write(data)
+
+
+def replaced(path: Path, text: str) -> None:
+    """Write a private file in the place of whatever stands there: whole and synced, or not at all."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+    handle = opened(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def refused(error: OSError, path: Path | None = None) -> str:

@@ -50,17 +50,7 @@ def write(home: Path, endpoint: Endpoint) -> Path:
     """Write `endpoint.json` whole or not at all, readable by its owner only."""
     private.folder(home)
     target = home / NAME
-    beside = home / f".{NAME}.{endpoint.pid}.{secrets.token_hex(4)}"
-    descriptor = private.opened(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW)
-    try:
-        with os.fdopen(descriptor, "w") as file:
-            json.dump(asdict(endpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(target)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
+    private.replaced(target, json.dumps(asdict(endpoint)))
     return target
 
 

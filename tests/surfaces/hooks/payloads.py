@@ -230,9 +230,39 @@ PAYLOADS: dict[str, Callable[[str, dict[str, Any]], dict[str, Any]]] = {
     "opencode": _opencode,
 }
 
+
+def _permission(
+    make: Callable[[str, dict[str, Any]], dict[str, Any]],
+) -> Callable[[str, dict[str, Any]], dict[str, Any]]:
+    """The event of Claude Code and Codex for a tool that the client itself is about to ask its person about."""
+
+    def made(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+        payload = make(kind, given) | {"hook_event_name": "PermissionRequest"}
+        del payload["tool_use_id"]
+        return payload
+
+    return made
+
+
+def _opencode_permission(kind: str, given: dict[str, Any]) -> dict[str, Any]:
+    """OpenCode's own question to its person, as a plugin of somebody else's may hand it on."""
+    payload = _opencode(kind, given)
+    asked = {
+        "event": "permission.ask",
+        "id": "per_1",
+        "type": payload["tool"],
+        "title": "x",
+        "metadata": payload["args"],
+    }
+    return {key: payload[key] for key in ("sessionID", "callID", "directory", "worktree")} | asked
+
+
 FORMS: dict[str, tuple[str, Callable[[str, dict[str, Any]], dict[str, Any]]]] = {
     **{client: (client, make) for client, make in PAYLOADS.items()},
     "cursor-before": ("cursor", _cursor_before),
+    "claude-code-permission": ("claude-code", _permission(_claude)),
+    "codex-permission": ("codex", _permission(_codex)),
+    "opencode-permission": ("opencode", _opencode_permission),
 }
 """Every form in which a client asks, by the name of its golden file: the client, and its payload."""
 ABSENT: dict[tuple[str, str], str] = {
@@ -243,6 +273,8 @@ ABSENT: dict[tuple[str, str], str] = {
     for kind in ("write", "edit", "fetch")
 }
 """The kinds that a form does not have, and why. Every other form has every kind with every effect."""
+ASKS_ITSELF = frozenset({"claude-code-permission", "codex-permission"})
+"""Where the client is asking its person already: a question and a warning of ours are silence, and only a denial is said."""
 CANNOT_ASK: dict[str, tuple[str, frozenset[str]]] = {
     "codex": ("runs the tool on `ask`, as on any answer that it does not know", frozenset(KINDS)),
     "gemini": ("knew no `ask` before 0.61", frozenset(KINDS)),

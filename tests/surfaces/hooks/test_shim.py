@@ -20,6 +20,7 @@ import pytest
 
 from guardhouse.guardrails.tighten import read_tighten
 from guardhouse.surfaces.hooks import shim as shim_module
+from guardhouse.surfaces.install import examining
 from tests.server import environment, guardhouse, serving
 from tests.surfaces.hooks.payloads import ACCEPTED, GIVEN, PAYLOADS, accepted, refused
 
@@ -308,3 +309,28 @@ def test_what_is_too_large_to_be_examined_is_denied_in_either_posture(hook: Hook
     assert done.returncode == 0
     assert refused(client, json.loads(done.stdout)) == "deny"
     assert b"in smaller parts" in done.stdout
+
+
+def test_the_last_hundred_times_stay_when_the_file_is_cut(tmp_path: Path) -> None:
+    """Ten thousand calls, eight at once: doctor always finds a hundred, and the last ones."""
+    times = tmp_path / "hooks" / "codex.times"
+    times.parent.mkdir()
+    config = {"times_file": str(times)}
+    times.write_bytes(b"".join(b"%d.0\n" % number for number in range(2_000)))
+    assert times.stat().st_size > shim_module.MOST_TIMES
+    shim_module._note(config, time.perf_counter())
+    lines = times.read_text().splitlines()
+    assert (lines[:-1], float(lines[-1]) < 1_000) == ([f"{number}.0" for number in range(1_900, 2_000)], True)
+
+    def call() -> None:
+        for _ in range(1_250):
+            shim_module._note(config, time.perf_counter() - 1.5)
+
+    callers = [threading.Thread(target=call) for _ in range(8)]
+    for one in callers:
+        one.start()
+    for one in callers:
+        one.join()
+    assert times.stat().st_size <= shim_module.MOST_TIMES + 100
+    told = examining.calls("codex", tmp_path)
+    assert (told["calls"], told["p50_ms"] >= 1_500) == (100, True)

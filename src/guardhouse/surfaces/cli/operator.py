@@ -87,27 +87,12 @@ def read_private(path: Path) -> str:
         return file.read().strip()
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.new")
-    handle = private.opened(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
 def keep(place: Path, slug: str, text: str) -> Path:
     """Keep a new workspace's operator token; where. Another workspace's, kept before, is never replaced."""
     path = token_file(place)
     if path.exists():
         path = place / f"operator.{slug}.token"
-    write_private(path, text)
+    private.replaced(path, f"{text}\n")
     return path
 
 

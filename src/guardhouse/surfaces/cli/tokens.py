@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from guardhouse.storage import private
 from guardhouse.surfaces.cli import naming, operator, render, spans
 from guardhouse.surfaces.cli.door import open_door
 from guardhouse.surfaces.cli.output import After, Json, Limit, Reason, call, composition_of, finish, more
@@ -79,7 +80,7 @@ def rotate(
         reply = door.call("rotate_token", {"token_id": token_id} if token_id else {})
     kept = reply.performed and not token_id and not os.environ.get("GUARDHOUSE_TOKEN")
     if kept:
-        operator.write_private(operator.token_file(operator.home()), str(reply.result["token"]))
+        private.replaced(operator.token_file(operator.home()), f"{reply.result['token']}\n")
     finish(reply, json, _show_kept if kept else _show_rotated)
 
 

@@ -144,6 +144,7 @@ def _use(client: str, event: str, payload: Mapping[str, Any]) -> _Use:
         use.server = _text(payload, "url", "command") or "mcp"
     elif event == "permission.ask":
         use.tool = _text(payload, "type") or use.tool
+        use.given = use.given or _mapping(payload.get("metadata"))
     _name_server(client, payload, use)
     if not use.tool:
         raise Unreadable("the payload names no tool")

@@ -33,7 +33,7 @@ MOST_CONTEXT = 64 * 1024
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 20.0
 """All that the shim may take. `install` gives every client a timeout well above it."""
-START_SECONDS = 3.0
+START_SECONDS, MOST_TIMES, LAST = 3.0, 8 * 1024, 100  # the last two: how large the times may grow, and how many stay
 _NAMES = ("claude-code", "codex", "gemini", "cursor", "copilot", "opencode")
 
 
@@ -219,12 +219,14 @@ def _note(config: dict[str, Any], started: float) -> None:
     if not isinstance(path, str) or not path:
         return
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     except OSError:
         return
     try:
-        if os.fstat(handle).st_size > MOST_CONTEXT:
+        size = os.fstat(handle).st_size
+        if size > MOST_TIMES and (held := os.pread(handle, MOST_TIMES, size - MOST_TIMES)):
             os.ftruncate(handle, 0)
+            os.write(handle, b"".join(held.splitlines(True)[-LAST:]))
         os.write(handle, b"%.1f\n" % ((time.perf_counter() - started) * 1000))
     except OSError:
         return
@@ -283,13 +285,11 @@ def _asked(client: str, config: dict[str, Any], payload: bytes) -> bytes:
         ended = held[1] is not None and held[1].poll() is not None
         try:
             return _over_home(home, client, token, payload)
-        except Unheard:
-            raise
-        except Fault:
+        except Fault as fault:
+            if isinstance(fault, Unheard) or (time.monotonic() > deadline and not ended):
+                raise
             if ended:
                 raise Fault(f"no gateway runs, and it did not start: {home}/serve.log says why") from None
-            if time.monotonic() > deadline:
-                raise
             time.sleep(0.05)
 
 

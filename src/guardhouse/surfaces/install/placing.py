@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guardhouse.errors import InvalidInput
-from guardhouse.surfaces.cli import operator
+from guardhouse.storage import private
 from guardhouse.surfaces.install import records
 
 COPIED = ("shim.py", "clients.py")
@@ -94,8 +94,8 @@ def configure(home: Path, hooked: Hooked, token: str) -> None:
         "handle": hooked.handle,
     }
     if token:
-        operator.write_private(token_file(home, hooked.client), token)
-    operator.write_private(records.folder(home) / f"{hooked.client}.json", json.dumps(told, indent=1))
+        private.replaced(token_file(home, hooked.client), f"{token}\n")
+    private.replaced(records.folder(home) / f"{hooked.client}.json", json.dumps(told, indent=1) + "\n")
 
 
 def configured(home: Path, client: str) -> dict[str, object]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from guardhouse.errors import InvalidInput
-from guardhouse.surfaces.cli import operator
+from guardhouse.storage import private
 from guardhouse.surfaces.install.editing import Splice
 
 FOLDER = "hooks"
@@ -65,7 +65,7 @@ def _record(value: dict[str, Any]) -> Record:
 def write(home: Path, records: Iterable[Record]) -> None:
     """Replace the records whole."""
     listed = [asdict(one) for one in records]
-    operator.write_private(folder(home) / NAME, json.dumps({"version": 1, "files": listed}, indent=1))
+    private.replaced(folder(home) / NAME, json.dumps({"version": 1, "files": listed}, indent=1) + "\n")
 
 
 def keep(home: Path, data: bytes) -> None:

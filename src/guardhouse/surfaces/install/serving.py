@@ -14,7 +14,7 @@ from pathlib import Path
 from xml.sax.saxutils import escape
 
 from guardhouse.errors import InvalidInput
-from guardhouse.surfaces.cli import operator
+from guardhouse.storage import private
 
 UNIT = "guardhouse.service"
 LABEL = "dev.guardhouse.gateway"
@@ -70,9 +70,7 @@ def write(made: Service) -> None:
             raise InvalidInput(f"{made.path}: was not written by Guardhouse: move it away, then run this again")
         made.path.parent.mkdir(parents=True, exist_ok=True)
         # Closed to others from its first byte: an address of a database in it may hold a password.
-        operator.write_private(
-            Path(os.path.realpath(made.path)), made.text.replace("{folders}", str(folders)).removesuffix("\n")
-        )
+        private.replaced(Path(os.path.realpath(made.path)), made.text.replace("{folders}", str(folders)))
     except OSError as error:
         raise InvalidInput(f"{made.path}: cannot be written ({error.strerror})") from None
 
