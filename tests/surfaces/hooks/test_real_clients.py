@@ -11,8 +11,7 @@ import os
 import re
 import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,25 +19,37 @@ from typing import Any
 import jsonschema
 import pytest
 
-from guardhouse.surfaces.hooks import shim
-from guardhouse.surfaces.install import codex_trust
-from guardhouse.surfaces.install.clients import command, entry
+from guardhouse.surfaces.install import acting, clients, codex_trust, managed, placing
 from tests.server import environment, guardhouse, serving
 from tests.surfaces.hooks.model import model
+from tests.surfaces.hooks.payloads import FORMS, GIVEN, KINDS
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "hooks"
-SOURCE = Path(shim.__file__).parent
-CLIENTS = Path(os.environ.get("GUARDHOUSE_TEST_CLIENTS", "nowhere"))
+CLIENTS = Path(os.environ.get("GUARDHOUSE_TEST_CLIENTS", "nowhere")).absolute()
 MODULES = CLIENTS / "node_modules"
 CODEX = MODULES / "@openai/codex-linux-x64/vendor/x86_64-unknown-linux-musl/bin/codex"
 CLAUDE = MODULES / "@anthropic-ai/claude-agent-sdk-linux-x64/claude"
 OPENCODE = MODULES / "opencode-linux-x64/bin/opencode"
 COPILOT = MODULES / "@github/copilot-sdk/dist/types.d.ts"
 GEMINI = MODULES / "@google/gemini-cli-core"
+TYPES = MODULES / "@anthropic-ai/claude-agent-sdk/sdk.d.ts"
+TSC = MODULES / "typescript/bin/tsc"
 NODE = shutil.which("node")
 
 needs_node = pytest.mark.skipif(NODE is None, reason="Node is not installed")
+
+
+def _other_etc() -> bool:
+    """Whether this machine lets a process see another /etc, where organisations' settings lie."""
+    alone = ["unshare", "--user", "--map-root-user", "--mount", "/bin/sh", "-c", "mount --bind /tmp /etc"]
+    try:
+        return subprocess.run(alone, capture_output=True, timeout=20).returncode == 0
+    except (OSError, subprocess.TimeoutExpired):
+        return False
+
+
+needs_other_etc = pytest.mark.skipif(not _other_etc(), reason="no mount namespace of its own is to be had here")
 
 
 def needs(client: Path) -> pytest.MarkDecorator:
@@ -47,41 +58,29 @@ def needs(client: Path) -> pytest.MarkDecorator:
 
 @dataclass
 class House:
-    """A gateway, and an agent's shim as `install` lays it out."""
+    """A gateway, and an agent's hook as `install` lays it out: its shim, its configurations and its token."""
 
     env: dict[str, str]
-    folder: Path
+    home: Path
 
-    def argv(self, client: str) -> list[str]:
-        return [
-            sys.executable,
-            "-I",
-            "-S",
-            str(self.folder / "shim.py"),
-            client,
-            "--config",
-            str(self.folder / "hook.json"),
-        ]
-
-    def plugin(self) -> str:
-        text = (SOURCE / "opencode.js").read_text(encoding="utf-8")
-        assert text.count("const SHIM = []") == 1
-        return text.replace("const SHIM = []", f"const SHIM = {json.dumps(self.argv('opencode'))}")
+    def install(self, client: str, user: Path, **environment: str) -> Path:
+        """What `guardhouse install CLIENT` writes into a person's own settings; the file."""
+        wish = acting.Wish(client, "user", "closed", self.home, user, user, environment)
+        acting.carry_out(acting.plan(wish), self.home)
+        return acting.place_of(wish).path
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    place = tmp_path_factory.mktemp("clients")
-    env = environment(place / "home")
+    home = tmp_path_factory.mktemp("clients") / "home"
+    env = environment(home)
     guardhouse(env, "init")
     token = json.loads(guardhouse(env, "agents", "add", "hooked", "--trust", "2", "--json").stdout)["token"]
-    for name in ("shim.py", "clients.py"):
-        shutil.copy(SOURCE / name, place / name)
-    (place / "token").write_text(token)
-    config = {"home": str(place / "home"), "url": "", "token_file": str(place / "token"), "posture": "closed"}
-    (place / "hook.json").write_text(json.dumps(config))
+    placing.place(home)
+    for client in clients.CLIENTS:
+        placing.configure(home, placing.Hooked(client, "", "closed"), token)
     with serving(env) as server:
-        yield House(env, place)
+        yield House(env, home)
         server.stop()
 
 
@@ -99,7 +98,25 @@ class Bench:
     def git(self) -> Path:
         return self.place / "bin" / "git"
 
-    def run(self, argv: list[str], **env: str) -> str:
+    def run(self, argv: list[str], managed: Mapping[str, str] | None = None, **env: str) -> str:
+        """Run a client. `managed`: the files of /etc that it finds, by their names there, and no others."""
+        if managed is not None:
+            for name, text in managed.items():
+                file = self.place / name.lstrip("/")
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(text)
+            over = 'mount --bind "$0" /etc && exec "$@"'
+            argv = [
+                "unshare",
+                "--user",
+                "--map-root-user",
+                "--mount",
+                "/bin/sh",
+                "-c",
+                over,
+                str(self.place / "etc"),
+                *argv,
+            ]
         kept = {"HOME": str(self.place / "home"), "PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "NO_PROXY": "127.0.0.1"}
         done = subprocess.run(
             argv, cwd=self.place / "work", env=kept | env, capture_output=True, text=True, timeout=120, stdin=subprocess.DEVNULL
@@ -121,6 +138,28 @@ USES = [("status", True, ""), ("push --force origin main", False, "git.push.forc
 uses = pytest.mark.parametrize(("command", "runs", "rule"), USES)
 
 
+def _codex(bench: Bench, home: Path, asked: Any, managed: Mapping[str, str] | None = None, **env: str) -> str:
+    provider = {
+        "name": "local",
+        "base_url": f"http://127.0.0.1:{asked.port}/v1",
+        "wire_api": "responses",
+        "env_key": "KEY",
+    }
+    lines = ['model = "m"', 'model_provider = "local"', "[model_providers.local]"]
+    lines += [f"{key} = {json.dumps(value)}" for key, value in provider.items()]
+    if managed is None:
+        # As Codex writes it when a person trusts the hook in `/hooks`.
+        hooks = home / "hooks.json"
+        group = json.loads(hooks.read_text())["hooks"]["PreToolUse"][0]
+        lines += [f"[hooks.state.{json.dumps(f'{hooks}:pre_tool_use:0:0')}]"]
+        lines += [f"trusted_hash = {json.dumps(codex_trust.digest(group, group['hooks'][0]))}"]
+    else:
+        lines += ["[features]", "hooks = false"]
+    (home / "config.toml").write_text("\n".join(lines))
+    argv = [str(CODEX), "exec", "--skip-git-repo-check", "-s", "danger-full-access", "go"]
+    return bench.run(argv, managed, CODEX_HOME=str(home), KEY="x", **env)
+
+
 @needs(CODEX)
 @uses
 def test_codex_runs_what_is_let_through_and_tells_its_model_why_not(
@@ -128,31 +167,40 @@ def test_codex_runs_what_is_let_through_and_tells_its_model_why_not(
 ) -> None:
     home = bench.place / "codex"
     home.mkdir()
-    hook = {"type": "command", "command": " ".join(house.argv("codex")), "timeout": 30}
-    (home / "hooks.json").write_text(json.dumps({"hooks": {"PreToolUse": [{"matcher": ".*", "hooks": [hook]}]}}))
+    house.install("codex", bench.place / "home", CODEX_HOME=str(home))
     with model(f"{bench.git} {command}") as asked:
-        provider = {
-            "name": "local",
-            "base_url": f"http://127.0.0.1:{asked.port}/v1",
-            "wire_api": "responses",
-            "env_key": "KEY",
-        }
-        lines = ['model = "m"', 'model_provider = "local"', "[model_providers.local]"]
-        (home / "config.toml").write_text(
-            "\n".join([*lines, *(f"{key} = {json.dumps(value)}" for key, value in provider.items())])
-        )
-        argv = [
-            str(CODEX),
-            "exec",
-            "--skip-git-repo-check",
-            "--dangerously-bypass-hook-trust",
-            "-s",
-            "danger-full-access",
-            "go",
-        ]
-        told = bench.run(argv, CODEX_HOME=str(home), KEY="x")
+        told = _codex(bench, home, asked)
     assert asked.asked, told
     assert (bench.ran, rule in asked.told) == (runs, True), told
+
+
+@needs_other_etc
+@needs(CODEX)
+@uses
+def test_codex_asks_an_organisations_hook_that_no_person_has_to_trust(
+    house: House, bench: Bench, command: str, runs: bool, rule: str
+) -> None:
+    """The printed fragment as /etc/codex/requirements.toml, over a `config.toml` that switches hooks off."""
+    home = bench.place / "codex"
+    home.mkdir()
+    made = {"/etc/codex/requirements.toml": managed.fragment("codex", "")["text"]}
+    with model(f"{bench.git} {command}") as asked:
+        told = _codex(bench, home, asked, made, GUARDHOUSE_HOME=str(house.home))
+    assert asked.asked, told
+    assert (bench.ran, rule in asked.told) == (runs, True), told
+
+
+def _claude(bench: Bench, asked: Any, managed: Mapping[str, str] | None = None, **env: str) -> str:
+    return bench.run(
+        [str(CLAUDE), "-p", "go", "--allowedTools", "Bash"],
+        managed,
+        ANTHROPIC_BASE_URL=f"http://127.0.0.1:{asked.port}",
+        ANTHROPIC_API_KEY="x",
+        CLAUDE_CONFIG_DIR=str(bench.place / "claude"),
+        CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
+        DISABLE_AUTOUPDATER="1",
+        **env,
+    )
 
 
 @needs(CLAUDE)
@@ -160,18 +208,22 @@ def test_codex_runs_what_is_let_through_and_tells_its_model_why_not(
 def test_claude_code_runs_what_is_let_through_and_tells_its_model_why_not(
     house: House, bench: Bench, command: str, runs: bool, rule: str
 ) -> None:
-    hook = {"type": "command", "command": " ".join(house.argv("claude-code")), "timeout": 30}
-    settings = bench.place / "settings.json"
-    settings.write_text(json.dumps({"hooks": {"PreToolUse": [{"matcher": "*", "hooks": [hook]}]}}))
+    house.install("claude-code", bench.place / "home", CLAUDE_CONFIG_DIR=str(bench.place / "claude"))
     with model(f"{bench.git} {command}") as asked:
-        told = bench.run(
-            [str(CLAUDE), "-p", "go", "--settings", str(settings), "--allowedTools", "Bash"],
-            ANTHROPIC_BASE_URL=f"http://127.0.0.1:{asked.port}",
-            ANTHROPIC_API_KEY="x",
-            CLAUDE_CONFIG_DIR=str(bench.place / "claude"),
-            CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC="1",
-            DISABLE_AUTOUPDATER="1",
-        )
+        told = _claude(bench, asked)
+    assert asked.asked, told
+    assert (bench.ran, rule in asked.told) == (runs, True), told
+
+
+@needs_other_etc
+@needs(CLAUDE)
+@uses
+def test_claude_code_asks_an_organisations_hook(
+    house: House, bench: Bench, command: str, runs: bool, rule: str
+) -> None:
+    made = {"/etc/claude-code/managed-settings.json": managed.fragment("claude-code", "")["text"]}
+    with model(f"{bench.git} {command}") as asked:
+        told = _claude(bench, asked, made, GUARDHOUSE_HOME=str(house.home))
     assert asked.asked, told
     assert (bench.ran, rule in asked.told) == (runs, True), told
 
@@ -182,8 +234,7 @@ def test_opencode_runs_what_is_let_through_and_tells_its_model_why_not(
     house: House, bench: Bench, command: str, runs: bool, rule: str
 ) -> None:
     settings = bench.place / "home" / ".config" / "opencode"
-    (settings / "plugin").mkdir(parents=True)
-    (settings / "plugin" / "guardhouse.js").write_text(house.plugin())
+    assert house.install("opencode", bench.place / "home").is_relative_to(settings)
     with model(f"{bench.git} {command}") as asked:
         options = {"baseURL": f"http://127.0.0.1:{asked.port}/v1", "apiKey": "x"}
         limit = {"context": 100_000, "output": 1_000}
@@ -216,9 +267,11 @@ def test_the_opencode_plugin_throws_where_the_answer_is_no_and_where_there_is_no
         {"tool": "bash", "sessionID": "child", "args": {"command": "git push --delete origin old-topic"}},
     ]
     (tmp_path / "questions").write_text("\n".join(json.dumps(one) for one in questions))
-    whole = house.plugin()
-    broken = whole.replace(str(house.folder / "shim.py"), str(house.folder / "gone.py"))
-    gone = whole.replace(json.dumps(sys.executable), '"/nowhere/python"')
+    whole = house.install("opencode", tmp_path).read_text()
+    run = json.dumps(str(placing.run_file(house.home)))
+    assert whole.count(run) == 1
+    broken = whole.replace(run, '"/bin/false"')
+    gone = whole.replace(run, '"/nowhere/run"')
     for number, text in enumerate((whole, broken, gone, gone.replace('POSTURE = "closed"', 'POSTURE = "open"'))):
         (tmp_path / f"{number}.mjs").write_text(text)
     script = str(ROOT / "tests" / "clients" / "plugin.mjs")
@@ -237,26 +290,36 @@ def _golden(client: str) -> dict[str, str]:
     return dict(json.loads((GOLDEN / f"{client}.json").read_text()))
 
 
+def _schema(name: str) -> dict[str, Any]:
+    """A JSON schema that lies in Codex' own program."""
+    binary = CODEX.read_bytes()
+    found = re.search(rb"%s(?=\{)" % re.escape(name.encode()), binary)
+    assert found is not None, name
+    schema, _ = json.JSONDecoder().raw_decode(binary[found.end() : found.end() + 20_000].decode("utf-8", "replace"))
+    assert schema["title"] == name
+    return dict(schema)
+
+
 @needs(CODEX)
 def test_every_answer_fits_the_schema_in_codex_and_nothing_that_it_runs_on() -> None:
-    binary = CODEX.read_bytes()
-    found = re.search(rb"pre-tool-use\.command\.output(?=\{)", binary)
-    assert found is not None
-    schema, _ = json.JSONDecoder().raw_decode(binary[found.end() : found.end() + 20_000].decode("utf-8", "replace"))
-    assert schema["title"] == "pre-tool-use.command.output"
-    for name, text in _golden("codex").items():
-        if text:
+    for form, name in (("codex", "pre-tool-use"), ("codex-permission", "permission-request")):
+        schema = _schema(f"{name}.command.output")
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate({"hookSpecificOutput": {}, "unknown": 1}, schema)
+        for kind, text in _golden(form).items():
+            if not text:
+                assert kind.endswith((".allow", ".warn") if form == "codex" else (".allow", ".warn", ".ask"))
+                continue
             jsonschema.validate(json.loads(text), schema)
-            assert json.loads(text)["hookSpecificOutput"]["permissionDecision"] == "deny", name
-        else:
-            assert name.endswith((".allow", ".warn"))
+            told = json.loads(text)["hookSpecificOutput"]
+            assert told.get("permissionDecision", told.get("decision", {}).get("behavior")) == "deny", kind
 
 
 @needs(CODEX)
 def test_codex_itself_tells_the_digest_that_doctor_reckons(bench: Bench) -> None:
     folder = bench.place / "home" / ".codex"
     folder.mkdir()
-    group = entry("codex", command("codex", Path("/srv/a b/guardhouse/hooks/run"), "closed"), "closed")
+    group = clients.entry("codex", clients.command("codex", Path("/srv/a b/guardhouse/hooks/run"), "closed"), "closed")
     (folder / "hooks.json").write_text(json.dumps({"hooks": {"PreToolUse": [group]}}))
     asked = [
         {"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {"clientInfo": {"name": "x", "title": "x", "version": "1"}}},
@@ -309,3 +372,65 @@ def test_every_answer_is_read_by_gemini_as_it_is_meant(tmp_path: Path) -> None:
     for name, made in zip(golden, read, strict=True):
         assert made["stops"] == (not name.endswith((".allow", ".warn"))), name
         assert not made["asks"]
+
+
+def _checked(place: Path, text: str) -> list[str]:
+    """What the TypeScript compiler says against a text."""
+    assert NODE is not None
+    (place / "told.ts").write_text(text)
+    options = [
+        "--noEmit",
+        "--strict",
+        "--skipLibCheck",
+        "--module",
+        "esnext",
+        "--target",
+        "es2022",
+        "--moduleResolution",
+        "bundler",
+    ]
+    done = subprocess.run(
+        [NODE, str(TSC), *options, str(place / "told.ts")],
+        cwd=place,
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert (done.returncode == 0) == (not done.stdout), done
+    return done.stdout.splitlines()
+
+
+@needs_node
+@needs(TYPES)
+@needs(TSC)
+def test_the_agent_sdks_own_types_hold_what_claude_code_is_told_tells_us_and_is_set_to(
+    house: House, tmp_path: Path
+) -> None:
+    """Our answers, the payloads that these tests send, and the settings that `install` writes, as literals of its types.
+
+    A literal may have no field that its type does not know.
+    """
+    head = (
+        "import type { PermissionRequestHookInput, PreToolUseHookInput, Settings, SyncHookJSONOutput } "
+        f"from {json.dumps(str(TYPES).removesuffix('.d.ts'))}\n"
+    )
+    forms = {"claude-code": "PreToolUseHookInput", "claude-code-permission": "PermissionRequestHookInput"}
+    lines = [
+        f"export const a{number}: SyncHookJSONOutput = {told}"
+        for number, told in enumerate(told for form in forms for told in _golden(form).values())
+    ]
+    for form, kind in forms.items():
+        name = form.replace("-", "_")
+        given = [json.dumps(FORMS[form][1](one, GIVEN[f"{one}.allow"])) for one in KINDS]
+        lines += [f"export const {name}_{number}: {kind} = {text}" for number, text in enumerate(given)]
+    settings = [house.install("claude-code", tmp_path).read_text(), managed.fragment("claude-code", "")["text"]]
+    settings.append(managed.fragment("claude-code", "https://gate.example")["text"])
+    lines += [f"export const s{number}: Settings = {text}" for number, text in enumerate(settings)]
+    assert _checked(tmp_path, head + "\n".join(lines)) == []
+    wrong = [
+        '{ hookSpecificOutput: { hookEventName: "PreToolUse", permissionDecision: "block" } }',
+        '{ hookSpecificOutput: { hookEventName: "PermissionRequest", decision: { behavior: "ask" } } }',
+        '{ systemMessage: "x", told: "y" }',
+    ]
+    text = head + "\n".join(f"export const w{number}: SyncHookJSONOutput = {one}" for number, one in enumerate(wrong))
+    assert len([line for line in _checked(tmp_path, text) if "error TS" in line]) == len(wrong)

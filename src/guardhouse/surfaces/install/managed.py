@@ -53,7 +53,7 @@ WINDOWS = (
 )
 NOTES: dict[str, str] = {
     "claude-code": "pieces may also lie in managed-settings.d beside it; WSL reads the path of Linux",
-    "codex": "macOS also by the preference com.openai.codex:requirements_toml_base64, and a company's plan from its cloud, which both win over the file; none is documented for Windows",
+    "codex": "where the file has a [hooks] table already, add the rest to it and leave its managed_dir; macOS also by the preference com.openai.codex:requirements_toml_base64, and a company's plan from its cloud, which both win over the file; none is documented for Windows",
     "gemini": "the variable GEMINI_CLI_SYSTEM_SETTINGS_PATH names another file, so keep it out of people's reach; no setting is documented that lets only managed hooks run",
     "cursor": "a company's plan may hand the same file out from its dashboard; no setting is documented that lets only managed hooks run, and this file ranks before all others",
     "copilot": "must be owned by root and writable by nobody else; Windows also takes a value `Policy` below HKLM\\Software\\Policies\\GitHub\\Copilot; the cloud agent reads no such file",
@@ -69,6 +69,20 @@ LEAST: dict[str, str] = {
     "opencode": "one that reads a managed folder",
 }
 """The least client for it: a version where its maker states one, else what it must know."""
+
+
+_CODEX = """allow_managed_hooks_only = true
+
+[features]
+hooks = true
+
+[hooks]
+managed_dir = "/bin"
+
+"""
+"""What stands before the hook in `requirements.toml`. Codex of April to June 2026 passes managed hooks over, with a warning
+alone, unless `managed_dir` is an absolute path of a folder that is there; later ones only show it as the hooks' source. Codex'
+pages want it to hold what a managed hook runs: ours runs /bin/sh, which is on every system that has this file."""
 
 
 def system_of(platform: str) -> str:
@@ -87,9 +101,7 @@ def fragment(client: str, url: str, platform: str = sys.platform) -> dict[str, A
     if client == "claude-code":
         text = json.dumps(_claude(url, line), indent=2)
     elif client == "codex":
-        text = "allow_managed_hooks_only = true\n\n[features]\nhooks = true\n\n" + clients.toml(client, line).rstrip(
-            "\n"
-        )
+        text = f"{_CODEX}{clients.toml(client, line)}".rstrip("\n")
     elif client == "opencode":
         texts = {name: json.dumps({"plugin": [path.as_uri()]}, indent=2) for name, path in PLUGINS.items()}
         text = texts[system_of(platform)]
