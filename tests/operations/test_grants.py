@@ -107,6 +107,39 @@ def test_a_name_that_leads_elsewhere_since_is_another_thing(home: World, tmp_pat
     assert check(home, worker, "shred -u build/key", **given)["verdict"] == "block"
 
 
+@pytest.mark.parametrize(
+    ("text", "name", "hard"),
+    [
+        ("shred -u 'the build/key'", "the build", False),
+        ("shred -u the\\ build/key", "the build", False),
+        ("cd sub && shred -u key", "sub/key", False),
+        ("shred -u b*", "b1", False),
+        ("shred -u build/key ./other", "other", False),
+        (f": {'x ' * 4_500}; shred -u build/key", "build", False),
+        ("cd sub && shred -u key", "sub/key", True),
+        ("shred -u build/key ./other", "other", True),
+    ],
+)
+def test_a_grant_follows_the_names_that_the_guard_follows(
+    home: World, tmp_path: Path, text: str, name: str, hard: bool
+) -> None:
+    """However a command names a file: quoted, from another folder, by a pattern, far behind, or as another name of it."""
+    worker = home.agent("worker")
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "precious").mkdir()
+    (tmp_path / "precious" / "key").touch()
+    given = {"cwd": str(tmp_path), "tighten": "tighten: [{category: filesystem, set: block}]"}
+    refused = check(home, worker, text, **given)
+    assert refused["verdict"] == "block", refused
+    allow(home, refused["decision_id"], seconds=3600)
+    assert check(home, worker, text, **given)["verdict"] == "warn"
+    made = tmp_path / name
+    made.hardlink_to(tmp_path / "precious" / "key") if hard else made.symlink_to(tmp_path / "precious")
+    assert check(home, worker, text, **given)["verdict"] == "block"
+    made.unlink()
+    assert check(home, worker, text, **given)["verdict"] == "warn", "it is the same thing again"
+
+
 def test_an_agent_allows_itself_nothing_and_an_auditor_nobody(home: World) -> None:
     worker, lead = home.agent("worker"), home.agent("lead", 4)
     decision = check(home, worker)["decision_id"]

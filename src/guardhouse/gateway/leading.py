@@ -5,11 +5,12 @@ Looks at the disk, bounded in names, letters and folder entries. A name of anoth
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from guardhouse.guardrails.spelling import spelled
 from guardhouse.guardrails.surroundings import Surroundings, absolute, reach
@@ -17,7 +18,7 @@ from guardhouse.guardrails.text import Examined
 
 KINDS = frozenset({"shell", "auto"})
 """Kinds of text whose words may be names of files."""
-TOKENS = re.compile(r"""[^\s'"();&|<>=,`{}$]+""")
+_TOKENS = re.compile(r"""[^\s'"();&|<>=,`{}$]+""")
 _QUOTED = re.compile(r""""([^"\n$`]{1,256})"|'([^'\n]{1,256})'""")
 _ESCAPED = re.compile(r"""(?:[^\s'"();&|<>`\\$]|\\ )+""")
 _HOME = re.compile(r"""\$(?:HOME\b|\{HOME\})|"\$(?:HOME|\{HOME\})\"""")
@@ -31,13 +32,7 @@ _MOST_ENTRIES = 1_000
 
 def links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
     """(name as the guard will see it, where it leads), for each that leads to a guarded place which it does not name."""
-    names = dict.fromkeys(one for path in text.file_paths for one in spelled(path, text.cwd, around))
-    bases = [text.cwd]
-    if text.kind in KINDS:
-        tokens = [*dict.fromkeys(_words(text.text[:_MOST_LETTERS]))][:_MOST_TOKENS]
-        names.update(dict.fromkeys(tokens))
-        if not _ENTERS.isdisjoint(tokens):
-            bases.extend(_folders(tokens, text.cwd, around))
+    names, bases = _names(text, around)
     if not names:
         return
     bare = any("/" not in name for name in names)
@@ -56,22 +51,87 @@ def links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
                 yield absolute(name, base, around), real
 
 
+def leads(texts: Iterable[Examined], around: Surroundings) -> tuple[tuple[str, str], ...]:
+    """Names in texts that lead elsewhere on this machine, with where to: a leave for them ends when that changes.
+
+    The same names as the guard looks at, seen from the same folders, and wherever they lead. A file of several names
+    leads to itself, so that another in its place counts. Sorted, each once. Names of another machine, or that no file
+    bears here, lead nowhere. Never raises.
+    """
+    found: set[tuple[str, str]] = set()
+    for text in texts:
+        names, bases = _names(text, around)
+        grounds = [(base, _plain(base)) for base in bases]
+        for name in dict.fromkeys([text.cwd, *names]):
+            if not name or name[0] == "-" or len(name) > 1024:
+                continue
+            for base, plain in grounds:
+                if plain and _itself(name, base):
+                    continue
+                with contextlib.suppress(OSError, ValueError):
+                    path = os.path.join(base, expanded(name, around))
+                    if os.path.isabs(path):
+                        found.update(_places(path))
+    return tuple(sorted(found))
+
+
+def _places(path: str) -> Iterator[tuple[str, str]]:
+    """(a path, where it leads) of a path as the system walks it and as programs fold it, and of what a pattern matches."""
+    folded = os.path.normpath(path)
+    for one in dict.fromkeys((path, folded)):
+        real = os.path.realpath(one)
+        if real != folded:
+            yield one, real
+    seen = os.stat(folded) if os.path.lexists(folded) else None
+    if seen is not None and stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:
+        yield folded, f"{seen.st_dev}:{seen.st_ino}"
+    for entry in _matched(folded):
+        yield entry.path, os.path.realpath(entry.path)
+
+
+def _matched(path: str) -> Iterator[os.DirEntry[str]]:
+    """The links that a pattern at a path's end matches."""
+    folder, name = os.path.split(path)
+    if _MARKS.search(name) and not _MARKS.search(folder):
+        with os.scandir(folder) as entries:
+            for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False):
+                if entry.is_symlink() and fnmatch.fnmatchcase(entry.name, name):
+                    yield entry
+
+
+def _names(text: Examined, around: Surroundings) -> tuple[dict[str, None], list[str]]:
+    """The names that a text may mean files by, and the folders that they may be meant from."""
+    names = dict.fromkeys(one for path in text.file_paths for one in spelled(path, text.cwd, around))
+    bases = [text.cwd]
+    if text.kind in KINDS:
+        tokens = [*dict.fromkeys(_words(text.text[:_MOST_LETTERS]))][:_MOST_TOKENS]
+        names.update(dict.fromkeys(tokens))
+        if not _ENTERS.isdisjoint(tokens):
+            bases.extend(_folders(tokens, text.cwd, around))
+    return names, bases
+
+
 def _plain(base: str) -> bool:
     """Whether a folder is no link and lies below none."""
     return os.path.isabs(base) and "\0" not in base and os.path.realpath(base) == os.path.normpath(base)
 
 
 def _led(name: str, base: str, around: Surroundings, *, plain: bool) -> list[str]:
-    if plain and "/" not in name and name[:1] != "~" and not _MARKS.search(name):
-        # Most words of a command are no file: one look says so.
-        try:
-            seen = os.lstat(f"{base}/{name}")
-        except OSError:
-            return []
-        if not stat.S_ISLNK(seen.st_mode) and seen.st_nlink < 2:
-            return []
+    if plain and _itself(name, base):
+        return []
     path = os.path.join(base, expanded(name, around))
     return [*_leading(path, around)] if os.path.isabs(path) else []
+
+
+def _itself(name: str, base: str) -> bool:
+    """Whether one look says that a bare name in a plain folder is no file, as most words are, or just the file it seems."""
+    if "/" in name or name[:1] == "~" or _MARKS.search(name):
+        return False
+    try:
+        seen = os.lstat(f"{base}/{name}")
+    except OSError:
+        return True
+    return not stat.S_ISLNK(seen.st_mode) and seen.st_nlink < 2
 
 
 def _words(text: str) -> Iterator[str]:
@@ -84,7 +144,7 @@ def _words(text: str) -> Iterator[str]:
                 yield word
     if "\\ " in plain:
         yield from (one.replace("\\ ", " ") for one in _ESCAPED.findall(plain) if "\\ " in one)
-    yield from TOKENS.findall(plain)
+    yield from _TOKENS.findall(plain)
 
 
 def _folders(tokens: list[str], cwd: str, around: Surroundings) -> Iterator[str]:
@@ -116,14 +176,10 @@ def _leading(path: str, around: Surroundings) -> Iterator[str]:
     twin = _twin(folded, around)
     if twin:
         yield twin
-    folder, name = os.path.split(folded)
-    if _MARKS.search(name) and not _MARKS.search(folder):
-        with os.scandir(folder) as entries:
-            for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False):
-                if entry.is_symlink() and fnmatch.fnmatchcase(entry.name, name):
-                    real = os.path.realpath(entry.path)
-                    if reach(real, "", around):
-                        yield real
+    for entry in _matched(folded):
+        real = os.path.realpath(entry.path)
+        if reach(real, "", around):
+            yield real
 
 
 def _twin(path: str, around: Surroundings) -> str:

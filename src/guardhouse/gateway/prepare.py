@@ -21,7 +21,8 @@ from guardhouse.bundle import Bundle
 from guardhouse.catalog import Ask, Catalog, Home, Operation
 from guardhouse.errors import FieldFault, GuardhouseError, InvalidInput
 from guardhouse.gates import guardrails, network
-from guardhouse.gateway.surroundings import leads, placed
+from guardhouse.gateway.leading import leads
+from guardhouse.gateway.surroundings import placed
 from guardhouse.guardrails import tighten
 from guardhouse.guardrails.normal import normal_form
 from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
@@ -187,7 +188,7 @@ def prepare(
         prepared.destinations = operation.destinations(ask) if operation.destinations else ()
         examine(prepared, bundle)
         if prepared.findings:
-            prepared.links = leads(prepared.texts)
+            prepared.links = leads(prepared.texts, around)
             _question(prepared)
     return prepared
 

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 import guardhouse
-from guardhouse.gateway.leading import KINDS, TOKENS, expanded
+from guardhouse.gateway.leading import KINDS, expanded
 from guardhouse.gateway.leading import links as found_links
 from guardhouse.guardrails import databases
 from guardhouse.guardrails.kept import MOST, Kept, applied, kept
@@ -20,8 +20,6 @@ from guardhouse.guardrails.spelling import spelled
 from guardhouse.guardrails.surroundings import Surroundings, absolute, reach
 from guardhouse.guardrails.text import Examined
 from guardhouse.settings import Settings
-
-_MOST_LEADING = 256
 
 
 def locate(settings: Settings, *, port: int = 0, pid: int = 0) -> Surroundings:
@@ -59,28 +57,6 @@ def _placed(text: Examined, around: Surroundings) -> Examined:
         except (OSError, ValueError):
             left = ""
     return text.at(around, links, left)
-
-
-def leads(texts: tuple[Examined, ...]) -> tuple[tuple[str, str], ...]:
-    """Names in texts that lead elsewhere on this machine, with where to: a leave for them ends when that changes.
-
-    Sorted, each once. Names of another machine, or that no file bears here, lead nowhere. Never raises.
-    """
-    found: set[tuple[str, str]] = set()
-    for text in texts:
-        names = [text.cwd, *text.file_paths]
-        if text.kind in KINDS:
-            names.extend(TOKENS.findall(text.text[:8192])[:_MOST_LEADING])
-        for name in dict.fromkeys(names):
-            if not name or name[0] == "-" or len(name) > 1024:
-                continue
-            try:
-                path = os.path.join(text.cwd, os.path.expanduser(name))
-                if os.path.isabs(path) and (real := os.path.realpath(path)) != os.path.normpath(path):
-                    found.add((name, real))
-            except (OSError, ValueError):
-                continue
-    return tuple(sorted(found))
 
 
 def _left(text: Examined, around: Surroundings, links: dict[str, str]) -> Kept:

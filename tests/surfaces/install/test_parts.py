@@ -57,6 +57,10 @@ def test_a_managed_fragment_is_readable_and_closed(client: str) -> None:
         assert held["hooks"]["PreToolUse"][0]["hooks"][0]["onFailure"] == "block"
     elif client == "codex":
         assert held["allow_managed_hooks_only"] is True
+        # Codex of spring 2026 passes the hook over where this is not an absolute folder that is there on every machine.
+        folder = Path(held["hooks"]["managed_dir"])
+        assert (folder.is_absolute(), folder.is_dir(), (folder / "sh").exists()) == (True, True, True)
+        assert held["hooks"]["PreToolUse"][0]["hooks"][0]["command"].startswith(f"{folder / 'sh'} ")
         assert "exit 2" in held["hooks"]["PreToolUse"][0]["hooks"][0]["command"]
     elif client == "opencode":
         assert 'POSTURE = "closed"' in told["plugin"]
