@@ -96,12 +96,17 @@ class Engine:
 
     def examine(self, texts: tuple[Examined, ...]) -> tuple[Finding, ...]:
         """Every rule that matches, with its first spans, in the order of the texts and then of `start`."""
-        return self.look(texts).findings
+        return tuple([hit.finding for hit in self._seen(texts)])
 
     def look(self, texts: tuple[Examined, ...]) -> Seen:
         """The same with what explaining needs, so that nothing is examined twice."""
-        hits = tuple(_strictest([hit for text in texts for hit in self.hits(text)]))
-        return Seen(self.digest, tuple(hit.finding for hit in hits), hits)
+        hits = self._seen(texts)
+        return Seen(self.digest, tuple([hit.finding for hit in hits]), hits)
+
+    def _seen(self, texts: tuple[Examined, ...]) -> tuple[Hit, ...]:
+        if len(texts) == 1:
+            return self.hits(texts[0])  # at most as many as all texts may have
+        return tuple(_strictest([hit for text in texts for hit in self.hits(text)]))
 
     def explain(
         self, texts: tuple[Examined, ...], findings: tuple[Finding, ...], seen: Seen = UNSEEN
@@ -251,7 +256,7 @@ class Engine:
             self._event(found, text, "size", 0, size, ())
             return
         runner = Runner(self._programs, source if ordinary else clean(source), text.cwd)
-        runner.workspace = text.workspace_root or paths.working(text.cwd)
+        runner.workspace = text.workspace_root or (paths.working(text.cwd) if text.cwd else "")
         runner.state.variables.update(text.around.variables)
         try:
             if text.tool and tools.is_powershell(text.tool):
