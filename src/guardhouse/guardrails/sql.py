@@ -33,7 +33,7 @@ _HEADS = frozenset(
     ["SE", "IN", "UP", "DE", "DR", "TR", "AL", "CR", "GR", "RE", "WI", "ME", "CO", "DO", "EX", "VA", "BE", "FL", "CA", "SH"]
 )  # fmt: skip
 """How the verbs of `STARTS` begin: most texts begin otherwise, and this is told sooner."""
-_OPERATORS = re.compile(r"[.*+/%=<>~|-]")
+_OPERATORS = re.compile(r"[.*+/%=<>~|[-]")
 _COMMENT = re2.compile(r"(?s)--[^\n]*|/\*.*?\*/")
 _LITERAL = re.compile(r"'(?:''|[^'])*'", re.S)
 _FALLBACK = [
