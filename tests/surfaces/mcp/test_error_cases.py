@@ -67,6 +67,9 @@ def scene(place: Place) -> Scene:
     made.submit("outside", needs=[made["epic"]])
     made.submit("bobs lane", assignee_agent_id=made["bob"])
     made.submit("paused", feature="slow")
+    made.submit("half done", feature="fast")
+    made.claim("half done")
+    made.done("lead", "acquire_lock", key="feature:fast:pause", reason="review first")
     made.submit("leads", by="lead")
     made.submit("lapsed")
     made.claim("lapsed", lease_seconds=10)
@@ -190,6 +193,13 @@ CASES = (
     Case(
         "ann",
         "complete_work",
+        lambda s: {"task_id": s["half done"], "fence": s["half done fence"], "summary": "x"},
+        "held",
+        lambda s: ("`lead`", s["lead"], "feature `fast` is paused", "something else meanwhile"),
+    ),
+    Case(
+        "ann",
+        "complete_work",
         lambda s: {"task_id": s["first"], "summary": "x", "result": _BLOCKED},
         "guardrail_blocked",
         lambda s: ("do not look for a way around it",),
@@ -295,10 +305,12 @@ def test_every_refusal_of_the_work_is_a_result_with_its_documented_code(place: P
     run(lambda: work(CASES))
     task = made.done("ann", "get_task", task_id=made["first"])
     assert (task["status"], task["fence"]) == ("doing", made["first fence"]), "a blocked completion leaves the claim"
+    task = made.done("ann", "get_task", task_id=made["half done"])
+    assert (task["status"], task["fence"]) == ("doing", made["half done fence"]), "and so does a pause"
     place.world.later(901)
     run(lambda: work(_ENDS))
     assert not wrong, "\n\n".join(wrong)
-    assert place.world.count() == before + len(CASES) + 1 + len(_ENDS), "entries == calls"
+    assert place.world.count() == before + len(CASES) + 2 + len(_ENDS), "entries == calls"
 
 
 def _masked(text: str) -> str:
@@ -321,7 +333,6 @@ def test_the_refusal_that_the_page_shows_is_a_real_one(place: Place) -> None:
 def test_the_table_has_every_refusal_that_a_tool_of_the_core_set_is_documented_with() -> None:
     """What the table cannot provoke within a test's bounds is named here, with where it is shown instead."""
     elsewhere = {
-        ("complete_work", "held"): "tests/operations/test_queue.py, with the pause-lock taken after the claim",
         ("complete_work", "too_many_children"): "tests/services/test_queue.py, with over a thousand children",
         ("submit_work", "too_many_needs"): "tests/services/test_queue.py, with 65 needs",
     }
