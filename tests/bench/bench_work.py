@@ -127,22 +127,32 @@ def measure_pairs(database: str, port: int, tokens: dict[str, str], options: arg
 
 
 def measure_playbook(database: str, port: int, tokens: dict[str, str], options: argparse.Namespace) -> None:
-    """A playbook that has not changed, and checks, in turn."""
+    """A playbook that has not changed, asked for by POST and by GET with `If-None-Match`, and checks, in turn."""
     etag = ask(port, tokens["0"], "get_playbook", {})["etag"]
     assert ask(port, tokens["0"], "get_playbook", {"if_none_match": etag})["not_modified"]
-    unchanged = requests_of(tokens, "get_playbook", {"if_none_match": etag})
-    rates, ratios = [], []
+    ways = {
+        "get_playbook, not modified, calls/s": requests_of(tokens, "get_playbook", {"if_none_match": etag}),
+        "GET get_playbook with If-None-Match, 304s/s": [
+            {
+                "method": "GET",
+                "path": "/v1/get_playbook",
+                "headers": {"Authorization": f"Bearer {token}", "If-None-Match": f'"{etag}"'},
+            }
+            for token in tokens.values()
+        ],
+    }
+    rates: dict[str, list[float]] = {what: [] for what in ways}
+    ratios: dict[str, list[float]] = {what: [] for what in ways}
     for _ in range(options.rounds):
-        shown = load(port, unchanged, options.connections, options.seconds)
         checked = load(port, checks(tokens), options.connections, options.seconds)
-        rates.append(shown["rate"])
-        ratios.append(shown["rate"] / checked["rate"])
-    row(
-        database,
-        "get_playbook, not modified, calls/s",
-        f"{statistics.median(rates):,.0f}",
-        f"{statistics.median(ratios):.2f}",
-    )
+        for what, unchanged in ways.items():
+            shown = load(port, unchanged, options.connections, options.seconds)
+            if set(shown["statuses"]) != {"304" if "GET" in what else "200"}:
+                raise SystemExit(f"{what}: answered {shown['statuses']}")
+            rates[what].append(shown["rate"])
+            ratios[what].append(shown["rate"] / checked["rate"])
+    for what in ways:
+        row(database, what, f"{statistics.median(rates[what]):,.0f}", f"{statistics.median(ratios[what]):.2f}")
 
 
 def measure_recall(database: str, url: str, port: int, tokens: dict[str, str], options: argparse.Namespace) -> None:

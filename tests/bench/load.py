@@ -1,7 +1,8 @@
 """A load generator: keep-alive connections that send one request after another, bounded in count and time.
 
 Run as `python -m tests.bench.load` with one JSON object on standard input:
-{"host", "port", "connections", "seconds", "most", "requests": [{"path", "body", "headers"}, …]}.
+{"host", "port", "connections", "seconds", "most", "requests": [{"path", "body", "headers", "method"}, …]};
+without a method it is POST, without a body there is none.
 Prints one JSON object: {"requests", "seconds", "rate", "p50_ms", "p99_ms", "statuses"}.
 """
 
@@ -16,10 +17,13 @@ from typing import Any
 
 
 def _raw(host: str, request: dict[str, Any]) -> bytes:
-    body = json.dumps(request["body"]).encode()
+    body = json.dumps(request["body"]).encode() if "body" in request else b""
     headers = {"Host": host, "Content-Type": "application/json", "Content-Length": str(len(body))}
     headers |= request.get("headers", {})
-    lines = [f"POST {request['path']} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items())]
+    lines = [
+        f"{request.get('method', 'POST')} {request['path']} HTTP/1.1",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
