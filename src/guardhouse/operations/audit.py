@@ -100,9 +100,8 @@ def _search(reader: Reader, ask: QueryAuditAsk) -> QueryAuditAnswer:
 def query_audit(ctx: Context, ask: QueryAuditAsk) -> None:
     """Search the ledger: who did what, when, under which policy, and what every gate said of it.
 
-    Every filter given must hold. The newest entries come first; `more` says whether there are others and
-    `next` leads to them. The search itself is decided and recorded. An agent of trust below 3 finds its own
-    entries only. Refusal: `forbidden_scope`, where such an agent asks for another's or a person's.
+    Every filter given must hold. Newest first; `more` says whether there are others, `next` leads to them. The
+    search itself is recorded. An agent of trust below 3 finds its own entries only. Refusal: `forbidden_scope`, where such an agent asks for another's or a person's.
     """
     if _own_only(ctx.caller) and (ask.person_id is not None or ask.agent_id not in (None, ctx.caller.id)):
         raise Refusal(

@@ -47,14 +47,12 @@ _REPOSITORY: Any = {"max_length": 200, "pattern": r"^([^\s/\x00-\x1f\x7f][^\x00-
 Repository = Annotated[
     str, Field(**_REPOSITORY, description="the repository that bare paths lie in; empty for `default`")
 ]
-HomeRepository = Annotated[
-    str, Field(**_REPOSITORY, description="the repository that it belongs to; empty for the session's own")
-]
+HomeRepository = Annotated[str, Field(**_REPOSITORY, description="its repository; empty for the session's own")]
 RepositoryFilter = Annotated[
     str,
     Field(
         **_REPOSITORY,
-        description="only what belongs to this repository (`default`: that of sessions which name none); empty for all",
+        description="only of this repository (`default`: of sessions that name none); empty: of all",
     ),
 ]
 

@@ -329,7 +329,9 @@ class CompleteWorkAsk(Ask):
     result: Annotated[str, Field(max_length=100_000, description="what came out, where a line is not enough")] = ""
     artifacts: Annotated[tuple[Artifact, ...], Field(max_length=50)] = ()
     next: Annotated[str, Field(max_length=500, pattern=LINE, description="what should come next, in one line")] = ""
-    error_code: Annotated[str, Field(max_length=60, pattern=r"^([a-z][a-z0-9_]*)?$")] = ""
+    error_code: Annotated[
+        str, Field(max_length=60, pattern=r"^([a-z][a-z0-9_]*)?$", description="why it failed, in one word of your own")
+    ] = ""
     retry: bool = Field(False, description="after a failure, offer it again while it has attempts left")
 
     @field_validator("error_code")

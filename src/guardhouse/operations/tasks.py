@@ -16,7 +16,7 @@ from guardhouse.services import locks, queue
 
 LINE = r"^[^\r\n]*$"
 
-TaskId = Annotated[str, Field(pattern=r"^tsk_[0-9a-z]{1,60}$", description="a task's id, as `submit_work` answered it")]
+TaskId = Annotated[str, Field(pattern=r"^tsk_[0-9a-z]{1,60}$", description="a task's id (`tsk_…`)")]
 Title = Annotated[str, Field(min_length=1, max_length=300, pattern=LINE, description="what is to be done, in one line")]
 Detail = Annotated[str, Field(max_length=100_000, description="everything a worker needs to know")]
 TaskType = Literal["task", "bug", "feature", "epic", "chore"]

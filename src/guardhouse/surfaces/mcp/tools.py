@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -15,6 +16,7 @@ APPROVAL = "approval_id"
 """An argument of the door's own: a model cannot set `_meta`, and an examination asks for the id of its grant."""
 
 _DEEPEST = 12
+_FEW_WORDS = 5
 _UNTOLD = ("title", "$defs", "pattern", "minLength", "maxLength", "minItems", "maxItems", "additionalProperties")
 """What a schema says that a model rarely needs: the gateway holds it all the same, and names the field at fault."""
 
@@ -66,12 +68,25 @@ def input_schema(declared: Operation) -> dict[str, Any]:
     schema: dict[str, Any] = _plain(given, given.get("$defs", {}), 0)
     schema.pop("description", None)
     for name, field in schema.get("properties", {}).items():
-        if not field.get("description") and meanings.FIELDS.get(name):
+        if not field.get("description") and not _says_itself(field, meanings.FIELDS.get(name, "")):
             field["description"] = meanings.FIELDS[name]
+        said_of_one = field.get("items", {}).get("description")
+        if said_of_one and said_of_one in field.get("description", ""):
+            del field["items"]["description"]
     if takes_approval(declared):
         words = "the grant to spend, once a person has granted the `approval_id` of an earlier answer"
         schema.setdefault("properties", {})[APPROVAL] = {"type": "string", "description": words}
     return {"type": "object", "properties": {}} | schema
+
+
+def _says_itself(field: Mapping[str, Any], words: str) -> bool:
+    """Whether these words tell no more than the values that a field takes."""
+    left = words
+    for value in field.get("enum", ()):
+        if f"`{value}`" not in left:
+            return not words
+        left = left.replace(f"`{value}`", "")
+    return not words or ("enum" in field and len(re.findall(r"\w+", left)) <= _FEW_WORDS)
 
 
 def _plain(given: Any, definitions: Mapping[str, Any], depth: int) -> Any:
