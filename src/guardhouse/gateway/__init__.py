@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -322,7 +323,10 @@ class Gateway:
             if corridor is None:
                 if self._closed:
                     raise NotPerformed(CLOSING)
-                train = Train(self.store, self.bundles, self.ids, self._tell)
+                # A train over a network waits for others; one in this process only works, and is not to be cut short
+                # for the time in which the machine let somebody else work.
+                spent = time.thread_time if self.store.embedded else time.monotonic
+                train = Train(self.store, self.bundles, self.ids, self._tell, spent)
                 corridor = self._corridors[lock] = Corridor(lock, self.store, train, self._watch)
             return corridor
 

@@ -67,8 +67,8 @@ class Train:
     carries in it without waiting for anything, the caller commits, and `arrive` (or `settle`, when the
     commit failed) gives the answers. Between the two at most one train is under way.
 
-    `notices` is called after the commit with what the calls want told. `monotonic` measures how long
-    carrying takes; it bounds the train and decides nothing.
+    `notices` is called after the commit with what the calls want told. `monotonic` measures, within one thread, how
+    long carrying takes; it bounds the train and decides nothing.
     """
 
     def __init__(

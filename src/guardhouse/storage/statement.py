@@ -7,7 +7,8 @@ Driver errors come out as SQLAlchemy's, with no parameters in them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Executable, Table, UpdateBase
@@ -22,23 +23,23 @@ class Statement:
         self._built = built
         one = next(iter(built.values()))
         self._changes = one.table.name if isinstance(one, UpdateBase) and isinstance(one.table, Table) else ""
-        self._ready: dict[str, tuple[str, tuple[str, ...] | None, dict[str, Any]]] = {}
+        self._ready: dict[str, tuple[str, Callable[[Mapping[str, Any]], Any] | None, dict[str, Any]]] = {}
         self._names: dict[str, list[str]] = {}
 
-    def _compiled(self, tx: Transaction) -> tuple[str, tuple[str, ...] | None, dict[str, Any]]:
+    def _compiled(self, tx: Transaction) -> tuple[str, Callable[[Mapping[str, Any]], Any] | None, dict[str, Any]]:
         name = tx.dialect
         ready = self._ready.get(name)
         if ready is None:
             statement = self._built[name if name in self._built else "any"]
             compiled: Any = statement.compile(dialect=tx.sql_dialect)  # type: ignore[attr-defined]  # every Core statement compiles
-            order = tuple(compiled.positiontup) if compiled.positional else None
+            order = _in_order(compiled.positiontup) if compiled.positional else None
             ready = self._ready[name] = (compiled.string, order, dict(compiled.params))
         return ready
 
     def _bound(self, tx: Transaction, values: Mapping[str, Any]) -> tuple[str, Any]:
         sql, order, constants = self._compiled(tx)
         known = {**constants, **values}
-        return sql, tuple(known[name] for name in order) if order is not None else known
+        return sql, order(known) if order is not None else known
 
     def later(self, tx: Transaction, **values: Any) -> None:
         """Put off this change of exactly one row; see `Transaction`. Its table's reader ahead, if any, stays valid."""
@@ -57,6 +58,13 @@ class Statement:
         if not tx.batching:
             self._names[tx.dialect] = names
         return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _in_order(names: Sequence[str]) -> Callable[[Mapping[str, Any]], Any]:
+    """What gives the values of these names as a tuple."""
+    if len(names) > 1:
+        return itemgetter(*names)
+    return lambda known: tuple(known[name] for name in names)
 
 
 def speak(tx: Transaction, sql: str, values: Sequence[Any] | Mapping[str, Any] = ()) -> list[Any]:
