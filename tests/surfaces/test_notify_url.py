@@ -69,7 +69,7 @@ def receiver() -> Iterator[Receiver]:
                 made.seen.append(made.look(json.loads(body)["approval_id"]))
             made.asked.append(({name.lower(): value for name, value in self.headers.items()}, body))
             made.arrived.release()
-            made.go.wait(20)
+            made.go.wait(60)
             self.send_response(made.status)
             self.send_header("Location", f"{made.url}/elsewhere")
             self.send_header("Content-Length", "0")
@@ -205,12 +205,13 @@ def test_the_url_itself_is_in_no_log_however_much_is_logged(
 
 def test_a_slow_receiver_slows_no_call(place: Place, receiver: Receiver) -> None:
     receiver.go.clear()
+    place.house.notifier._timeout = 60  # so that only the receiver ends the wait, however busy this machine is
     place.ask()
     receiver.next()  # the receiver has it and does not answer
     started = time.monotonic()
     asked = [place.ask(f"npm publish --tag t{number}") for number in range(5)]
     assert place.call(place.agent, "check_locks").performed
-    assert time.monotonic() - started < 10, "a call waited for the receiver"
+    assert time.monotonic() - started < 40, "a call waited for the receiver"
     assert len(receiver.asked) == 1, "the receiver has answered after all"
     receiver.go.set()
     for _ in asked:
