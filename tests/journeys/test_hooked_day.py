@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import json
 import os
+import re
+import resource
+import shlex
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -173,3 +177,33 @@ def test_a_day_with_a_hooked_agent(person: tuple[Path, dict[str, str]]) -> None:
     guardhouse(env, "uninstall", "--all")
     assert file.read_bytes() == before
     assert not (home / "hooks").exists()
+
+
+def test_a_false_block_is_allowed_in_five_seconds_by_the_one_command_that_it_names(
+    person: tuple[Path, dict[str, str]],
+) -> None:
+    """From the block to the retry that passes. Held is the time that all programs in between take, not that of the clock,
+    which other work on this machine lengthens; a person's own time is to paste one line.
+    """
+    user, env = person
+    with serving(env) as server:
+        guardhouse(env, "install", "claude-code")
+        blocked = _uses(user, env, FORCED)
+        assert blocked["permissionDecision"] == "deny"
+        began, spent = time.monotonic(), _spent()
+        (line,) = re.findall(r"`(guardhouse allow dec_\S+ --once --reason WHY)`", blocked["permissionDecisionReason"])
+        guardhouse(env, *shlex.split(line)[1:])
+        passed = _uses(user, env, FORCED)
+        took, spent = time.monotonic() - began, _spent() - spent
+        print(f"allowed in {took:.1f} s by the clock, {spent:.1f} s of work")
+        assert "permissionDecision" not in passed
+        assert "let this run" in passed["systemMessage"]
+        assert spent < 5
+        assert _uses(user, env, FORCED)["permissionDecision"] == "deny", "once"
+        server.stop()
+
+
+def _spent() -> float:
+    """Seconds of a processor that the programs run so far took."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

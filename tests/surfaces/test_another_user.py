@@ -18,6 +18,8 @@ from pathlib import Path
 import pytest
 
 from guardhouse.surfaces.cli import exits
+from guardhouse.surfaces.install import acting, placing, records
+from guardhouse.surfaces.install.clients import CLIENTS
 from tests.surfaces.terminal import Done, prepare
 
 NOBODY = 65_534
@@ -157,3 +159,43 @@ def test_what_belongs_to_another_user_is_told_with_the_way_out(
     assert "gateway.yaml` cannot be read" in policies.out
     assert "run it as `root`" in policies.out
     assert "Traceback" not in policies.err
+
+
+def test_in_a_home_that_may_not_be_written_nothing_is_half_done(
+    place: Path,
+    as_nobody: Callable[[list[tuple[Path, tuple[str, ...]]]], list[Done]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Installing changes nothing and says why; taking out restores the settings whole, and says what stays and what to do."""
+    home, user = place / "home", place / "user"
+    prepare(home)
+    user.mkdir()
+    monkeypatch.setenv("HOME", str(user))
+    settings = {client: CLIENTS[client].user(user, {}).path for client in ("gemini", "cursor")}
+    for file in settings.values():
+        file.parent.mkdir(parents=True)
+        file.write_bytes(b'{"mine": 1} // mine\n')
+    placing.place(home)
+    placing.configure(home, placing.Hooked("cursor", "", "closed"), "token")
+    wish = acting.Wish("cursor", "user", "closed", home, user, user, {})
+    acting.carry_out(acting.plan(wish), home)
+    for path in (home, user, *home.rglob("*"), *user.rglob("*")):
+        os.chown(path, NOBODY, NOBODY)
+    closed = (home, records.folder(home), records.folder(home) / records.BACKUPS)
+    for folder in closed:
+        folder.chmod(0o500)
+    before = {path: path.read_bytes() for path in records.folder(home).rglob("*") if path.is_file()}
+    install, uninstall = as_nobody([(home, ("install", "gemini")), (home, ("uninstall", "--all", "--json"))])
+    assert install.status != 0
+    assert f"{home}: cannot be written: make the home yours to write" in install.err
+    assert "Traceback" not in install.err + uninstall.err
+    assert [file.read_bytes() for file in settings.values()] == [b'{"mine": 1} // mine\n'] * 2
+    assert uninstall.status == exits.FAULT
+    (left,) = uninstall.json["left"]
+    assert "installed.json: cannot be written (Permission denied), so Guardhouse's own files stay" in left["why"]
+    assert {path: path.read_bytes() for path in records.folder(home).rglob("*") if path.is_file()} == before
+    for folder in closed:
+        folder.chmod(0o700)
+    (again,) = as_nobody([(home, ("uninstall", "--all", "--json"))])
+    assert (again.status, again.json["left"], again.json["files"]) == (0, [], [])
+    assert not records.folder(home).exists()

@@ -59,6 +59,8 @@ def serve_command() -> list[str]:
 def place(home: Path) -> None:
     """Put the shim into the home, the same bytes as in the package."""
     folder = records.folder(home)
+    if home.exists() and not os.access(home, os.W_OK | os.X_OK):
+        raise InvalidInput(f"{home}: cannot be written: make the home yours to write; nothing was changed")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
