@@ -9,7 +9,7 @@ import shlex
 import warnings
 from itertools import islice
 
-from guardhouse.guardrails import constants, sending
+from guardhouse.guardrails import constants, literals, sending
 
 MOST_CODE = 8 * 1024
 MOST_CALLS = 100
@@ -52,13 +52,23 @@ _HOMED = re.compile(
     re.S,
 )
 _SETUID = re.compile(r"\b(?:setuid|setgid|setreuid|setresuid)\s*\(\s*0|\bProcess::Sys\.setuid\(0|\$<\s*=\s*0")
-_RECURSIVE = r"(?:shutil\.rmtree|rmtree|remove_tree|rmSync|rmdirSync|fs\.rm|fs\.rmdir|promises\.rm|removeSync|rimraf(?:Sync|\.sync)?|FileUtils\.(?:rm_rf|rm_r|remove_dir|remove_entry_secure|rmtree)|Deno\.remove(?:Sync)?|del_tree|RemoveAll|deltree|remove_dir_all)"
+_RECURSIVE = r"(?:shutil\.rmtree|rmtree|remove_tree|rmSync|rmdirSync|fs(?:['\"]\))?\.rm(?:dir)?\b|promises\.rm|removeSync|rimraf(?:Sync|\.sync)?|FileUtils\.(?:rm_rf|rm_r|remove_dir|remove_entry_secure|rmtree)|Deno\.remove(?:Sync)?|del_tree|RemoveAll|deltree|remove_dir_all)"
 _SINGLE = (
     r"(?:os\.(?:remove|unlink|rmdir|removedirs)|unlink(?:Sync)?|fs\.unlink|File\.(?:delete|unlink)|rmdir|Path(?:name)?)"
 )
 _CALL_PATH = r"\s*\(?\s*(?:glob\s*\(?\s*)?(?:Path\()?(?:os\.path\.expanduser\()?\s*"
 _REMOVED = re.compile(r"\b" + _RECURSIVE + _CALL_PATH + r"(?:" + _STRING + r"|(?P<v>[\w$.@]+(?:\([^)]*\))?))", re.S)
 _UNLINKED = re.compile(r"\b" + _SINGLE + _CALL_PATH + _STRING + r"(?P<after>[^\n;]{0,40})", re.S)
+_PAIRED = re.compile(
+    r"\b(shutil\.(?:move|copy\w*)|os\.(?:rename|replace|symlink|link)|(?:fs|promises)(?:['\"]\))?\.(?:rename|copyFile|symlink|cp)(?:Sync)?|FileUtils\.(?:mv|cp_r|cp|ln_s\w*)|File\.(?:rename|symlink))\s*\(?\s*"
+    + _STRING
+    + r"\s*,\s*(?P<p>['\"])(?P<t>(?:\\.|(?!(?P=p)).)*)(?P=p)",
+    re.S,
+)
+_PAIRS = (("symlink", "ln -s"), ("ln_s", "ln -s"), ("link", "ln"), ("copy", "cp -r"), ("cp", "cp -r"), ("", "mv"))
+_MODES = re.compile(
+    r"\b(?:os|fs(?:['\"]\))?|File|FileUtils)\.chmod\w*\s*\(?\s*(?:['\"]([^'\"\n]{1,500})['\"]\s*,\s*(?:0o?)?([0-7]{3,4})|(?:0o?)?([0-7]{3,4})\s*,\s*['\"]([^'\"\n]{1,500})['\"])"
+)
 _EACH_GLOBBED = re.compile(
     r"\b(?:array_map|array_walk|map)\s*\(\s*['\"](?:unlink|rmdir)['\"]\s*,\s*glob\s*\(\s*" + _STRING, re.S
 )
@@ -99,7 +109,9 @@ _SOCKET_SHELL = re.compile(
 _BOMB = re.compile(
     r"while\s*(?:True|1|\(1\)|\(true\))\s*[:{]\s*(?:os\.)?fork|fork\s+while\s+(?:fork|1)|while\s+1\s*\{\s*fork|loop\s*\{\s*fork|fork\(\)\s*while|os\.fork\(\)\s+for\b"
 )
-_REMOVES_EACH = re.compile(r"\b(?:unlink|remove|rmtree|rmdir|removedirs|unlinkSync|rmSync)\s*\(")
+_REMOVES_EACH = re.compile(
+    r"\b(?:File\.(?:delete|unlink)|FileUtils\.rm\w*|unlink|remove|rmtree|rmdir|removedirs|unlinkSync|rmSync)\s*\("
+)
 _EACH_BELOW = re.compile(
     r"(?:os\.walk|os\.scandir|os\.listdir|glob\.i?glob|readdirSync|Dir\.glob)\s*\(\s*(?:os\.path\.expanduser\(\s*)?['\"](?P<at>[/~][^'\"\n]*)['\"]"
     r"|Path\(\s*['\"](?P<of>[/~][^'\"\n]*)['\"]\s*\)(?:\.expanduser\(\))?\.(?:r?glob|iterdir|walk)\("
@@ -145,6 +157,11 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
                 made.append(f"cat ~/{shlex.quote(_unquote(match['s']).lstrip('/'))}")
         if lang not in ("python", "perl", "php", "awk"):
             made += _elsewhere(source)
+        for match in _PAIRED.finditer(source):
+            way = next(way for name, way in _PAIRS if name in match[1].casefold())
+            made.append(f"{way} {shlex.quote(_unquote(match['s']))} {shlex.quote(_unquote(match['t']))}")
+        for match in _MODES.finditer(source):
+            made.append(f"chmod {match[2] or match[3]} {shlex.quote(match[1] or match[4])}")
         for match in _EACH_GLOBBED.finditer(source):
             made.append(f"rm -rf {_unquote(match['s'])}")
         for match in _KILLED.finditer(source):
@@ -191,6 +208,7 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
             made.append(
                 f"rm -rf {shlex.quote(match['at'] or match['of'])}" if match["at"] or match["of"] else "rm -rf ~"
             )
+    made += literals.commands(folded)
     told = [one for one in dict.fromkeys(made) if one]
     if len(told) > MOST_CALLS or _ENDLESS_LIST.search(code):
         events.append("size")
@@ -353,6 +371,20 @@ class _Fold(ast.NodeTransformer):
                 return node
             parts.append(str(inner.value))
         return ast.Constant("".join(parts)[:4000])
+
+    def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
+        self.generic_visit(node)
+        value, part = node.value, node.slice
+        if (
+            isinstance(value, ast.Constant)
+            and isinstance(value.value, str)
+            and isinstance(part, ast.Slice)
+            and part.lower is part.upper is None
+            and part.step is not None
+            and ast.unparse(part.step) == "-1"
+        ):
+            return ast.Constant(value.value[::-1])
+        return node
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)

@@ -72,6 +72,12 @@ _ESCAPES = frozenset(
     ]
 )
 """Programs that are no shells and no terminals, and yet can start one."""
+_TAKES = Program(values=frozenset(["-s", "--setup", "-n", "-r", "-u", "-o", "-m", "-c"]))
+_MODULES = {
+    "timeit": _TAKES,
+    **dict.fromkeys(("code", "trace", "pdb", "cProfile", "profile", "idlelib", "asyncio"), _TAKES),
+}
+_INPUTS = frozenset(["-", "/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"])
 _RAISES = frozenset(["sudo", "doas", "pkexec"])
 
 
@@ -150,6 +156,8 @@ class Coder(Bringer):
         script = given.positionals[0] if given.positionals and "-s" not in names else None
         if lang == "python" and "-m" in names:
             module = _module(rest)
+            if module and module[0].text in _MODULES:
+                return self._module_code(name, module, feed, start, end)
             return self._within(f"{name} -m", self.command, module, feed, start, end) if module else SOMETHING
         if lang == "sql":
             for word in _chosen(given.positionals, program.queries):
@@ -170,6 +178,13 @@ class Coder(Bringer):
         if script is not None and script.text not in ("-", "/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"):
             if lang in ("awk", "sed"):
                 self._within(name, self._code, script, lang, start, end, feed)
+                for word in given.value(("-v", "--assign")):
+                    key, _, value = word.text.partition("=")
+                    if re.search(
+                        rf"system\s*\(\s*{re.escape(key)}\b|\b{re.escape(key)}\s*\|\s*getline|\|\s*{re.escape(key)}\b",
+                        script.text,
+                    ):
+                        self._within(f"{name} -v", self.run_text, value, start, end)
                 self._touches(program, arguments(rest, program), rest)
                 return Flow(None, feed.kinds if feed else NOTHING)
             self._run_script(script, lang, start, end)
@@ -183,6 +198,18 @@ class Coder(Bringer):
             last = self.via[-1].split(" ", 1)[0]
             if last in _ESCAPES or self.spec(last).run in ("code", "find") or any(one in _RAISES for one in self.via):
                 self.event("escape", start, end)
+        return SOMETHING
+
+    def _module_code(self, name: str, module: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
+        """`python -m timeit CODE` and its like, and those that read code from their input."""
+        given = arguments(module[1:], _MODULES[module[0].text])
+        if module[0].text == "timeit":
+            for word in (*given.value(("-s", "--setup")), *given.positionals):
+                self._within(f"{name} -m timeit", self._code, word, "python", start, end)
+        elif given.positionals and given.positionals[0].text not in _INPUTS:
+            self._run_script(given.positionals[0], "python", start, end)
+        elif feed is not None:
+            self._within(f"{name} -m {module[0].text}", self._feed_code, feed, start, end, "python")
         return SOMETHING
 
     @staticmethod
@@ -281,8 +308,8 @@ class Coder(Bringer):
             self.too_much(at, to)
         self.codes.append((word.text, at, to, self.via))
         if lang == "sed":
-            if re.search(r"(?:^|;|\})\s*(?:\d+|\$|/[^/]*/)?\s*e\s+\S|/[gIip\d]*e[gIip\d]*(?:;|$)", word.text):
-                for match in re.finditer(r"(?:^|;)\s*\d*e\s+([^;}]+)|s(.)[^\n]*?\2([^\n]*?)\2\w*e", word.text):
+            if re.search(r"(?:^|[;{}\n])\s*(?:\d+|\$|/[^/]*/)?\s*e\s+\S|/[gIip\d]*e[gIip\d]*(?:;|$)", word.text):
+                for match in re.finditer(r"(?:^|[;{}\n])\s*\d*e\s+([^;}]+)|s(.)[^\n]*?\2([^\n]*?)\2\w*e", word.text):
                     self.run_text(match[1] or match[3] or "", at, to)
             for operator, path in codes.sed_files(word.text):
                 self.effect(operator, [Word(path, at, to)])
@@ -318,7 +345,7 @@ class Coder(Bringer):
         if not rest:
             return SOMETHING
         script = rest[0]
-        if script.text in ("/dev/stdin", "-") and feed is not None:
+        if script.text in _INPUTS and feed is not None:
             self._within("source", self._feed_code, feed, start, end, "shell")
         else:
             self._within("source", self._run_script, script, "shell", start, end)

@@ -19,7 +19,7 @@ _RUN_BY_OTHERS = frozenset(
 )  # fmt: skip
 """Variables whose value other programs run as a command."""
 _SETTING = re.compile(
-    r"(?is)(?P<name>proxycommand|localcommand|knownhostscommand|remotecommand|exec|core\.(?:pager|sshcommand|editor|fsmonitor|askpass|gitproxy)"
+    r"(?is)(?P<name>match|proxycommand|localcommand|knownhostscommand|remotecommand|exec|core\.(?:pager|sshcommand|editor|fsmonitor|askpass|gitproxy)"
     r"|pager\.[\w-]+|alias\.[\w.-]+|diff\.external|diff\.\S+?\.(?:command|textconv)|(?:diff|merge)tool\.\S+?\.cmd|filter\.\S+?\.(?:clean|smudge|process)"
     r"|merge\.\S+?\.driver|sequence\.editor|credential(?:\.\S+?)?\.helper|gpg(?:\.\w+)?\.program|uploadpack\.\w+)(?:\s*=\s*|\s+)(?P<value>.+)"
 )
@@ -123,6 +123,8 @@ class Hooker(Coder):
         if match["name"].lower().startswith("alias.") and not value.startswith("!"):
             value = f"git {value}"
         value = value.lstrip("!")
+        if match["name"].lower() == "match":
+            value = value.partition("exec")[2].strip().strip("\"'")
         if " " in value or "/" in value:
             made = Word(value, word.start, word.end, word.kinds)
             self._within(f"{name} {match['name']}", self._code, made, "shell", word.start, word.end)

@@ -85,6 +85,9 @@ class Runner(Opener):
         if program.deeper and any(word.text in program.below for word in rest):
             deeper = self._deeper(name, program, rest)
             if deeper is not None:
+                if program.settings:
+                    for word in arguments(rest, program, stop=True).value(program.settings):
+                        self._setting(name, word)
                 name, program, rest = deeper
         if program.run:
             return self._wrapped(name, program, rest, feed, start, end)
