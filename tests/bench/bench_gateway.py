@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -17,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -174,6 +176,18 @@ def cli_under_load(port: int, requests: list[dict[str, Any]], home: Path, token:
     return sorted(seconds)
 
 
+def wait_until_warm(port: int, seconds: float = 20.0) -> None:
+    """Block until the gateway has compiled the law in force, as it does by itself after it began to listen."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+            told = re.search(r"^guardhouse_set_aside_objects (\S+)$", page.read().decode(), re.M)
+        if told is not None and float(told[1]) > 0:
+            return
+        time.sleep(0.05)
+    raise SystemExit("the law was not compiled")
+
+
 def resident_megabytes(pid: int) -> float:
     """Resident memory of a process."""
     for line in Path(f"/proc/{pid}/status").read_text().splitlines():
@@ -197,6 +211,7 @@ def main() -> None:
     with serving([sys.executable, "-m", "tests.bench.bare", str(bare_port)], bare_port):
         for database in databases:
             with gateway(database) as (port, tokens, home, process):
+                wait_until_warm(port)
                 idle = resident_megabytes(process.pid)
                 bare_requests = [{"path": "/v1/check_guardrails", "body": CHECK}]
                 for name, requests in (("check_guardrails", checks(tokens)), ("acquire/release", locks(tokens))):
