@@ -270,3 +270,14 @@ def test_rows_are_by_rule_agent_and_repository() -> None:
         '- {rule: git.a, set: warn, agents: [agt_1], reason: "…", owner: "…", expires: "2030-01-31"}'
     )
     assert "nothing exempts" in made[2]["exempt"]
+
+
+def test_a_clients_version_is_its_own_word_and_empty_where_it_is_not_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin")
+    assert examining.version("gemini") == ""
+    for text, told in (("echo 0.61.0; echo more", "0.61.0"), ("exit 3", ""), (f"echo {'9' * 200}", "9" * 80)):
+        (tmp_path / "gemini").write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / "gemini").chmod(0o755)
+        assert examining.version("gemini") == told
