@@ -25,7 +25,7 @@ LockKey = Annotated[
     Field(
         min_length=1,
         max_length=_MAX_GIVEN,
-        description="`<namespace>:<path>`, such as `res:deploy/staging`; without a namespace it is a file of the "
+        description="`<namespace>:<path>`, such as `res:deploy/staging`; without a namespace a file of the "
         "session's repository. Namespaces: file api db event flag env contract feature task res",
     ),
 ]
