@@ -136,7 +136,7 @@ def world(store: Any, clock: Any, ids: Any, slug: str = "default") -> Iterator[W
         founded = workspaces.found(tx, ids, slug, "first")
         versions.store(tx, founded.workspace_id, bundle)
         versions.activate(tx, founded.workspace_id, bundle.digest, bundle.law, founded.person_id, "", "first law")
-    gateway = Gateway(store, CATALOG, versions.BundleCache(actions()), clock, ids)
+    gateway = Gateway(store, CATALOG, versions.BundleCache(), clock, ids)
     operator = Member(founded.person_id, founded.token.text, founded.token.session_id)
     try:
         yield World(store, clock, ids, gateway, founded.workspace_id, operator)
@@ -148,7 +148,7 @@ def world(store: Any, clock: Any, ids: Any, slug: str = "default") -> Iterator[W
 def second_process(first: World) -> Iterator[World]:
     """Another gateway over the same database with nothing shared in memory, as another server process would be."""
     store = open_store(first.store.url, first.clock)
-    gateway = Gateway(store, CATALOG, versions.BundleCache(actions()), first.clock, first.ids)
+    gateway = Gateway(store, CATALOG, versions.BundleCache(), first.clock, first.ids)
     try:
         yield World(store, first.clock, first.ids, gateway, first.workspace_id, first.operator)
     finally:

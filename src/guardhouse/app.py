@@ -18,7 +18,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from guardhouse.bundle import load, versions
 from guardhouse.bundle.load import ActionDecl
-from guardhouse.errors import SettingsFault
+from guardhouse.errors import LawFault, SettingsFault
 from guardhouse.gateway import Gateway
 from guardhouse.gateway.surroundings import locate
 from guardhouse.governance import approvals, workspaces
@@ -73,7 +73,7 @@ class Guardhouse:
         self.ids = ids or RandomIds(clock)
         self.catalog = CATALOG
         self.store = open_store(settings.resolved_database_url, clock, settings.postgres_pool)
-        self.bundles = versions.BundleCache(actions())
+        self.bundles = versions.BundleCache()
         self.signer = keys.load(settings.resolved_signing_key_file)
         self.checkpointer = checkpoint.Checkpointer(self.signer, settings.home / "checkpoints", proof.subtrees)
         self.gateway = Gateway(
@@ -148,11 +148,13 @@ class Guardhouse:
                 workspace_id = workspaces.by_slug(connection, self.settings.workspace)
                 if workspace_id is not None and self.bundles.latest(workspace_id) is None:
                     self.bundles.load(connection, workspace_id, versions.active(connection, workspace_id)[0])
+        except LawFault as fault:
+            _log.error("the law in force cannot be read by this version: %s", fault.message)
         except Exception as error:  # noqa: BLE001  # nobody waits for this
             _log.info("the law in force is not compiled ahead: %s", type(error).__name__)
 
     def ready(self) -> dict[str, str | int]:
-        """How the ground stands, for `readyz`: `gateway`, `database` and `migrations` decide, the rest is told."""
+        """How the ground stands, for `readyz`: `gateway`, `database`, `migrations` and `law` decide, the rest is told."""
         states: dict[str, str | int] = {"gateway": "ok", "queued": self.gateway.waiting}
         try:
             with self.store.reading(5.0) as connection:
@@ -164,6 +166,9 @@ class Guardhouse:
                 if states["migrations"] != "ok":
                     return states
                 states["ledger"] = migrations.ledger_protection(connection)
+                workspace_id = workspaces.by_slug(connection, self.settings.workspace)
+                unfit = self.bundles.unfit(versions.active(connection, workspace_id)[0]) if workspace_id else ""
+                states["law"] = f"cannot be read by this version: {unfit}" if unfit else "ok"
                 entries = connection.execute(select(func.coalesce(func.sum(HEAD.c.tree_size), 0))).scalar_one()
                 signed = (
                     select(func.max(CHECKPOINT.c.tree_size).label("size"))

@@ -46,7 +46,8 @@ class Context:
     """What a handler is given: an open transaction and what is already known. It fetches nothing else.
 
     `key` is the workspace's HMAC key. `evidence` is what the operation's `gather` made in prepare; `seen` what examining `texts` gave there.
-    `present`: the caller's session is known to be there; False means that nobody has looked.
+    `present`: the caller's session is known to be there; False means that nobody has looked. `unfit` tells of a stored
+    bundle why this version cannot load it, where that was found out.
     `objects` collects references (`lock:…`, `approval:…`) for the entry. `after_commit` collects
     notices that leave only when the entry is durable.
     """
@@ -63,6 +64,7 @@ class Context:
     seen: Seen = UNSEEN
     evidence: Any = None
     present: bool = False
+    unfit: Callable[[str], str] = lambda _digest: ""
     objects: list[str] = field(default_factory=list)
     after_commit: list[tuple[str, Mapping[str, Any]]] = field(default_factory=list)
 

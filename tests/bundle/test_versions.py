@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from guardhouse.bundle import versions
 from guardhouse.bundle.tables import ACTIVATION
-from tests.judging import ACTIONS, law
+from tests.judging import law
 
 OTHER = law((("playbooks/x.yaml", b"role: x\n"),))
 
@@ -64,7 +64,7 @@ def test_an_activation_that_is_rolled_back_never_was(store):
 
 def test_a_bundle_is_compiled_once_and_shared(store):
     put(store, law())
-    cache = versions.BundleCache(ACTIONS)
+    cache = versions.BundleCache()
     assert cache.known(law().digest) is None
     with store.reading() as connection:
         first = cache.load(connection, "wsp_1", law().digest)
@@ -77,7 +77,7 @@ def test_a_bundle_is_compiled_once_and_shared(store):
 
 
 def test_a_cache_keeps_the_last_few():
-    cache = versions.BundleCache(ACTIONS)
+    cache = versions.BundleCache()
     for number in range(40):
         cache.put(replace(law(), digest=f"sha256:{number}"), "wsp_1")
     assert cache.known("sha256:0") is None

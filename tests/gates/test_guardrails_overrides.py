@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from guardhouse.app import actions
 from guardhouse.bundle import Bundle, versions
 from guardhouse.errors import LawFault
 from guardhouse.gateway.replay import replay
@@ -119,7 +118,7 @@ def test_overrides_are_law_and_every_decision_under_them_comes_out_again(home: W
     ]
     assert told[:6] == ["warn", "block", "allow", "block", "block", "allow"]
     with home.store.reading() as connection:
-        result = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+        result = replay(connection, home.workspace_id, versions.BundleCache())
     assert result.differences == []
 
 

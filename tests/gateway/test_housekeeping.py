@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from guardhouse.app import actions
 from guardhouse.bundle import versions
 from guardhouse.errors import Unauthenticated
 from guardhouse.gateway.replay import replay
@@ -224,7 +223,7 @@ def test_a09_r12_the_house_ends_an_overdue_epic_with_its_children_in_one_entry(h
     assert late.code == "stale_fence"
     assert sweep(home.gateway) == 0
     with home.store.reading() as connection:
-        assert replay(connection, home.workspace_id, versions.BundleCache(actions())).differences == []
+        assert replay(connection, home.workspace_id, versions.BundleCache()).differences == []
 
 
 def test_two_processes_free_a_thing_once(home: World) -> None:
@@ -241,7 +240,7 @@ def test_the_house_tidies_a_stopped_workspace_and_its_calls_replay(home: World) 
     home.later(900)
     assert sweep(home.gateway) == 2
     with home.store.reading() as connection:
-        done = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+        done = replay(connection, home.workspace_id, versions.BundleCache())
     assert done.entries == home.count()
     assert done.differences == []
 

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from guardhouse.app import actions
 from guardhouse.bundle import versions
 from guardhouse.gateway import record, train
 from guardhouse.gateway.decide import DECIDER, decide
@@ -52,7 +51,7 @@ def _busy_day(home: World) -> None:
 def test_deciding_again_equals_the_record(home: World) -> None:
     _busy_day(home)
     with home.store.reading() as connection:
-        result = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+        result = replay(connection, home.workspace_id, versions.BundleCache())
     assert result.entries == home.count() > 50
     assert result.differences == []
 
@@ -160,7 +159,7 @@ def test_a_day_with_everything_in_it_is_decided_again_by_each_entrys_own_law(hom
     """From the database alone, in a process that has no law loaded and after what was erased is gone."""
     laws = _eventful_day(home)
     with second_process(home) as other, other.store.reading() as connection:
-        result = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+        result = replay(connection, home.workspace_id, versions.BundleCache())
     entries = home.entries()
     assert result.entries == len(entries)
     assert result.differences == []
@@ -221,7 +220,7 @@ def test_what_another_decider_decided_otherwise_is_told_and_is_no_fault(
         ]
     home.done(agent, "check_locks")
     with home.store.reading() as connection:
-        result = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+        result = replay(connection, home.workspace_id, versions.BundleCache())
     assert [(one.decision_id, one.changed, one.parts) for one in result.differences] == [
         (decision, True, ("steps",)) for decision in changed
     ]
@@ -243,7 +242,7 @@ def test_the_same_difference_under_the_same_decider_is_a_fault(
         _another_release(forged, DECIDER)
         wrong = home.call(agent, "check_locks").decision_id
     with home.store.reading() as connection:
-        result = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+        result = replay(connection, home.workspace_id, versions.BundleCache())
     assert [(one.decision_id, one.changed) for one in result.faults] == [(wrong, False)]
     desk = Desk(
         tmp_path, {"GUARDHOUSE_HOME": str(tmp_path), "GUARDHOUSE_DATABASE_URL": home.store.url}, capsys, monkeypatch

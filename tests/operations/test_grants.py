@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from guardhouse.app import actions
 from guardhouse.bundle import versions
 from guardhouse.gateway.replay import replay
 from guardhouse.guardrails.scoring import read_rows
@@ -245,7 +244,7 @@ def test_every_decision_with_a_grant_replays(home: World) -> None:
     allow(home, check(home, worker)["decision_id"])
     assert [check(home, worker)["verdict"] for _ in range(2)] == ["warn", "block"]
     with home.store.reading() as connection:
-        replayed = replay(connection, home.workspace_id, versions.BundleCache(actions()))
+        replayed = replay(connection, home.workspace_id, versions.BundleCache())
     assert (replayed.differences, replayed.entries) == ([], home.count())
 
 

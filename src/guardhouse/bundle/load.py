@@ -113,6 +113,20 @@ def load_directory(path: Path | str, actions: Mapping[str, ActionDecl]) -> Bundl
 
 def load_files(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) -> Bundle:
     """Compile a whole bundle in this process; text from callers MUST go through `child.parse_untrusted` first."""
+    return _load(files, actions)
+
+
+def load_stored(files: Mapping[str, bytes]) -> Bundle:
+    """Compile a bundle that was activated before, perhaps under another version of Guardhouse.
+
+    It proved itself when it was activated, and MUST go on binding as it stands after an upgrade or a downgrade. So it is
+    held neither against this version's operations nor, by its packs' examples, against this version's engine: its schema
+    says which operations it knows, and any other is denied. LawFault where this version cannot read it at all.
+    """
+    return _load(files, None)
+
+
+def _load(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl] | None) -> Bundle:
     if sum(len(data) for data in files.values()) > MAX_BYTES or len(files) > MAX_FILES:
         message = f"the bundle is larger than {MAX_BYTES} bytes or {MAX_FILES} files"
         raise LawFault([LawProblem("policies", 0, message, "split it")])
@@ -135,24 +149,17 @@ def load_files(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) ->
     part("playbooks", _playbooks, files)
     for gate in (identity, control, profile, network, approval):
         part(gate.NAME, gate.parse, files)
-    part("schema", _check_schema, files, actions)
-    part("packs", _packs, files)
+    part("schema", _schema, files, actions)
+    part("packs", _packs, files, actions is not None)
     settings = made.get("settings", {})
     engine = settings.get("engine", "cedar")
     profiles = made[profile.NAME].profiles if profile.NAME in made else {}
     ceilings = MappingProxyType({name: item.trust_ceiling for name, item in profiles.items()})
-    part(policy.NAME, policy.parse, files, engine, _groups(actions), ceilings, _met(files, made, profiles))
-    words = actions.keys() | set(Category)
-    problems.extend(
-        LawProblem(
-            profile.FILE,
-            _line_of(files, profile.FILE, "profiles", item.name),
-            f"profile `{item.name}` names `{word}`, which is no operation or category",
-            nearest(word, words),
-        )
-        for item in profiles.values()
-        for word in sorted((item.allowed | item.blocked) - words)
-    )
+    groups = made["schema"] if "schema" in made else _groups(actions or {})
+    met = _met(files, made, profiles) if actions is not None else None
+    part(policy.NAME, policy.parse, files, engine, groups, ceilings, met)
+    if actions is not None:
+        problems.extend(_nothing_named(files, profiles, actions.keys() | set(Category)))
     if problems:
         raise LawFault(sorted(set(problems), key=lambda item: (item.file, item.line, item.message)))
     rules = {gate.NAME: made[gate.NAME] for gate in (identity, control, profile, policy, network, approval)}
@@ -168,6 +175,20 @@ def load_files(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) ->
         files=MappingProxyType(dict(files)),
         settings=MappingProxyType(settings),
     )
+
+
+def _nothing_named(files: Mapping[str, bytes], profiles: Mapping[str, Any], words: Collection[str]) -> list[LawProblem]:
+    """Words of profiles that are no operation or category, and so would never bind."""
+    return [
+        LawProblem(
+            profile.FILE,
+            _line_of(files, profile.FILE, "profiles", item.name),
+            f"profile `{item.name}` names `{word}`, which is no operation or category",
+            nearest(word, words),
+        )
+        for item in profiles.values()
+        for word in sorted((item.allowed | item.blocked) - set(words))
+    ]
 
 
 def _plain(name: str, data: bytes) -> None:
@@ -186,10 +207,10 @@ def _plain(name: str, data: bytes) -> None:
         read_yaml(name, data)
 
 
-def _packs(files: Mapping[str, bytes]) -> Any:
+def _packs(files: Mapping[str, bytes], prove: bool) -> Any:
     # Looked up when called: deciding must not import what only loading needs.
     chosen = {name: data for name, data in files.items() if name.startswith("guardrails/")}
-    return importlib.import_module("guardhouse.guardrails").load_packs(chosen)
+    return importlib.import_module("guardhouse.guardrails").load_packs(chosen, proven=not prove)
 
 
 def _settings(files: Mapping[str, bytes]) -> dict[str, Any]:
@@ -253,12 +274,14 @@ def _groups(actions: Mapping[str, ActionDecl]) -> dict[str, frozenset[str]]:
     return groups | {OVERRIDE: frozenset({OVERRIDE})}
 
 
-def _check_schema(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl]) -> None:
-    """The schema's actions and their groups MUST equal the catalog's, neither more nor less."""
+def _schema(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl] | None) -> dict[str, frozenset[str]]:
+    """Each action's own name and its groups. With `actions` the schema's MUST equal them, neither more nor less."""
     file = cedar.SCHEMA_FILE
     text = text_of(file, files.get(file, b""))
     cedar.scan(file, text)
     declared = schema_actions(text)
+    if actions is None:
+        return {name: parents | {name} for name, parents in declared.items()}
     wanted = _groups(actions)
     problems = [
         LawProblem(file, 0, f"the action `{name}` is not declared", "declare it in its groups")
@@ -280,6 +303,7 @@ def _check_schema(files: Mapping[str, bytes], actions: Mapping[str, ActionDecl])
     ]
     if problems:
         raise LawFault(problems)
+    return wanted
 
 
 def schema_actions(text: str) -> dict[str, frozenset[str]]:

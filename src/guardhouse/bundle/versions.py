@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import threading
-from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select
 
 from guardhouse.bundle import Bundle
-from guardhouse.bundle.load import ActionDecl, load_files
+from guardhouse.bundle.load import load_stored
 from guardhouse.bundle.tables import ACTIVATION, BUNDLE_VERSION
+from guardhouse.errors import LawFault
 from guardhouse.model.canonical import decode, encode
 from guardhouse.storage.store import Transaction
 
@@ -81,8 +81,8 @@ def previous(connection: Connection, workspace_id: str) -> tuple[str, str] | Non
 class BundleCache:
     """Compiled bundles by digest, shared by all threads of a process; the last few are kept."""
 
-    def __init__(self, actions: Mapping[str, ActionDecl]) -> None:
-        self.actions = actions
+    def __init__(self) -> None:
+        self._unfit: dict[str, LawFault] = {}
         self._bundles: dict[str, Bundle] = {}
         self._latest: dict[str, str] = {}
         self._guard = threading.Lock()
@@ -100,17 +100,31 @@ class BundleCache:
         with self._guard:
             return self._bundles.get(self._latest.get(workspace_id, ""))
 
+    def unfit(self, digest: str) -> str:
+        """Why a stored bundle could not be loaded by this version when that was tried; empty where nothing is known."""
+        with self._guard:
+            fault = self._unfit.get(digest)
+        return "" if fault is None else str(next(iter(fault.problems), fault.message))
+
     def load(self, connection: Connection, workspace_id: str, digest: str) -> Bundle:
-        """The bundle of this digest, compiled once; LookupError when it is not stored."""
+        """The bundle of this digest, compiled once. LookupError when it is not stored, LawFault when it is unfit."""
         bundle = self.known(digest)
         if bundle is None:
             with self._compiling:
                 bundle = self.known(digest)
                 if bundle is None:
+                    known = self._unfit.get(digest)
+                    if known is not None:  # the same files come to the same end: found out once, not at every call
+                        raise LawFault(known.problems)
                     files = files_of(connection, workspace_id, digest)
                     if files is None:
                         raise LookupError(f"no bundle {digest} is stored")
-                    bundle = load_files(files, self.actions)
+                    try:
+                        bundle = load_stored(files)
+                    except LawFault as fault:
+                        with self._guard:
+                            self._unfit[digest] = fault
+                        raise
         self.put(bundle, workspace_id)
         return bundle
 

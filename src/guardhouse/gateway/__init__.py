@@ -16,13 +16,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from guardhouse.bundle import Bundle, versions
 from guardhouse.catalog import Catalog, Operation
-from guardhouse.errors import NotPerformed, Unauthenticated
+from guardhouse.errors import LawFault, NotPerformed, Unauthenticated
 from guardhouse.gates import control, identity
 from guardhouse.gateway.corridor import CLOSING, Corridor, Ticket
 from guardhouse.gateway.fetch import fetch, unavailable
 from guardhouse.gateway.offer import Onlooker, Stood
 from guardhouse.gateway.prepare import Located, Prepared, prepare
-from guardhouse.gateway.train import Answered, Train
+from guardhouse.gateway.train import Answered, Train, unreadable
 from guardhouse.governance import standing
 from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
 from guardhouse.ledger import entries
@@ -174,6 +174,8 @@ class Gateway:
                 found = self._onlooker.look(connection, located.workspace_id, token_hash)
         except SQLAlchemyError as error:
             raise NotPerformed("the database cannot be read; ask again") from error
+        except LawFault as fault:
+            raise NotPerformed(unreadable(fault.message)) from fault
         if found is None:
             raise Unauthenticated(Unauthenticated.UNKNOWN)
         return found
@@ -313,7 +315,10 @@ class Gateway:
             return bundle
         with self.store.reading() as connection:
             digest, _law = versions.active(connection, workspace_id)
-            return self.bundles.load(connection, workspace_id, digest)
+            try:
+                return self.bundles.load(connection, workspace_id, digest)
+            except LawFault as fault:
+                raise NotPerformed(unreadable(fault.message)) from fault
 
     def _corridor(self, prepared: Prepared) -> Corridor:
         """The corridor of the call's write lock: one a file on SQLite, one a workspace on PostgreSQL."""
@@ -347,7 +352,7 @@ class Gateway:
                     principals = standing.read_principals(connection, answer.workspace_id, [prepared.token_hash])
                     caller, now = principals.get(prepared.token_hash), self._now(connection, answer.workspace_id)
             bundle = self._bundle(answer.workspace_id)
-        except SQLAlchemyError:
+        except (NotPerformed, SQLAlchemyError):
             return unavailable(answer)
         if caller is None:
             raise Unauthenticated(Unauthenticated.UNKNOWN)

@@ -85,6 +85,7 @@ def perform(
         seen=prepared.seen,
         evidence=prepared.evidence,
         present=present,
+        unfit=view.unfit,
     )
     approved = decision.step("approval")
     if approved is not None and approved.code == "approved" and facts.approval is not None:

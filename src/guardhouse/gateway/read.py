@@ -226,6 +226,10 @@ class View:
             return None
         return self._first.get((principal.session_id, prepared.call.idempotency))
 
+    def unfit(self, digest: str) -> str:
+        """Why this version cannot load a stored bundle, where that was found out."""
+        return self._cache.bundles.unfit(digest)
+
     def remember_first(self, prepared: Prepared, principal: Principal, body: bytes) -> None:
         """Let later calls of the same train see this call's outcome under its key."""
         key = (principal.session_id, prepared.call.idempotency)

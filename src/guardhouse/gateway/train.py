@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from guardhouse.bundle import Bundle, versions
-from guardhouse.errors import NotPerformed, OutcomeUnknown, Unauthenticated
+from guardhouse.errors import LawFault, NotPerformed, OutcomeUnknown, Unauthenticated
 from guardhouse.gates import guardrails
 from guardhouse.gateway import act, record, refusing
 from guardhouse.gateway.decide import decide
@@ -49,6 +50,14 @@ MOST_SETTLING_SECONDS = 10.0
 
 Answered = Outcome | Exception
 """What a passenger gets: an outcome, or the exception that says why there is none."""
+
+
+def unreadable(why: str) -> str:
+    """What is said where this version cannot read the law in force."""
+    return (
+        f"the law in force cannot be read by this version of Guardhouse ({why}); start the version that activated it, "
+        "and activate there what both can read"
+    )
 
 
 @dataclass(slots=True)
@@ -162,6 +171,9 @@ class Train:
         self._uncommitted = {}
         try:
             return self.arrive(self._ride([prepared], alone=True))[0][1]
+        except NotPerformed as told:  # by the ride itself, before it carried anything
+            self._forget()
+            return NotPerformed(told.message, decision_id=prepared.call.id)
         except Exception as error:  # noqa: BLE001  # the caller gets an answer whatever happened
             self._forget()
             _log.error("decision %s could not be recorded: %s", prepared.call.id, _brief(error))
@@ -203,7 +215,11 @@ class Train:
             try:
                 return self._one_transaction(calls, alone=alone)
             except LawMissing as missing:
-                with self._store.reading() as connection:
+                why = self._bundles.unfit(missing.digest)
+                if why:
+                    raise NotPerformed(unreadable(why)) from missing
+                # What turns out unfit while a call activates it is refused to that call on the next ride.
+                with self._store.reading() as connection, suppress(LawFault):
                     self._bundles.load(connection, missing.workspace_id, missing.digest)
             except Unexamined as stale:
                 for call in calls[:MOST_CALLS]:

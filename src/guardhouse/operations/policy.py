@@ -96,6 +96,9 @@ def _policy(ask: ActivatePolicyAsk | RollbackPolicyAsk | ShowPolicyAsk, _home: H
 def _activate(ctx: Context, digest: str, law: str) -> ActivationAnswer:
     previous = ctx.bundle.digest
     changed = digest != previous
+    why = ctx.unfit(digest) if changed else ""
+    if why:
+        raise Refusal("invalid_bundle", f"this version of Guardhouse cannot read that bundle, so the law stays: {why}")
     if changed:
         # The note stays in the payload of this call, where an erasure reaches it: the history is append-only.
         number = versions.activate(ctx.tx, ctx.workspace_id, digest, law, ctx.caller.id, ctx.call.id)
@@ -140,7 +143,8 @@ def activate_policy(ctx: Context, ask: ActivatePolicyAsk) -> ActivationAnswer:
 
     It binds the very next call in every process. A bundle with any fault is refused, with the file, the
     line and what to do, and the one in force stays. Grants given under another law become stale.
-    Refusal: `not_found`, for a `digest` that was never in force here.
+    Refusals: `not_found` for a `digest` that was never in force here, `invalid_bundle` for one that this version
+    cannot read.
     """
     prepared: PreparedLaw | None = ctx.evidence
     if prepared is not None:
@@ -168,7 +172,7 @@ def rollback_policy(ctx: Context, ask: RollbackPolicyAsk) -> ActivationAnswer:
     """Put back the bundle that was in force before, or any earlier one by its digest.
 
     A rollback is an activation like any other: it is recorded, binds the next call, and can be rolled
-    back itself. Refusals: `nothing_to_roll_back`, `not_found`.
+    back itself. Refusals: `nothing_to_roll_back`, `not_found`, `invalid_bundle` for one that this version cannot read.
     """
     if ask.digest is not None:
         return _activate(ctx, ask.digest, _law_of(ctx, ask.digest))

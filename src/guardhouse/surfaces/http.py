@@ -312,7 +312,7 @@ class Door:
         except Exception as error:  # noqa: BLE001  # whatever fails here, the answer is: not ready
             _log.warning("readiness cannot be told: %s", type(error).__name__)
             states = {"database": "unreachable"}
-        ready = all(states.get(name, "ok") == "ok" for name in ("gateway", "database", "migrations"))
+        ready = all(states.get(name, "ok") == "ok" for name in ("gateway", "database", "migrations", "law"))
         answer = {"status": "ready" if ready else "not_ready"} | states
         return 200 if ready else 503, b"application/json", orjson.dumps(answer)
 

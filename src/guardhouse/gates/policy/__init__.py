@@ -27,11 +27,17 @@ from guardhouse.model.facts import Facts, Finding
 
 NAME = "policy"
 ENGINES = ("cedar", "native", "both")
+_NOT_KNOWN = (
+    "the law in force was made for a version of Guardhouse that had no such operation; a person brings it up to date "
+    "with `guardhouse policy activate`"
+)
 
 
 @dataclass(frozen=True, slots=True)
 class PolicyRules:
     """The engine that decides, the one that shadows it (None unless `both`), and trust ceilings by profile.
+
+    `actions`: those that the schema knows; None asks the engine about whatever comes.
 
     Rulings are remembered, which changes none: engines are pure, and a ruling is found again only for the
     very same principal, action, resource and context, its second included, under these very rules. A resource
@@ -41,6 +47,7 @@ class PolicyRules:
     engine: Engine
     shadow: Engine | None
     ceilings: Mapping[str, int]
+    actions: frozenset[str] | None = None
     memo: Memo = field(default_factory=Memo, init=False, repr=False, compare=False)
 
     def authorize(self, principal: Entity, action: str, resource: Entity, context: dict[str, Any]) -> Ruling:
@@ -109,9 +116,10 @@ def parse(
         problems.extend(fault.problems)
     if problems:
         raise LawFault(problems)
+    actions = None if groups is None else frozenset(groups)
     if engine == "native":
-        return PolicyRules(rules, None, ceilings or {})
-    return PolicyRules(decides, rules if engine == "both" else None, ceilings or {})
+        return PolicyRules(rules, None, ceilings or {}, actions)
+    return PolicyRules(decides, rules if engine == "both" else None, ceilings or {}, actions)
 
 
 def check(call: Call, facts: Facts, rules: PolicyRules, so_far: tuple[Step, ...]) -> Step:
@@ -122,6 +130,8 @@ def check(call: Call, facts: Facts, rules: PolicyRules, so_far: tuple[Step, ...]
     del so_far
     if facts.principal.kind == "system":
         return allow(NAME, "housekeeping")
+    if rules.actions is not None and call.operation not in rules.actions:
+        return deny(NAME, "policy_error", _NOT_KNOWN)
     who, what = principal_of(facts, rules.ceilings), resource_of(call, facts)
     ruling = rules.authorize(who, call.operation, what, context_of(call, facts))
     step = _step(ruling)

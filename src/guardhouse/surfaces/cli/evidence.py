@@ -182,7 +182,7 @@ def replay(
     told: dict[str, Any] = {"ok": True, "entries": 0, "decider_changed": 0, "faults": []}
     with ground.reading(settings) as connection:
         for workspace_id, _slug in ground.workspaces(connection, settings, workspace):
-            _replay_one(connection, workspace_id, composition.actions(), first, told, shown=not json)
+            _replay_one(connection, workspace_id, first, told, shown=not json)
     if json:
         render.print_json(told)
     else:
@@ -333,9 +333,7 @@ def _check_receipt(settings: Settings, file: Path, given: list[str], json: bool)
         )
 
 
-def _replay_one(
-    connection: Connection, workspace_id: str, actions: Any, first: int, told: dict[str, Any], *, shown: bool
-) -> None:
+def _replay_one(connection: Connection, workspace_id: str, first: int, told: dict[str, Any], *, shown: bool) -> None:
     from sqlalchemy.exc import NoResultFound
 
     from guardhouse.bundle.versions import BundleCache
@@ -351,7 +349,7 @@ def _replay_one(
             before = done
 
         try:
-            result = replay_ledger(connection, workspace_id, BundleCache(actions), first=first, progress=progress)
+            result = replay_ledger(connection, workspace_id, BundleCache(), first=first, progress=progress)
         except (NoResultFound, LookupError) as error:
             raise LedgerFault(
                 f"something that an entry names is gone: run `guardhouse ledger verify` ({error})"

@@ -198,7 +198,7 @@ def _changes(composition: Composition, bundle: Bundle) -> tuple[dict[str, Any] |
         files = {name: text.encode() for name, text in active["files"].items()}
         if active["digest"] == bundle.digest:
             return {"active": active["digest"], "changed": False}, ""
-        found = difference(load.load_files(files, composition.actions()), bundle)
+        found = difference(load.load_stored(files), bundle)
     except LawFault:
         return None, "the bundle in force was made by another version of Guardhouse and cannot be loaded here"
     except GuardhouseError as error:
