@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from guardhouse.storage import private
 from guardhouse.surfaces.cli import operator
 from tests.journeys.conftest import House, founded
 from tests.server import serving
@@ -35,7 +36,7 @@ def test_files_saved_beside_a_running_server_bind_nobody_and_nor_after_a_restart
 ) -> None:
     home = tmp_path / "home"
     env, made = founded(home, database_url)
-    operator.write_private(operator.token_file(home), made.operator_token)
+    private.replaced(operator.token_file(home), made.operator_token)
     policies = home / "policies"
     with serving(env) as server:
         house = House(home, env, server, made.operator_token, made.workspace_id)

@@ -26,7 +26,7 @@ def test_a_tool_says_what_an_empty_repository_means(name: str) -> None:
     declared = CATALOG.find(name)
     assert declared is not None
     words = input_schema(declared)["properties"]["repository"]["description"]
-    assert words.endswith("empty for all" if name in _FILTERS else "empty for the session's own"), words
+    assert words.endswith("empty: of all" if name in _FILTERS else "empty for the session's own"), words
 
 
 def test_what_named_no_repository_is_found_in_default_and_in_no_other(home: World) -> None:
