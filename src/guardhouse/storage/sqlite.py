@@ -53,6 +53,19 @@ def require_durable(found: Mapping[str, str]) -> None:
         )
 
 
+_TORN = frozenset({"SQLITE_FULL", "SQLITE_IOERR_WRITE"})
+"""Faults of a COMMIT that did not write its last frame whole, without which recovery keeps nothing of it."""
+
+
+def may_come_back(error: BaseException) -> bool:
+    """Whether a failed COMMIT can be found done after a crash.
+
+    Where its frames are in the log and only what came after failed (their sync, the log's index), SQLite takes the
+    transaction back in the index alone. Recovery makes the index anew from the log, and finds it.
+    """
+    return getattr(getattr(error, "orig", error), "sqlite_errorname", "") not in _TORN
+
+
 class SqliteStore(Writing):
     """One database file. One write connection, opened again after any failure; readers from a small pool."""
 
@@ -73,6 +86,7 @@ class SqliteStore(Writing):
         self._connection: Connection | None = None
         self._patient = True
         self._promised: dict[str, str] = {}
+        self._haunted = False
         self._closed = False
 
     def _engine(self, pool: type[NullPool] | type[QueuePool], *, query_only: bool) -> Engine:
@@ -130,6 +144,8 @@ class SqliteStore(Writing):
         """The transaction, for a caller who has the write lock; the turn is given back where there is none."""
         try:
             connection = self._connected(wait)
+            if connection is not None and self._haunted:
+                self._lay(connection)
             transaction = connection.begin() if connection is not None else None
         except BaseException as error:
             self._drop()
@@ -147,7 +163,11 @@ class SqliteStore(Writing):
 
         def commit() -> None:
             tx.catch_up()
-            transaction.commit()
+            try:
+                transaction.commit()
+            except BaseException as error:
+                self._haunted = self._haunted or may_come_back(error)
+                raise
 
         def end(how: Callable[[], None]) -> None:
             try:
@@ -161,6 +181,16 @@ class SqliteStore(Writing):
                 self._write_lock.release()
 
         return Opened(tx, lambda: end(commit), lambda: end(self._drop))
+
+    def _lay(self, connection: Connection) -> None:
+        """Write over what a failed COMMIT left in the log, so that no recovery brings it back.
+
+        Until that is durable no transaction begins, so nobody can find a call undone that a crash would bring back.
+        """
+        with connection.begin():
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+            connection.exec_driver_sql(f"PRAGMA user_version={int(version)}").close()
+        self._haunted = False
 
     def _connected(self, wait: bool) -> Connection | None:
         """The write connection, as patient with SQLite's own lock as asked; None when it would have to be opened first."""
