@@ -2,86 +2,51 @@
 
 from __future__ import annotations
 
-import http.client
 import json
 import random
-import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine.url import make_url
 
-from tests.server import Server, environment, guardhouse, serving
+from tests.durability.load import Load, founded, query
+from tests.server import guardhouse, serving
 
 ROUNDS = 5
-WORKERS = 8
-
-
-def _work(
-    server: Server, token: str, worker: int, stop: threading.Event, acknowledged: list[dict[str, Any]], enough: int
-) -> None:
-    connection = server.connect()
-    number = 0
-    while not stop.is_set() and number < 2000:
-        number += 1
-        key = f"res:{server.process.pid}/{worker}/{number}"
-        try:
-            status, answer = server.call(
-                token, "acquire_lock", {"key": key, "ttl_seconds": 86400}, connection, Idempotency_Key=key
-            )
-        except (OSError, http.client.HTTPException, ValueError):
-            return
-        assert status == 200, answer
-        acknowledged.append({"id": answer["decision_id"], "key": key})
-        if len(acknowledged) >= enough:
-            stop.set()
-
-
-def _query(url: str, statement: str) -> list[Any]:
-    address = make_url(url)
-    if address.get_backend_name() == "postgresql":
-        address = address.set(drivername="postgresql+psycopg")
-    engine = create_engine(address)
-    try:
-        with engine.connect() as connection:
-            return list(connection.execute(text(statement)))
-    finally:
-        engine.dispose()
 
 
 @pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
 def test_kill_nine_under_load_loses_nothing(dialect: str, new_database: Callable[[str], str], tmp_path: Path) -> None:
+    """The load goes on until the kill cuts its lines; what became of each call cut, `get_outcome` tells afterwards."""
     url = new_database(dialect)
-    env = environment(tmp_path / "home", url)
-    token = json.loads(guardhouse(env, "init", "--json").stdout)["operator_token"]
-    added = guardhouse(
-        env | {"GUARDHOUSE_TOKEN": token}, "agents", "add", "w", "--trust", "2", "--profile", "unlimited", "--json"
-    )
-    agent = json.loads(added.stdout)["token"]
+    env, operator = founded(tmp_path / "home", url)
+    load = Load()
     chooser = random.Random(7)
-    acknowledged: list[dict[str, Any]] = []
-    for _round in range(ROUNDS):
+    under_way = 0
+    for number in range(ROUNDS):
         with serving(env) as server:
-            stop = threading.Event()
-            enough = len(acknowledged) + chooser.randrange(40, 250)
-            threads = [
-                threading.Thread(target=_work, args=(server, agent, worker, stop, acknowledged, enough))
-                for worker in range(WORKERS)
-            ]
-            for thread in threads:
-                thread.start()
-            assert stop.wait(60)
-            server.kill()
-            for thread in threads:
-                thread.join()
-    entries = {row[0]: row[1] for row in _query(url, "SELECT id, outcome FROM entry WHERE operation = 'acquire_lock'")}
-    locks = {row[0] for row in _query(url, "SELECT key FROM lock")}
-    missing = [one for one in acknowledged if entries.get(one["id"]) != "performed"]
-    assert not missing, f"{len(missing)} of {len(acknowledged)} acknowledged decisions are gone"
-    assert {one["key"] for one in acknowledged} <= locks
-    assert len(locks) == sum(outcome == "performed" for outcome in entries.values())
+            if not load.token:
+                load.token = server.call(operator, "add_agent", {"handle": "w", "trust": 2, "profile": "unlimited"})[1][
+                    "token"
+                ]
+            with load.on(server, f"round{number}", until=len(load.acknowledged) + chooser.randrange(20, 200)):
+                killed = time.monotonic()
+                server.kill()
+        under_way += sum(key.startswith(f"res:round{number}/") and sent < killed for key, sent in load.cut.items())
+    assert under_way >= ROUNDS, "the kills met hardly any call under way"
+    assert not load.refused
+    with serving(env) as server:
+        line = server.connect()
+        outcomes = {key: load.outcome(server, line, key) for key in load.cut}
+    asked = query(url, "SELECT id, outcome, resource_id FROM entry WHERE operation = 'acquire_lock'")
+    entries = {row[0]: row[1] for row in asked}
+    locks = {row[0] for row in query(url, "SELECT key FROM lock")}
+    missing = [key for key, decision in load.acknowledged.items() if entries.get(decision) != "performed"]
+    assert not missing, f"{len(missing)} of {len(load.acknowledged)} acknowledged decisions are gone"
+    assert sorted(locks) == sorted(row[2] for row in asked if row[1] == "performed")
+    assert locks == load.acknowledged.keys() | {key for key, decision in outcomes.items() if decision}
+    told = sorted([*load.acknowledged.values(), *filter(None, outcomes.values())])
+    assert told == sorted(decision for decision, outcome in entries.items() if outcome == "performed")
     verified = guardhouse(env, "ledger", "verify", "--json")
     assert json.loads(verified.stdout)["ok"] is True
