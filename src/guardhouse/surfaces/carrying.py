@@ -6,6 +6,7 @@ the call goes on, and `wait_approval` holds the line.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, Protocol
 
@@ -51,6 +52,14 @@ class Carriage:
         self._patience = Patience(patience)
         self._reading_law = Patience(patience + PATIENCE_SECONDS)
         self.watch = watch
+        self._ending = asyncio.Event()
+
+    def end_waits(self) -> None:
+        """The server is ending: answer every `wait_approval` now with how its question stands, those yet to come too.
+
+        To be called on the event loop.
+        """
+        self._ending.set()
 
     async def carry(self, raw: RawCall, receive: Receive) -> Outcome:
         """Carry one call, and remember a quota that it found exhausted.
@@ -79,7 +88,7 @@ class Carriage:
             # A raised quota or a lifted suspension ends the silence at once; other processes look every second.
             self.silences.lift(outcome.workspace_id)
         if raw.operation == "wait_approval" and self.watch is not None and still_pending(outcome):
-            return await hold_the_line(raw, outcome, self.gateway.read_again, self.watch, receive)
+            return await hold_the_line(raw, outcome, self.gateway.read_again, self.watch, receive, self._ending)
         return outcome
 
     def _governs(self, name: str) -> bool:

@@ -143,7 +143,7 @@ def address_of(listener: socket.socket, settings: Settings) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, which tells when it listens and when it no longer does. SIGTERM finishes requests under way."""
+    """uvicorn, which tells when it listens and when it begins to end. SIGTERM finishes requests under way."""
 
     def __init__(self, config: uvicorn.Config, up: Callable[[], None], down: Callable[[], None]) -> None:
         super().__init__(config)
@@ -208,7 +208,12 @@ def make_server(
         ssl_certfile=str(settings.tls_certificate_file) if settings.tls_certificate_file else None,
         ssl_keyfile=str(settings.tls_key_file) if settings.tls_key_file else None,
     )
-    return Server(config, up, lambda: endpoints.remove(settings.home, endpoint)), door
+
+    def down() -> None:
+        endpoints.remove(settings.home, endpoint)
+        door.carriage.end_waits()
+
+    return Server(config, up, down), door
 
 
 def serve(gateway: Any, settings: Settings, **options: Any) -> None:

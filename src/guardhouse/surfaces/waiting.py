@@ -7,7 +7,7 @@ nobody; reading anew leaves none, since that entry permits it. Neither holds a t
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, MutableMapping
 from typing import Any
 
 import orjson
@@ -44,31 +44,36 @@ async def hold_the_line(
     read_again: Callable[[RawCall, Outcome], Awaitable[Outcome]],
     watch: Watch,
     receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    ending: asyncio.Event,
 ) -> Outcome:
-    """Wait until the approval is no longer pending or the time is over, then read the answer anew.
+    """Wait until the approval is no longer pending, the time is over or the door is `ending`; then read the answer anew.
 
     Raises `Disconnected` when the caller hangs up. A watch that fails ends the wait early: reading
     tells what can be told.
     """
     approval_id = str((first.result or {}).get("approval_id", ""))
     gone = asyncio.ensure_future(_gone(receive))
+    closing = asyncio.ensure_future(ending.wait())
     try:
         async with asyncio.timeout(seconds_asked(raw.body)):
-            await _settled(first.workspace_id, approval_id, watch, gone)
+            await _settled(first.workspace_id, approval_id, watch, (gone, closing))
     except Exception:  # noqa: BLE001, S110  # out of time, or the ground failed: reading answers either way
         pass
     finally:
         gone.cancel()
+        closing.cancel()
     if gone.done() and not gone.cancelled():
         raise Disconnected
     return await read_again(raw, first)
 
 
-async def _settled(workspace_id: str, approval_id: str, watch: Watch, gone: asyncio.Future[None]) -> None:
-    """Return when the question is no longer pending or the caller is gone."""
+async def _settled(workspace_id: str, approval_id: str, watch: Watch, ends: Collection[asyncio.Future[Any]]) -> None:
+    """Return when the question is no longer pending, or something else has ended the wait."""
     pause = _FIRST_PAUSE
-    while not gone.done() and await asyncio.to_thread(watch, workspace_id, approval_id) == "pending":
-        await asyncio.wait((gone,), timeout=pause)
+    while (
+        not any(end.done() for end in ends) and await asyncio.to_thread(watch, workspace_id, approval_id) == "pending"
+    ):
+        await asyncio.wait(ends, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
         pause = min(_LONGEST_PAUSE, pause * 1.5)
 
 
