@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +23,7 @@ from guardhouse.surfaces import endpoint as endpoints
 from guardhouse.surfaces import problem
 from guardhouse.surfaces.limits import Proxies
 from guardhouse.surfaces.notify import Notifier
-from guardhouse.surfaces.serve import bind, check_exposure
+from guardhouse.surfaces.serve import bind, check_exposure, make_server
 from guardhouse.surfaces.silences import Silences
 from guardhouse.surfaces.wire import GuardedProtocol
 from tests.surfaces.doors import Script, drain, listening, parse, request
@@ -386,8 +388,6 @@ print("ended", flush=True)
 
 
 def test_sigterm_finishes_what_is_under_way(tmp_path: Path) -> None:
-    import socket
-
     process = subprocess.Popen([sys.executable, "-c", _SERVE, str(tmp_path)], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
@@ -403,6 +403,32 @@ def test_sigterm_finishes_what_is_under_way(tmp_path: Path) -> None:
         process.kill()
         process.wait()
         process.stdout.close()
+
+
+def test_who_outlasts_the_grace_of_the_end_is_told_that_the_outcome_is_unknown(tmp_path: Path) -> None:
+    came = threading.Event()
+
+    class Stuck(Script):
+        async def handle_async(self, raw: RawCall) -> Outcome:
+            came.set()
+            await asyncio.sleep(60)
+            return await super().handle_async(raw)
+
+    settings, up = Settings(home=tmp_path, port=0), threading.Event()
+    listener = bind(settings)
+    server, _door = make_server(Stuck(), settings, listener, announce=lambda _endpoint: up.set())
+    server.config.timeout_graceful_shutdown = 1
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    assert up.wait(10)
+    with socket.create_connection(listener.getsockname(), timeout=10) as connection:
+        connection.sendall(request("POST", "/v1/check_locks", b"{}", Authorization="Bearer t"))
+        assert came.wait(10)
+        server.should_exit = True
+        answer = parse(drain(connection))
+    thread.join(10)
+    assert not thread.is_alive()
+    assert (answer.status, answer.code) == (503, "outcome_unknown")
 
 
 def test_the_tables_statuses_are_documented() -> None:

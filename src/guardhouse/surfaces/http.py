@@ -19,7 +19,7 @@ from urllib.parse import parse_qs
 
 import orjson
 
-from guardhouse.errors import GuardhouseError, Unauthenticated
+from guardhouse.errors import GuardhouseError, OutcomeUnknown, Unauthenticated
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
 from guardhouse.model.ids import random_bytes
@@ -206,6 +206,13 @@ class Door:
             code = error.code
             body = problem.of_error(error, request_id)
             extra.extend(_decided(error))
+        except (
+            asyncio.CancelledError
+        ):  # only by a server whose grace is over, which then waits for this answer to leave
+            ended = OutcomeUnknown(
+                "the gateway ended before the answer came; ask `get_outcome` with the idempotency key, once it is back"
+            )
+            code, body = ended.code, problem.of_error(ended, request_id)
         except Exception:  # noqa: BLE001  # a caller gets the envelope whatever failed
             _log.exception("the HTTP door failed, request %s", request_id)
             code = "internal_error"
