@@ -13,8 +13,9 @@ from sqlalchemy.engine.url import make_url
 from guardhouse.errors import NotPerformed, OutcomeUnknown
 from guardhouse.gateway.train import Train
 from guardhouse.model.answer import Outcome
+from guardhouse.storage.opening import open_store
 from guardhouse.storage.sqlite import SqliteStore
-from tests.world import World
+from tests.world import World, world
 
 
 def _administer(home: World, statement: str) -> None:
@@ -153,3 +154,56 @@ def test_a_ground_that_stays_away_costs_a_train_no_more_than_its_patience(home: 
     assert home.count() == before
     again = train.carry(prepared[:3])
     assert [answer.code for _call, answer in again if isinstance(answer, Outcome)] == ["performed"] * 3
+
+
+_FRIGHTENING = "disk full, malformed, read-only, no space"
+
+
+def _raising(home: World, state: str) -> None:
+    """Let the database itself refuse every lock under `res:odd`, as a fault in one statement, in frightening words."""
+    statements = [
+        f"CREATE TRIGGER odd BEFORE INSERT ON lock WHEN NEW.key = 'res:odd' "
+        f"BEGIN SELECT RAISE(ABORT, '{_FRIGHTENING}'); END"
+    ]
+    if not home.store.embedded:
+        statements = [
+            f"CREATE FUNCTION odd() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION '{_FRIGHTENING}' "
+            f"USING ERRCODE = '{state}'; END $$",
+            "CREATE TRIGGER odd BEFORE INSERT ON lock FOR EACH ROW WHEN (NEW.key = 'res:odd') EXECUTE FUNCTION odd()",
+        ]
+    with home.store.writing("") as tx:
+        for statement in statements:
+            tx.connection.exec_driver_sql(statement)
+
+
+def test_a_statement_at_fault_is_that_calls_recorded_failure_whatever_its_words(home: World) -> None:
+    agent = home.agent("unlucky")
+    _raising(home, "P0001")
+    with ThreadPoolExecutor(4) as pool:
+        keys = ["res:odd" if number % 4 == 0 else f"res:{number}" for number in range(16)]
+        answers = list(pool.map(lambda key: home.call(agent, "acquire_lock", {"key": key}), keys))
+    assert {key: answer.code for key, answer in zip(keys, answers, strict=True) if answer.code != "performed"} == {
+        "res:odd": "internal_error"
+    }
+    for answer in answers:
+        assert home.entry(answer.decision_id)["outcome"] == answer.code
+        assert "malformed" not in answer.message
+
+
+@pytest.mark.parametrize("state", ["53100", "25006", "58030", "XX001"])
+def test_a_statement_that_fails_with_the_ground_leaves_neither_effect_nor_entry(
+    new_database: Callable[[str], str], clock: Any, ids: Any, state: str
+) -> None:
+    """PostgreSQL can be made to say so; SQLite's own is shown by a file that is really full, above."""
+    store = open_store(new_database("postgresql"), clock)
+    try:
+        with world(store, clock, ids) as home:
+            agent = home.agent("unlucky")
+            _raising(home, state)
+            before = home.count()
+            with pytest.raises(NotPerformed):
+                home.call(agent, "acquire_lock", {"key": "res:odd"})
+            assert home.count() == before
+            assert home.call(agent, "acquire_lock", {"key": "res:fine"}).performed
+    finally:
+        store.close()

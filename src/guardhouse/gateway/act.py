@@ -19,6 +19,7 @@ from guardhouse.governance import approvals, grants, standing
 from guardhouse.model.decision import Decision, Effect, Verdict
 from guardhouse.model.facts import Facts
 from guardhouse.model.ids import Ids
+from guardhouse.storage.faults import of_the_ground
 
 _log = logging.getLogger("guardhouse.gateway")
 
@@ -170,7 +171,7 @@ def attempt(
     except Refusal as refusal:
         return Acted(refusal.code, refusal.message, error=_with_names(view, refusal))
     except DBAPIError as error:
-        if error.connection_invalidated or not guarded or _whole_database(error):
+        if not guarded or of_the_ground(error):
             raise
         # The driver's own words may quote the row, so only the kind of the fault is told.
         kind = type(error.orig).__name__
@@ -203,9 +204,3 @@ def _with_names(view: View, refusal: Refusal) -> dict[str, Any]:
 def crashed() -> Acted:
     """What a call comes to that failed inside, with everything of it undone."""
     return Acted("internal_error", "the operation failed inside Guardhouse; nothing of it was kept")
-
-
-def _whole_database(error: DBAPIError) -> bool:
-    """Faults of the ground itself (disk full, read-only, gone), which no savepoint can make good."""
-    text = str(error.orig).lower()
-    return any(word in text for word in ("disk", "full", "readonly", "read-only", "i/o", "malformed", "no space"))
