@@ -86,7 +86,10 @@ class Context:
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """What a fetch is given: a read-only connection, and the tree size that its entry allows it to see."""
+    """What a fetch is given: a read-only connection, and the tree size that its entry allows it to see.
+
+    `timeout_seconds` bounds the whole reading on SQLite and each of its statements on PostgreSQL.
+    """
 
     connection: Connection
     workspace_id: str
@@ -94,6 +97,7 @@ class Reader:
     now: Micros
     caller: Principal
     bundle: Bundle
+    timeout_seconds: float = 30.0
 
 
 Handler = Callable[[Context, Any], Any]

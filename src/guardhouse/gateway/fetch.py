@@ -46,6 +46,7 @@ def fetch(
                 now=now,
                 caller=caller,
                 bundle=bundle,
+                timeout_seconds=timeout_seconds,
             )
             answer = operation.fetch(reader, prepared.ask)
     except Refusal as refusal:

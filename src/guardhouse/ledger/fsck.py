@@ -59,6 +59,7 @@ def verify(
 
     `connection` must see one snapshot. `outside` is the text of a checkpoint file kept elsewhere; `verifiers`
     the keys that its signatures must be by. Without them the report says that nothing outside was compared.
+    `progress` is told after every page how many entries are read, and of how many; what it raises ends the verification.
     """
     report = Report(workspace_id)
     head = connection.execute(
@@ -119,6 +120,7 @@ class _Database:
         self._walk(walk, stubs)
         report.tree_size, report.root_hash = walk.frontier.size, walk.frontier.root.hex()
         self._finish(walk)
+        self.progress(self.end, self.end)
         self._all_contents()
         self._activations()
         compare_checkpoints(walk, inside, verifiers, outside=False, end=report.tree_size)
@@ -349,6 +351,7 @@ class _Database:
                     if digest_of(_stored(row.body)) != row.digest:
                         self.report.fault(-1, f"what `{table}` holds under {row.digest[:20]}… was changed")
                 after = rows[-1].digest
+                self.progress(self.end, self.end)
 
     def _activations(self) -> None:
         """Step 8. The first activation of a workspace is made with it, by an entry of another ledger."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from sqlalchemy import and_, select
+from sqlalchemy.exc import OperationalError
 
 from guardhouse.catalog import Answer, Ask, Context, Home, Reader, operation
 from guardhouse.errors import Refusal
@@ -126,8 +128,26 @@ class VerifyAuditAnswer(Answer):
     not_proved: tuple[str, ...] = Field(description="what this check could not see")
 
 
+_SHARE = 0.75
+"""The share of a reading's time that verifying has; what is left is for the statement under way when it is over."""
+
+
 def _verify(reader: Reader, _ask: VerifyAuditAsk) -> VerifyAuditAnswer:
-    report = fsck.verify(reader.connection, reader.workspace_id, tree_size=reader.tree_size)
+    until = time.monotonic() + _SHARE * reader.timeout_seconds
+    verified = 0
+
+    def step(done: int, _all: int) -> None:
+        nonlocal verified
+        verified = done
+        if time.monotonic() > until:
+            raise _too_large(reader, verified)
+
+    try:
+        report = fsck.verify(reader.connection, reader.workspace_id, tree_size=reader.tree_size, progress=step)
+    except OperationalError as error:
+        if time.monotonic() > until:  # one statement took all of it, and the database ended that
+            raise _too_large(reader, verified) from error
+        raise
     return VerifyAuditAnswer(
         ok=report.ok,
         tree_size=report.tree_size,
@@ -138,12 +158,26 @@ def _verify(reader: Reader, _ask: VerifyAuditAsk) -> VerifyAuditAnswer:
     )
 
 
+def _too_large(reader: Reader, verified: int) -> Refusal:
+    return Refusal(
+        "ledger_too_large",
+        f"this ledger is too large to verify within a call: {verified} of {reader.tree_size} entries were verified in "
+        f"{_SHARE * reader.timeout_seconds:g} seconds; run `guardhouse ledger verify`, which has no such bound",
+        verified=verified,
+        tree_size=reader.tree_size,
+    )
+
+
 @operation("verify_audit", Category.READ, ask=VerifyAuditAsk, answer=VerifyAuditAnswer, resource=_ledger, fetch=_verify)
 def verify_audit(_ctx: Context, _ask: VerifyAuditAsk) -> None:
     """Check the whole ledger of this workspace: every entry, payload and digest, against the Merkle tree.
 
     Needs trust 3 of an agent. It proves that the tables agree with each other. That nobody rewrote all of them together is proved
     only against a checkpoint kept elsewhere: use `guardhouse ledger verify` for that.
+
+    It has three quarters of `GUARDHOUSE_FETCH_TIMEOUT_SECONDS`, which is 15 seconds unless that is set; a ledger that
+    takes longer is verified by `guardhouse ledger verify` alone. Refusal: `ledger_too_large`, which says nothing
+    against the ledger.
     """
 
 

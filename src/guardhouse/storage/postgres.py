@@ -147,7 +147,7 @@ class PostgresStore(Writing):
     def reading(self, timeout_seconds: float = 30.0) -> Iterator[Connection]:
         """A read-only snapshot; a statement past the timeout ends with an OperationalError."""
         with self._readers.connect() as connection:
-            milliseconds = int(timeout_seconds * 1000)
+            milliseconds = max(1, int(timeout_seconds * 1000))  # 0 would mean no timeout at all
             try:
                 with connection.begin():
                     # It stays with the connection, so that most readers need not say it again.

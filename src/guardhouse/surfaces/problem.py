@@ -67,7 +67,7 @@ TABLE: Mapping[str, Row] = {
             "too_many_pending already_exists already_registered payload_erased limit_reached "
             "nothing_to_roll_back heartbeat_required already_ended open_children too_many_children already_open "
             "deadline_passed assigned_to_other too_many_needs not_silent nothing_to_allow nothing_to_score grant_spent "
-            "grant_over",
+            "grant_over ledger_too_large",
         ),
         (_BUSY, "held already_claimed agent_paused workspace_paused workspace_not_active keys_paused locks_paused"),
         (_USAGE, "validation cycle mode_too_long grant_too_long invalid_bundle invalid_policy prefix_required"),

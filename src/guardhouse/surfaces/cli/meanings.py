@@ -106,6 +106,7 @@ CODES: Mapping[str, str] = {
     "not_performed": "nothing happened and nothing was recorded; send the same call again",
     "outcome_unknown": "the database could not say whether the call was recorded; ask `get_outcome` with the idempotency key",
     "answer_unavailable": "the question was permitted and recorded, but reading the answer failed or took too long",
+    "ledger_too_large": "the ledger is too large to be verified within a call; a person runs `guardhouse ledger verify`",
     "internal_error": "a fault inside; nothing of the call's effect was kept; tell the request id to an operator",
     "ledger_fault": "the ledger's tables contradict each other or a checkpoint; see docs/auditing.md",
     "settings_fault": "a setting is missing or cannot be used; the message names its variable",
