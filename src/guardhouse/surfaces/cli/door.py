@@ -94,6 +94,11 @@ class HttpDoor:
             value = json.loads(data)
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._line.close()
+            if type(error).__name__ == "SSLCertVerificationError":  # by name: `ssl` is loaded for `https://` alone
+                raise SettingsFault(
+                    f"the certificate of {self.where} is not one that this machine trusts for that name; where an "
+                    "authority of yours signed it, name its PEM file in SSL_CERT_FILE"
+                ) from error
             raise NotPerformed(f"{self.where} does not answer; is it running? `guardhouse status` tells") from error
         told = value.get("error") if isinstance(value, dict) else None
         if status == 200 and isinstance(value, dict) and "decision_id" in value:

@@ -28,8 +28,7 @@ if TYPE_CHECKING:
 # This runs before every tool of an agent, so it loads next to nothing: `json`, `socket`, `typing`, `contextlib` and
 # `hashlib` each cost more than the question itself. What stands in for two of them falls back on them where it must.
 
-MOST = 4 * 1024 * 1024
-MOST_CONTEXT = 64 * 1024
+MOST, MOST_CONTEXT = 4 * 1024 * 1024, 64 * 1024
 CONNECT_SECONDS = 1.0
 ANSWER_SECONDS = 20.0
 """All that the shim may take. `install` gives every client a timeout well above it."""
@@ -98,9 +97,7 @@ def _proof(secret: bytes, text: bytes) -> str:
             sha256 = __import__(name).sha256
         except (ImportError, AttributeError):
             continue
-        if len(secret) > 64:
-            secret = sha256(secret).digest()
-        key = secret.ljust(64, b"\0")
+        key = (sha256(secret).digest() if len(secret) > 64 else secret).ljust(64, b"\0")
         inner = sha256(bytes(one ^ 0x36 for one in key) + text).digest()
         return str(sha256(bytes(one ^ 0x5C for one in key) + inner).hexdigest())
     raise Fault("this Python has no SHA-256")
@@ -109,12 +106,16 @@ def _proof(secret: bytes, text: bytes) -> str:
 class _Line:
     """A connection that is read by lines and lengths."""
 
-    def __init__(self, host: str, port: int) -> None:
+    def __init__(self, host: str, port: int, secure: bool) -> None:
         self._socket = _socket.socket(_socket.AF_INET6 if ":" in host else _socket.AF_INET, _socket.SOCK_STREAM)
         self._held = b""
         try:
             self._socket.settimeout(CONNECT_SECONDS)
             self._socket.connect((host, port))
+            if secure:  # the proof tells who answers, on a name that no certificate need have; until then nothing secret is sent
+                import ssl
+
+                self._socket = ssl._create_unverified_context().wrap_socket(self._socket)  # type: ignore[arg-type]  # noqa: S323
             self._socket.settimeout(ANSWER_SECONDS)
         except BaseException:
             self.close()
@@ -296,16 +297,14 @@ def _asked(client: str, config: dict[str, Any], payload: bytes) -> bytes:
 def _over_home(home: str, client: str, token: str, payload: bytes) -> bytes:
     """Ask the gateway of a home over one connection: first its proof, then the question."""
     endpoint = _endpoint(home)
-    host, port = _plain(str(endpoint["address"]))
-    if host is None:
-        return _over_url(f"{endpoint['address']}/v1/hooks/{client}", token, payload)
+    host, port, secure = _place(str(endpoint["address"]))
     challenge = os.urandom(16).hex()
     parts = "\n".join(("guardhouse endpoint", str(endpoint["instance"]), str(endpoint["address"]), challenge))
     wanted = _proof(bytes.fromhex(str(endpoint["secret"])), parts.encode())
     line: _Line | None = None
     asked = False
     try:
-        line = _Line(host, port)
+        line = _Line(host, port, secure)
         line.send(f"GET /healthz?challenge={challenge} HTTP/1.1\r\nHost: {host}:{port}\r\n\r\n".encode())
         _, body = _answer(line)
         if not _same(str(_parsed(body).get("proof", "")), wanted):
@@ -348,13 +347,13 @@ def _endpoint(home: str) -> dict[str, Any]:
     return dict(made)
 
 
-def _plain(address: str) -> tuple[str | None, int]:
-    """Host and port of a plain HTTP address, or None for what needs TLS."""
+def _place(address: str) -> tuple[str, int, bool]:
+    """Host and port of an address, and whether TLS is spoken there."""
     scheme, _, rest = address.partition("://")
     host, _, port = rest.strip("/").rpartition(":")
-    if scheme != "http" or not port.isdecimal():
-        return None, 0
-    return host.strip("[]"), int(port)
+    if scheme not in ("http", "https") or not port.isdecimal():
+        raise Fault("endpoint.json cannot be read")
+    return host.strip("[]"), int(port), scheme == "https"
 
 
 def _request(host: str, path: str, token: str, payload: bytes) -> bytes:
@@ -438,8 +437,8 @@ def _with_context(payload: bytes) -> bytes:
         return payload
     if not root and not own:
         return payload
-    known = {"workspace_root": root, "tighten": own}
-    context = ",".join(f'"{name}":{_quoted(text)}' for name, text in known.items() if text)
+    known = (("workspace_root", root), ("tighten", own))
+    context = ",".join(f'"{name}":{_quoted(text)}' for name, text in known if text)
     # Added at the object's end, so that what the client sent stays as it was, and a name of its own gives way.
     return payload.rstrip(b" \t\r\n")[:-1] + f',"guardhouse_context":{{{context}}}}}'.encode()
 

@@ -248,8 +248,13 @@ class Pipe:
         """Send one message as it was written; None when it was answered here, since the gateway could not."""
         try:
             return self._line.send("POST", line, self._headers(message))
-        except ConnectionRefusedError:
+        except ConnectionRefusedError as error:
             words = f"the gateway at {self._line.address} cannot be reached; is it running?"
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                words = (
+                    f"the certificate of the gateway at {self._line.address} is not one that this machine trusts for that "
+                    "name; where an authority of yours signed it, name its PEM file in SSL_CERT_FILE"
+                )
             self._fail(message, problem.envelope("not_performed", words))
         except (OSError, http.client.HTTPException):
             words = f"the gateway at {self._line.address} went away before it answered"

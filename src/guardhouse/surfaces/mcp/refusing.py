@@ -140,7 +140,7 @@ _NEXT: Mapping[str, str] = {
     "not_performed": "call {operation} again with the same arguments after {wait}",
     "outcome_unknown": "do not simply repeat it: look first whether it happened",
     "answer_unavailable": "ask again for less: a shorter time, a narrower filter or a smaller `limit`",
-    "ledger_too_large": "do not repeat it; tell the person you work for, who can run `guardhouse ledger verify`",
+    "ledger_too_large": "do not repeat it; tell the person you work for, who can verify it with the command line",
     "internal_error": "do not repeat it; tell the person you work for, with the request id",
     "policy_error": "do not repeat it; tell the person you work for",
     "gate_error": "do not repeat it; tell the person you work for",
