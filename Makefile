@@ -4,7 +4,7 @@
 #   make demo [COMMANDS=file]      a small fleet against a gateway of its own, told step by step
 #   make test [ARGS=...]           every test, on SQLite and on a real PostgreSQL
 #   make check                     style, types, imports
-#   make fuzz                      the command engine against long runs of made-up texts
+#   make fuzz                      the command engine and the HTTP door against long runs of made-up input
 #   make bench [ARGS=...]          the numbers of docs/operating.md
 #   make docs                      renew what is generated from the source
 #   make clients                   agents' own clients, for the tests that GUARDHOUSE_TEST_CLIENTS=tests/clients adds
@@ -53,6 +53,7 @@ test: $(PROJECT)
 
 fuzz: $(PROJECT)
 	GUARDHOUSE_FUZZ_TIMES=50 $(BIN)/python -m pytest tests/guardrails/test_fuzzing.py tests/guardrails/test_resolver.py $(ARGS)
+	GUARDHOUSE_FUZZ_TIMES=20 $(BIN)/python -m pytest tests/surfaces/test_openapi_schemathesis.py $(ARGS)
 	$(BIN)/python -m tests.bench.fuzz_guardrails --runs 1000000 --seconds 600
 
 check: $(PROJECT)

@@ -1,12 +1,13 @@
 """What schemathesis makes of the OpenAPI document finds no 5xx and no undocumented answer behind the real door.
 
 On each database, and for callers of every standing: each operation is asked by all of them in turn, with the same
-few bodies. Which body meets which standing is the same in every run.
+few bodies. Which body meets which standing is the same in every run. GUARDHOUSE_FUZZ_TIMES multiplies the bodies.
 """
 
 from __future__ import annotations
 
 import itertools
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -33,6 +34,7 @@ from tests.world import world
 
 SCHEMA = schemathesis.openapi.from_dict(document(CATALOG))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
+TIMES = int(os.environ.get("GUARDHOUSE_FUZZ_TIMES", "1"))
 STANDINGS = ("operator", "trust 3", "trust 1", "suspended", "none")
 
 
@@ -83,7 +85,7 @@ def founded(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @SCHEMA.parametrize()
 @settings(
-    max_examples=5,
+    max_examples=5 * TIMES,
     deadline=None,
     derandomize=True,
     database=None,
