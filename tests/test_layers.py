@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,6 +80,41 @@ def test_imports_keep_to_the_contracts() -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "0 broken" in done.stdout
+
+
+LOADED_BY_NAME = {"httptools", "psycopg", "uvloop"}
+"""Distributions that are needed and never imported by us: uvicorn and SQLAlchemy load them by the names we give."""
+
+
+def imported(module: Path) -> set[str]:
+    """The top names of what a module imports anywhere in it, ours and the standard library's left out."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module.partition(".")[0])
+    return {name for name in names if name != "guardhouse" and name not in sys.stdlib_module_names}
+
+
+def _distribution(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_what_is_imported_is_what_is_declared() -> None:
+    """An import that is only there through another package's needs goes when that package no longer needs it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    declared = {_distribution(re.split(r"[\[<>=;! ]", line)[0]) for line in project["dependencies"]}
+    modules = [*MODULES, *sorted((ROOT / "migrations").rglob("*.py"))]
+    names = {name for module in modules for name in imported(module)}
+    assert {"sqlalchemy", "yaml", "mcp"} <= names
+    brought = importlib.metadata.packages_distributions()
+    used = {name: {_distribution(one) for one in brought.get(name, [])} for name in names}
+    assert not {name: by for name, by in used.items() if not by & declared}, (
+        "imported, and not declared as a dependency"
+    )
+    needless = declared - {one for by in used.values() for one in by} - LOADED_BY_NAME
+    assert not needless, "declared as a dependency of running it, and imported nowhere in src"
 
 
 def test_only_the_composition_root_reads_the_wall_clock() -> None:
