@@ -1,7 +1,8 @@
 """What the reference promises, and the tests that show it: `docs/coverage.md` from the tests' names.
 
 `python -m tests.promises` renews the page. A test shows the rows that its name begins with:
-`test_c27_…`, `test_r06_r07_…`. The list of rows is written here, so that a row without a test is a fault.
+`test_c27_…`, `test_r06_r07_…`. The list of rows is written here, so that a row without a test is a fault. What must
+hold beyond single rows is listed in `tests/points.py` with its tests.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ import re
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+
+from tests.points import SECTIONS, Point
 
 TESTS = Path(__file__).parent
 PAGE = TESTS.parent / "docs" / "coverage.md"
@@ -102,6 +105,17 @@ def shown(files: Iterable[Path] | None = None, root: Path = TESTS.parent) -> dic
     return {row: sorted(tests) for row, tests in found.items()}
 
 
+def always_run(file: Path) -> set[str]:
+    """The names of a file's tests that run whatever the machine has."""
+    return {
+        node.name
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not any(_may_be_left_out(decorator) for decorator in node.decorator_list)
+    }
+
+
 def _may_be_left_out(decorator: ast.expr) -> bool:
     """Whether a mark lets a test pass without running, or fail without being heard: such a test shows nothing."""
     return bool(re.search(r"\bmark\.(?:skip|skipif|xfail)\b", ast.unparse(decorator)))
@@ -114,7 +128,8 @@ def page() -> str:
         "# Coverage",
         "",
         "Which test shows what this version promises of coordination. Made from the tests' names by",
-        "`python -m tests.promises`; edits here are lost. A row without a test fails the suite.",
+        "`python -m tests.promises`; edits here are lost. A row without a test fails the suite. Below the rows, what must",
+        "hold beyond them, on SQLite and on PostgreSQL.",
         "",
         "| row | promise | shown by |",
         "|---|---|---|",
@@ -122,7 +137,15 @@ def page() -> str:
     for row, words in PROMISES.items():
         names = "<br>".join(f"`{name}`" for name in found.get(row, ()))
         lines.append(f"| {row} | {words} | {names} |")
+    for title, points in SECTIONS.items():
+        lines += ["", f"## {title}", "", "| | promise | shown by |", "|---|---|---|"]
+        lines += [f"| {number} | {point.words} | {_named(point)} |" for number, point in enumerate(points, start=1)]
     return "\n".join(lines) + "\n"
+
+
+def _named(point: Point) -> str:
+    names = [f"`tests/{name}`" for name in (*point.tests, *point.anywhere)]
+    return "<br>".join([*names, *(f"`tests/{name}`, where it can run" for name in point.where_possible)])
 
 
 def main() -> int:
