@@ -66,6 +66,7 @@ CUTS: dict[str, Callable[[int], str]] = {
     "programs before a program": lambda n: f"mywrapper {_listed(n, ROOT, 'git')}",
     "calls in code": lambda n: "python3 -c " + shlex.quote(_lines(n, f"os.system('{ROOT}')", "os.system('ls {}')")),
     "arguments in code": lambda n: "python3 -c " + shlex.quote(f"import subprocess; subprocess.run(['rm', '-rf', {', '.join(repr(f'a{one}') for one in range(n))}, '/'])"),
+    "other quotes in code": lambda n: "perl -e " + shlex.quote("print q(((" + "(" * n + "1" + ")" * n + "))); " + "q{a}; " * n + f"system q{{{ROOT}}}"),
     "arguments of system": lambda n: "perl -e " + shlex.quote(f"system('rm', '-rf', '{'a' * n}', '/')"),
     "queries in code": lambda n: "python3 -c " + shlex.quote(_lines(n, "c.execute('DROP TABLE users')", "c.execute('SELECT {} FROM t')")),
     "names that read fills": lambda n: f"read {_listed(n, 'z', 'v{}')} <<< '{_listed(n, ROOT, 'a')}'; $z",

@@ -9,7 +9,7 @@ import shlex
 import warnings
 from itertools import islice
 
-from guardhouse.guardrails import constants, literals, sending
+from guardhouse.guardrails import constants, literals, quoting, sending
 
 MOST_CODE = 8 * 1024
 MOST_CALLS = 100
@@ -123,6 +123,20 @@ _WIPES = re.compile(r"/dev/(?:[shv]d[a-z]|nvme\d|disk\d)")
 def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     """Shell commands with the same effects as the calls this code makes, and the names of events seen in it."""
     code = code[:MOST_CODE]
+    made, events = _as_shell(code, lang)
+    readings, whole = quoting.readings(code, lang)
+    for reading in readings:
+        more, seen = _as_shell(reading, lang)
+        made += more
+        events += seen
+    made = list(dict.fromkeys(made))
+    if len(made) > MOST_CALLS or not whole:
+        events.append("size")
+    return made[:MOST_CALLS], list(dict.fromkeys(events))
+
+
+def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
+    """The same for one reading of the code."""
     made: list[str] = []
     events: list[str] = []
     folded, complete = (_folded(code), True) if lang == "python" else constants.filled(code)
@@ -210,9 +224,9 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
             )
     made += literals.commands(folded)
     told = [one for one in dict.fromkeys(made) if one]
-    if len(told) > MOST_CALLS or _ENDLESS_LIST.search(code):
+    if _ENDLESS_LIST.search(code):
         events.append("size")
-    return told[:MOST_CALLS], events
+    return told, events
 
 
 def _elsewhere(code: str) -> list[str]:
@@ -241,9 +255,16 @@ def sed_files(code: str) -> list[tuple[str, str]]:
     ]
 
 
-def queries(code: str) -> list[str]:
+def queries(code: str, lang: str) -> list[str]:
     """The SQL that code hands to a database."""
-    return [_unquote(match["s"]) for match in _QUERY.finditer(code[:MOST_CODE]) if " " in match["s"]]
+    code = code[:MOST_CODE]
+    made = (
+        _unquote(match["s"])
+        for reading in (code, *quoting.readings(code, lang)[0])
+        for match in _QUERY.finditer(reading)
+        if " " in match["s"]
+    )
+    return list(dict.fromkeys(made)) if lang in quoting.LANGUAGES else list(made)
 
 
 def _named_target(name: str | None) -> str:

@@ -314,7 +314,7 @@ class Coder(Bringer):
             for operator, path in codes.sed_files(word.text):
                 self.effect(operator, [Word(path, at, to)])
             return SOMETHING
-        for query in codes.queries(word.text):
+        for query in codes.queries(word.text, lang):
             self.nodes -= CODE_COST
             if self.nodes < 0:
                 raise Spent
