@@ -16,20 +16,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from guardhouse import app
-from guardhouse.settings import Settings
 from tests.durability.holding import held_line
+from tests.durability.load import founded
 from tests.durability.tracing import may_trace
-from tests.server import Server, environment, serving
+from tests.server import Server, serving
 
 CALLS = 25
-
-
-def _founded(home: Path, url: str = "") -> tuple[dict[str, str], str]:
-    """A home, and its operator's token."""
-    settings = Settings(home=home, database_url=url)
-    app.migrate(settings)
-    return environment(home, url), app.found(settings, "default", "olga").operator_token
 
 
 def _agent(server: Server, operator: str) -> str:
@@ -80,7 +72,7 @@ def test_the_judge_of_traces_finds_an_answer_that_left_too_early() -> None:
 @pytest.mark.skipif(not may_trace(), reason="no process may trace its child here, or its system calls are not known")
 def test_sqlite_every_answer_follows_a_sync_of_what_was_written_for_it(tmp_path: Path) -> None:
     """Alone and with seven others, whose trains share a sync."""
-    env, operator = _founded(tmp_path / "home")
+    env, operator = founded(tmp_path / "home")
     trace = tmp_path / "trace"
     with serving(env, wrap=(sys.executable, "-m", "tests.durability.tracing", str(trace))) as server:
         deadline = time.monotonic() + 30
@@ -115,7 +107,7 @@ def test_postgresql_no_answer_before_the_server_has_flushed_and_said_so(
     had been written and COMMIT was asked for.
     """
     url = new_database("postgresql")
-    env, operator = _founded(tmp_path / "home", url)
+    env, operator = founded(tmp_path / "home", url)
     quiet = {"GUARDHOUSE_CHECKPOINT_SECONDS": "3600", "GUARDHOUSE_SWEEP_SECONDS": "3600"}
     with held_line(url) as line, psycopg.connect(url, autocommit=True) as beside:
 
@@ -173,7 +165,7 @@ def test_postgresql_the_flush_position_tells_a_commit_that_did_not_wait(new_data
     shutil.which("strace") is None, reason="strace shows the order of system calls; it is not installed"
 )
 def test_every_answer_follows_a_sync_of_the_log(tmp_path: Path) -> None:
-    env, operator = _founded(tmp_path / "home")
+    env, operator = founded(tmp_path / "home")
     trace = tmp_path / "trace"
     calls = "trace=fsync,fdatasync,read,recvfrom,recvmsg,write,writev,sendto,sendmsg"
     wrap = ("strace", "-f", "-y", "-s", "64", "-o", str(trace), "-e", calls)
