@@ -57,11 +57,85 @@ def proposed(text: str) -> dict[str, str]:
             "read it first: curl 'https://a.example/x?a=1&b=2'",
         ),
         ("git push --force", "git.push.force", "git push --force-with-lease"),
+        (
+            "git -C ../web push --delete origin v1",
+            "git.push.delete",
+            "git -C ../web push --dry-run --delete origin v1, and ask its owner to delete it",
+        ),
+        ("git push origin :v1", "git.push.delete", "git push --dry-run origin :v1, and ask its owner to delete it"),
+        (
+            "git clean -fdx 'my docs'",
+            "git.clean.force",
+            "git clean -n -d -x 'my docs', then remove what you meant by name",
+        ),
+        (
+            "git -c clean.requireForce=false clean -d src",
+            "git.clean.unguarded",
+            "git clean -n -d src, then remove what you meant by name",
+        ),
+        ("git stash drop 'stash@{2}'", "git.stash.drop", "git stash branch keep 'stash@{2}'"),
+        ("git stash clear", "git.stash.drop", "git stash branch keep"),
+        ("git push --no-verify", "git.verify", "git hook run pre-push, and mend what it finds"),
+        (
+            "find .. -type f | xargs shred",
+            "filesystem.delete.found",
+            "run what finds them alone and read the list, then shred the ones that you mean by name",
+        ),
+        ("pulumi -s prod up --yes", "deployment.pulumi.up", "pulumi -s prod preview --diff"),
+        (
+            "oc -n prod create rolebinding x --role=admin",
+            "deployment.kubernetes.rights",
+            "oc auth can-i --list -n prod",
+        ),
+        (
+            "docker push x/y",
+            "publishing.image",
+            "docker image inspect x/y, and let the pipeline publish it",
+        ),
+        (
+            "dropdb -h db1 prod",
+            "database.admin",
+            "pg_dump -h db1 prod > backup.sql, and let a person drop it",
+        ),
+        (
+            "redis-cli -h cache -n 2 FLUSHALL",
+            "database.admin",
+            "redis-cli -h cache -n 2 info keyspace, and let a person run this",
+        ),
+        (
+            "docker run --privileged -v a:/b alpine sh",
+            "containers.privileged",
+            "docker run alpine sh, with the one port or folder that it needs",
+        ),
+        (
+            "ssh -A root@db1 uptime",
+            "credentials.agent.forward",
+            "ssh -J BASTION root@db1, which passes through and lends nothing",
+        ),
+        (
+            "glab variable delete X -R a/b",
+            "deployment.pipeline.secret",
+            "glab variable list -R a/b, and ask who set it",
+        ),
         ("npm publish --access public", "publishing.package", "npm publish --access public --dry-run"),
     ],
 )
 def test_it_keeps_the_words_and_the_target(text: str, rule: str, told: str) -> None:
     assert proposed(text)[rule] == told
+
+
+NAMES_A_PERSON = 45
+"""Rules on commands, of those shipped, whose alternative has no place for the caller's words: most can only name whom to ask."""
+
+
+def test_most_rules_on_commands_have_a_place_for_the_callers_own_words() -> None:
+    fixed = []
+    for path in sorted(FOLDER.glob("*.yaml")):
+        for rule in yaml.safe_load(path.read_text(encoding="utf-8")).get("rules") or []:
+            says = [rule.get("alternative", ""), *(one["say"] for one in rule.get("instead", []))]
+            if "argv" in rule and "{" not in "".join(says):
+                fixed.append(rule["id"])
+    assert len(fixed) <= NAMES_A_PERSON, fixed
 
 
 HOSTILE = (
@@ -78,7 +152,20 @@ HOSTILE = (
 
 @pytest.mark.parametrize("word", HOSTILE)
 def test_no_word_of_the_callers_becomes_a_command(word: str) -> None:
-    for before in ("git push --force origin ", "git restore ", "rm -rf ", "kubectl delete pod ", "npm publish --tag "):
+    for before in (
+        "git push --force origin ",
+        "git push --delete origin ",
+        "git clean -fd ",
+        "git stash drop ",
+        "git restore ",
+        "rm -rf ",
+        "dropdb ",
+        "docker push ",
+        "umount -f ",
+        "pulumi up -s ",
+        "kubectl delete pod ",
+        "npm publish --tag ",
+    ):
         for rule, told in proposed(before + shlex.quote(word)).items():
             command = told.partition(" to keep a copy")[0]
             assert verdict(command) in ("allow", "warn"), (rule, told)
