@@ -209,6 +209,7 @@ _READINESS = {
         "database": {"type": "string", "description": "`ok`, or what is wrong; decides"},
         "migrations": {"type": "string", "description": "`ok`, or the revision that it is at; decides"},
         "ledger": {"enum": ["protected", "unprotected"]},
+        "law": {"type": "string", "description": "`ok`, or why this version cannot read the law in force; decides"},
         "queued": {"type": "integer", "minimum": 0, "description": "calls that wait for a train"},
         "checkpoint_lag": {
             "type": "integer",
