@@ -397,7 +397,7 @@ FAULTS: dict[str, tuple[Callable[[House], AbstractContextManager[None]], str, st
     "it sends on to another host": (sends_on, "status 302", DOCTOR, False),
     "the home cannot be written": (cannot_be_written, "cannot be written", DOCTOR, False),
     "the home is removed": (home_gone, "is gone", INSTALL, False),
-    "the token's file is gone": (missing, "token cannot be read", INSTALL, False),
+    "the token's file is gone": (missing, "token cannot be read", INSTALL, True),
     "the token is not known": (unknown, "unauthenticated", INSTALL, True),
     "the token was revoked": (revoked, "token", INSTALL, True),
     "the token has expired": (expired, "token", INSTALL, True),

@@ -8,7 +8,7 @@ into the home, so that they answer also where the package is gone. FILE (mode 06
     {"client": "codex", "home": "/…", "url": "", "token_file": "/…", "posture": "closed", "start": ["/…/guardhouse", "serve"], "seconds": 20}
 
 `url` empty: the gateway of `home`, which must prove itself before the token is sent. `posture` is what happens where no
-gateway answers: `closed` (the default, also where FILE cannot be read) denies, `open` says nothing. `start` is run
+gateway answers: `closed` (the default, also where FILE or the token cannot be read) denies, `open` says nothing. `start` is run
 once, under a lock, when the gateway of `home` does not answer. `seconds`, at most 20, is after how long from its start
 the shim answers whatever it waits for: before any client gives it up, since most of them then run the tool. The exit status is 0, whatever the answer; 2 with the
 reason on standard error where not even that could be written, which every client reads as a denial.
@@ -151,8 +151,7 @@ def main(arguments: list[str]) -> int:
     started = time.perf_counter()
     client = arguments[0] if arguments else ""
     config: dict[str, Any] = {}
-    watch = _Watch()
-    payload = b""
+    watch, payload = _Watch(), b""
     if client not in _NAMES:
         sys.stderr.write(f"no client `{client}`; known: {', '.join(_NAMES)}\n")
         return 2
@@ -163,12 +162,10 @@ def main(arguments: list[str]) -> int:
         payload = _payload(config)
         answer = _asked(client, config, _with_context(payload))
         watch.end()
-    except Fault as fault:
-        watch.end()
-        answer = _unanswered(client, config, payload, str(fault), fault.repair)
     except Exception as error:  # noqa: BLE001  # whatever fails here, the client must read a denial
         watch.end()
-        answer = _unanswered(client, config, payload, f"the hook failed ({type(error).__name__})", "guardhouse doctor")
+        fault = error if isinstance(error, Fault) else _own(config, f"the hook failed ({type(error).__name__})")
+        answer = _unanswered(client, config, payload, str(fault), fault.repair)
     try:
         sys.stdout.buffer.write(answer)
         sys.stdout.buffer.flush()
@@ -191,8 +188,7 @@ class _Watch:
         import _signal  # type: ignore[import-not-found]  # a module of the interpreter's own, without a stub
 
         self._signal = _signal
-        self._over = False
-        self._most = 0.0
+        self._over, self._most = False, 0.0
 
     def set(self, seconds: float) -> None:
         self._most = seconds
@@ -237,9 +233,14 @@ def _note(config: dict[str, Any], started: float) -> None:
 
 def _payload(config: dict[str, Any]) -> bytes:
     if len(made := sys.stdin.buffer.read(MOST + 1)) > MOST:
-        config["posture"] = "closed"  # a gateway may well run: what cannot be examined is not let through
-        raise Fault("the client's payload is larger than 4 MiB, so do it in smaller parts")
+        raise _own(config, "the client's payload is larger than 4 MiB, so do it in smaller parts")
     return made
+
+
+def _own(config: dict[str, Any], cause: str, repair: str = "guardhouse doctor") -> Fault:
+    """A fault of the hook's own. A gateway may well run, so the posture, which is for where none does, lets nothing pass."""
+    config["posture"] = "closed"
+    return Fault(cause, repair)
 
 
 def _config(arguments: list[str]) -> dict[str, Any]:
@@ -262,7 +263,7 @@ def _token(config: dict[str, Any]) -> str:
     except (OSError, ValueError):
         token = ""
     if not token or not token.isprintable():
-        raise Fault("the hook's token cannot be read", "guardhouse install CLIENT")
+        raise _own(config, "the hook's token cannot be read", "guardhouse install CLIENT")
     return token
 
 
