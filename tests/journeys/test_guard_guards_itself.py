@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from guardhouse.surfaces.install import acting, records
 from tests.journeys.conftest import House
 from tests.surfaces.hooks.grounds import FILES, payload
 from tests.surfaces.hooks.payloads import PAYLOADS, refused
@@ -207,6 +208,60 @@ def test_no_file_search_patch_server_or_fetch_passes_and_each_leaves_its_entry(h
     assert standing(house) == before
     held = [one["rule"] for decision in decisions[:3] for one in house.entry(decision)["facts"]["findings"]]
     assert {"guardhouse.state"} <= {*held}
+
+
+def test_the_true_files_of_clients_are_held_wherever_install_found_them(house: House, tmp_path: Path) -> None:
+    """Installed beside the running gateway, over links and into folders that a client's own variables name."""
+    agent = house.agent("mover", trust=3, role="developer", profile="unlimited")
+    user, dots, app = tmp_path / "user", tmp_path / "dots", tmp_path / "app"
+    for folder in (user / ".claude", dots / "codex", app):
+        folder.mkdir(parents=True)
+    (dots / "claude.json").write_text("{}")
+    (user / ".claude" / "settings.json").symlink_to(dots / "claude.json")
+    (user / ".codex").symlink_to(dots / "codex")
+    elsewhere = {"CODEX_HOME": str(user / "openai"), "XDG_CONFIG_HOME": str(user / "xdg")}
+    made = [("claude-code", {}), ("codex", {}), ("cursor", {}), ("codex", elsewhere), ("opencode", elsewhere)]
+    records.folder(house.home).mkdir(exist_ok=True)
+    listed = records.folder(house.home) / records.NAME
+    kept = listed.read_bytes() if listed.exists() else None
+    for client, told_by in made:
+        wish = acting.Wish(client, "user", "closed", house.home, user, None, told_by)
+        acting.carry_out(acting.plan(wish), house.home)
+    (app / "second.json").hardlink_to(user / ".cursor" / "hooks.json")
+    paths = [
+        dots / "claude.json",
+        dots / "codex" / "hooks.json",
+        app / "second.json",
+        user / "openai" / "hooks.json",
+        user / "xdg" / "opencode" / "plugins" / "guardhouse.js",
+    ]
+    before = {path: path.read_bytes() for path in paths}
+    line, passed, decisions = http.client.HTTPConnection("127.0.0.1", house.server.port, timeout=60), [], []
+    for path in paths:
+        for client, tool, given in (
+            ("claude-code", "Write", {"file_path": str(path), "content": "{}"}),
+            ("cursor", "Delete", {"path": str(path)}),
+            ("codex", "Bash", {"command": f"rm {path}"}),
+            ("gemini", "run_shell_command", {"command": f"sed -i s/guardhouse/x/ {path}"}),
+            ("opencode", "bash", {"command": f"cp /dev/null {path}"}),
+            ("copilot", "bash", {"command": f"rm -rf {path.parent}"}),
+        ):
+            effect, decision = told(line, agent.token, client, payload(client, tool, given, str(app)))
+            decisions.append(decision)
+            if effect not in ("deny", "ask"):
+                passed.append((client, tool, given))
+    line.close()
+    if kept is None:
+        listed.unlink()
+    else:
+        listed.write_bytes(kept)
+    # A second name in a folder of its own falls with the folder, and the file stays.
+    assert [one for one in passed if one[2].get("command") != f"rm -rf {app}"] == []
+    held = [house.entry(one)["facts"]["findings"] for one in decisions[:3]]
+    assert all(any(one["rule"] == "guardhouse.hooks" for one in findings) for findings in held)
+    listing = entries(house, agent.id)
+    assert [one for one in decisions if one not in listing] == []
+    assert {path: path.read_bytes() for path in paths} == before
 
 
 def test_what_only_looks_alike_is_let_through_the_hook(house: House) -> None:

@@ -183,14 +183,14 @@ def _leading(path: str, around: Surroundings) -> Iterator[str]:
 
 
 def _twin(path: str, around: Surroundings) -> str:
-    """The file of the state that a path is a second name of, or empty."""
+    """The file of the state, or of a client's hook configuration, that a path is a second name of, or empty."""
     try:
         seen = os.stat(path)
     except OSError:
         return ""
     if seen.st_nlink < 2 or not stat.S_ISREG(seen.st_mode):
         return ""
-    for place in around.state:
+    for place in (*around.state, *around.hooks):
         inside = os.scandir(place) if os.path.isdir(place) else None
         if inside is None:
             if os.path.exists(place) and os.path.samestat(seen, os.stat(place)):

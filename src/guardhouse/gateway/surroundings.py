@@ -6,8 +6,11 @@ Guardhouse itself judges by. Paths of a caller on another machine name nothing h
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 
 import guardhouse
@@ -40,11 +43,61 @@ def locate(settings: Settings, *, port: int = 0, pid: int = 0) -> Surroundings:
         pid=pid,
         port=port or settings.port,
         databases=tuple(sorted({one for one in map(databases.named, urls) if one})),
+        records=f"{home}/hooks/installed.json",
     )
+
+
+_LISTS = frozenset({"settings.json", "settings.local.json", "hooks.json"})
+"""Names of clients' own files: beside one, the client's others say as much of its hooks."""
+_BESIDE = {
+    "claude-code": ("settings.json", "settings.local.json", ".claude.json"),
+    "codex": ("hooks.json", "config.toml", "requirements.toml", "managed_config.toml"),
+    "gemini": ("settings.json", "trusted_hooks.json"),
+    "cursor": ("hooks.json", "cli-config.json", "cli.json", "permissions.json"),
+    "copilot": ("settings.json", "config.json"),
+}
+
+
+def hooked(around: Surroundings) -> Surroundings:
+    """The same with the clients' files that `install` has written down in this home by now. Never raises.
+
+    Another file of records is read when its time or its size is another; one that cannot be read names nothing, and
+    the usual names are guarded all the same.
+    """
+    if not around.records:
+        return around
+    try:
+        seen = os.stat(around.records)
+    except OSError:
+        return around
+    return _hooked(around, seen.st_mtime_ns, seen.st_size, seen.st_ino)
+
+
+@lru_cache(maxsize=16)
+def _hooked(around: Surroundings, _written: int, _size: int, _file: int) -> Surroundings:
+    found: dict[str, None] = {}
+    try:
+        listed = json.loads(Path(around.records).read_text(encoding="utf-8"))["files"]
+        for one in listed:
+            if one["kind"] != "line":
+                found.update(dict.fromkeys(_files(str(one["client"]), Path(os.path.realpath(one["path"])))))
+    except (OSError, ValueError, KeyError, TypeError):
+        return around
+    return replace(around, hooks=tuple(found))
+
+
+def _files(client: str, path: Path) -> list[str]:
+    """The files and folders that decide of a client's hooks, told by the one that `install` wrote."""
+    if path.parent.name in ("hooks", "plugin", "plugins"):
+        beside = _BESIDE.get(client, ())
+        return [path.parent.as_posix(), *(path.parent.with_name(one).as_posix() for one in beside)]
+    beside = _BESIDE.get(client, ()) if path.name in _LISTS else ()
+    return [path.as_posix(), *(path.with_name(one).as_posix() for one in beside if one != path.name)]
 
 
 def placed(texts: tuple[Examined, ...], around: Surroundings) -> tuple[Examined, ...]:
     """The texts with what the guard needs to judge them. Never raises: what cannot be looked up is left out."""
+    around = hooked(around)
     return tuple(_placed(text, around) for text in texts)
 
 

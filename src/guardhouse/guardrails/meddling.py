@@ -40,6 +40,10 @@ _STARTUP = re.compile(
 )
 _PREFERENCES = re.compile(r"(?i)com\.(?:openai\.codex|anthropic\.claude\w*|google\.gemini\w*|github\.copilot\w*)\b")
 _PREFERRERS = frozenset({"defaults", "plutil", "PlistBuddy", "profiles"})
+_STASHES_ALL = re.compile(r"-[kuqSp]*a[kuqSp]*|--al?l?")
+_CLEANS_IGNORED = re.compile(r"-[dfiqn]*[xX][dfiqnxX]*")
+_EXCLUDES = ("-e", "--exclude")
+_TRIES_CLEANING = re.compile(r"-[dfiqxX]*n[dfiqnxX]*|--dry-run")
 CONCERNED = _ATTACHES | _FILTERS | _FORWARDS | _TUNNELS | _PREFERRERS | {"systemctl", "loginctl"}
 """The programs that this module asks about; beside them only a word `install` matters."""
 _CODE = re.compile(
@@ -52,6 +56,29 @@ _CODE = re.compile(
 class _Command(Protocol):
     @property
     def program(self) -> str: ...
+
+
+def sweeps_ignored(words: Sequence[str]) -> tuple[str, str, list[str]] | None:
+    """How git with these words takes away what it ignores: `stash` or `clean`, from which folder, and of which paths.
+
+    None where it takes nothing of it. The folder is empty for where it runs; no path means all. A stash is told of no
+    paths, since any of it may be ours.
+    """
+    at, folder = 0, ""
+    while at < len(words) and words[at].startswith("-"):
+        if words[at] in ("-C", "-c", "--git-dir", "--work-tree", "--namespace"):
+            folder = words[at + 1] if words[at] == "-C" and at + 1 < len(words) else folder
+            at += 1
+        at += 1
+    verb, rest = (words[at] if at < len(words) else ""), words[at + 1 :]
+    if verb == "stash" and (not rest or rest[0] in ("push", "save") or rest[0].startswith("-")):
+        return (verb, folder, []) if any(_STASHES_ALL.fullmatch(word) for word in rest) else None
+    if verb == "clean" and any(_CLEANS_IGNORED.fullmatch(word) for word in rest):
+        named = [
+            one for one, before in zip(rest, ("", *rest), strict=False) if one[:1] != "-" and before not in _EXCLUDES
+        ]
+        return None if any(_TRIES_CLEANING.fullmatch(word) for word in rest) else (verb, folder, named)
+    return None
 
 
 def attaches(program: str, words: Sequence[str], pid: int) -> bool:

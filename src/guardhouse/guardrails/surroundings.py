@@ -14,8 +14,11 @@ from guardhouse.guardrails import databases
 from guardhouse.guardrails.paths import resolve
 from guardhouse.guardrails.words import UNKNOWN
 
-Reach = Literal["", "state", "program", "hooks", "above"]
-"""What a path reaches: Guardhouse's state, its installed code, a client's hook configuration, a folder above state or code."""
+Reach = Literal["", "state", "program", "hooks", "above", "holds"]
+"""What a path reaches: Guardhouse's state, its installed code, a client's hook configuration, a folder above state or code.
+
+`holds` is a folder above a hook configuration that `install` wrote: it may be searched and copied, not removed.
+"""
 
 
 _DEFAULT_STATE = (".local/share/guardhouse", "library/application support/guardhouse")
@@ -27,7 +30,8 @@ class Surroundings:
 
     `user_home` is what `~` means; `state` are files and folders of keys, tokens, databases and checkpoints (a folder
     means everything in it); `program` is the installed package, its command and the hook shims; `pid` and `port` are
-    the gateway's; `databases` are those on servers, as `databases.named` tells them. Empty where unknown: the default places are guarded all the same.
+    the gateway's; `databases` are those on servers, as `databases.named` tells them; `hooks` are the files, and
+    the folders of plugins, by which clients were told to ask, wherever they lie; `records` is the file that lists them. Empty where unknown: the default places are guarded all the same.
     """
 
     user_home: str = ""
@@ -36,16 +40,21 @@ class Surroundings:
     pid: int = 0
     port: int = 8420
     databases: tuple[str, ...] = ()
+    hooks: tuple[str, ...] = ()
+    records: str = ""
     variables: Mapping[str, tuple[str, frozenset[str]]] = field(init=False, repr=False, compare=False)
     """What our own variables stand for in a command: places in the state, whatever their true values."""
     places: tuple[tuple[Literal["state", "program"], str], ...] = field(init=False, repr=False, compare=False)
     """State and program with the usual places of state, case folded."""
+    told: tuple[str, ...] = field(init=False, repr=False, compare=False)
+    """`hooks`, case folded."""
 
     def __post_init__(self) -> None:
         usual = tuple(f"{self.user_home}/{place}" for place in _DEFAULT_STATE) if self.user_home else ()
         places = [("state", place.casefold()) for place in (*self.state, *usual)]
         places += [("program", place.casefold()) for place in self.program]
         object.__setattr__(self, "places", tuple(places))
+        object.__setattr__(self, "told", tuple(place.casefold() for place in self.hooks))
         home = self.state[0] if self.state else "~/.local/share/guardhouse"
         known = {
             "GUARDHOUSE_HOME": home,
@@ -90,7 +99,7 @@ _HOOKS = re.compile(
     r"|(?:\.config/opencode|\.opencode)/(?:opencode\.jsonc?|plugins?(?:/.*)?)|opencode\.jsonc?"
     r"|claude-?code/managed-settings(?:\.d(?:/.*)?|\.json)"
     r"|etc/(?:codex|gemini-cli|cursor|github-copilot|opencode)(?:/.*)?"
-    r"|application support/(?:claudecode|cursor|geminicli|gemini-cli)(?:/.*)?"
+    r"|(?:application support|program ?files(?: \(x86\))?|program ?data)/(?:claudecode|cursor|geminicli|gemini-cli|opencode|github/copilot)(?:/.*)?"
     r"|guardhouse\.service(?:\.d(?:/.*)?)?|[^/]*guardhouse[^/]*\.plist"
     r")",
     re.S,
@@ -152,7 +161,31 @@ def _reach(text: str, cwd: str, around: Surroundings) -> Reach:
         return "hooks"
     if name in _HOOK_FOLDERS or (any(mark in path for mark in "*?[") and _globbed_hooks(path)):
         return found or "hooks"
+    return found or (_installed(path, around.told, plain=plain) if around.told else "")
+
+
+def _installed(path: str, hooks: tuple[str, ...], *, plain: bool) -> Reach:
+    """Whether a path is one of clients' files as `install` wrote them, or a folder above one. An unknown part is none."""
+    found: Reach = ""
+    if UNKNOWN in path:
+        return found
+    for place in hooks:
+        how = _covers(path, place, plain=plain)
+        if how and not plain and _hidden_from(path, place):
+            continue
+        if how == "in":
+            return "hooks"
+        if how == "above":
+            found = "holds"
     return found
+
+
+def _hidden_from(pattern: str, place: str) -> bool:
+    """Whether a part of a place begins with a dot where the pattern has a mark, which no shell's mark matches."""
+    return any(
+        wanted[:1] == "." and mark[:1] in ("*", "?", "[")
+        for wanted, mark in zip(place.split("/"), pattern.split("/"), strict=False)
+    )
 
 
 def _globbed_hooks(path: str) -> bool:

@@ -6,8 +6,9 @@ one of `ACTS`, and its paths as the tool was given them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
+from guardhouse.guardrails import meddling
 from guardhouse.guardrails.spelling import spelled
 from guardhouse.guardrails.surroundings import Reach, Surroundings, absolute, reach
 
@@ -36,11 +37,30 @@ def touched(path: str, act: str, kept: str, cwd: str, around: Surroundings, link
         return PROGRAM
     if "above" in found and act == "delete":
         return STATE
+    if "holds" in found and act == "delete":
+        return HOOKS
     if "hooks" in found:
         if act == "delete" or kept == "changed":
             return HOOKS
         return "" if kept == "same" else UNSEEN
     return ""
+
+
+def swept(words: Sequence[str], cwd: str, around: Surroundings) -> bool:
+    """Whether git, run with these words, takes what it ignores out of a tree in which `install` wrote a client's hook."""
+    found = meddling.sweeps_ignored(words) if around.told else None
+    if found is None:
+        return False
+    verb, folder, named = found
+    place = absolute(folder or ".", cwd, around)
+    if verb == "clean":
+        return any(reach(one, place, around) in ("holds", "hooks") for one in named or ["."])
+    while place.startswith("/") and place not in ("/", around.user_home.casefold()):
+        if reach(place, "", around) in ("holds", "hooks"):
+            return True
+        # A stash is of the whole working tree, from wherever in it.
+        place = place.rpartition("/")[0]
+    return False
 
 
 def _reaches(path: str, act: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> Iterator[Reach]:
@@ -60,7 +80,7 @@ def _reaches(path: str, act: str, cwd: str, around: Surroundings, links: Mapping
 def reached(text: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> Reach:
     """What a path reaches as written or, where the gateway saw it lead elsewhere, there."""
     found = reach(text, cwd, around)
-    if links and found in ("", "above", "hooks"):
+    if links and found in ("", "above", "hooks", "holds"):
         named = absolute(text, cwd, around)
         # What the gateway sees there is itself, not the agent.
         real = None if named.startswith(("/proc/self/", "/proc/thread-self/")) else links.get(named)

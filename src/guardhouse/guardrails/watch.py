@@ -15,7 +15,7 @@ import re2
 from guardhouse.guardrails import databases, governing, meddling, patching
 from guardhouse.guardrails.match import QUIET
 from guardhouse.guardrails.surroundings import Reach, Surroundings, absolute, parts, reach
-from guardhouse.guardrails.touching import HOOKS, PROGRAM, STATE, SWEEP, UNSEEN, reached, touched
+from guardhouse.guardrails.touching import HOOKS, PROGRAM, STATE, SWEEP, UNSEEN, reached, swept, touched
 from guardhouse.guardrails.units import Unit, base_name
 from guardhouse.guardrails.words import UNKNOWN, Word
 
@@ -48,6 +48,7 @@ _READS = frozenset(
 _REMOVES = frozenset(
     ["rm", "unlink", "mv", "shred", "truncate", "rmdir", "trash", "trash-put", "grm", "srm", "wipe", "rimraf", "del-cli", "rename", "gmv", "git-rm"]
 )  # fmt: skip
+_MOVES = frozenset({"mv", "gmv", "rename", "trash", "trash-put", "rimraf", "del-cli"})
 _COPIES = frozenset(
     ["cp", "gcp", "rsync", "tar", "gtar", "bsdtar", "zip", "7z", "7za", "scp", "cpio", "rclone", "borg", "restic", "ditto", "pax"]
 )  # fmt: skip
@@ -207,6 +208,8 @@ class _Eye:
                 yield STATE
             elif found == "hooks":
                 yield HOOKS if operator == "<delete>" else UNSEEN
+            elif found == "holds" and operator == "<delete>":
+                yield HOOKS
 
     def _reach(self, text: str, cwd: str) -> Reach:
         return reached(text, cwd, self._around, self._links)
@@ -229,6 +232,7 @@ class _Eye:
             return
         if name in _PATCHERS:
             yield from self._patches(unit, words)
+            yield UNSEEN if name == "git" and swept(words, unit.cwd, self._around) else ""
         skipped = self._script_of(name, unit.args)
         known: dict[Reach, str] = {}
         for word in unit.args:
@@ -290,14 +294,14 @@ class _Eye:
             if name in ("git", "sed", "gsed", "perl") and not self._changes(name, words):
                 return ""
             return UNSEEN if name in _CHANGES or name not in _CLIENTS else ""
-        if found == "above":
-            if meddling.replaces(name, words, above=True):
+        if found in ("above", "holds"):
+            if found == "above" and meddling.replaces(name, words, above=True):
                 return PROGRAM
             recursive = any(_RECURSES.match(one) for one in words)
-            if name in _REMOVES and (
-                recursive or name in ("mv", "gmv", "rename", "trash", "trash-put", "rimraf", "del-cli")
-            ):
-                return STATE
+            if name in _REMOVES and (recursive or name in _MOVES):
+                return STATE if found == "above" else HOOKS
+            if found == "holds":
+                return ""
             if name in ("chmod", "chown", "chgrp", "chattr", "setfacl") and recursive:
                 return STATE
             if name == "find" and ("-delete" in words or "-exec" in words or "-execdir" in words):

@@ -6,11 +6,13 @@ Each case is a client's own edit tool on a real file of its configuration.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from guardhouse.surfaces.install import acting, managed, placing
 from tests.surfaces.hooks.grounds import CLAUDE, CODEX_TOML, COPILOT, CURSOR, FILES, GEMINI, Ground, lay
 
 PASSES: frozenset[str] = frozenset()
@@ -225,3 +227,193 @@ def test_a_file_that_cannot_be_compared_hides_no_link_beside_it(ground: Ground) 
     )
     found = ground.rules("codex", ground.use("codex", "apply_patch", {"command": patch}))
     assert found == {"guardhouse.hooks.unseen", "guardhouse.state"}
+
+
+# --- wherever the files lie -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def away(tmp_path_factory: pytest.TempPathFactory) -> Ground:
+    """A person whose clients are configured under names of their own, over links, and in one project; installed for real."""
+    ground = lay(tmp_path_factory.mktemp("away"))
+    user, dots = ground.user, ground.user / "dotfiles"
+    (dots / "codex").mkdir(parents=True)
+    (dots / "other").mkdir()
+    (dots / "claude.json").write_text('{"model": "opus"}\n')
+    (dots / "notes.txt").write_text("x")
+    linked = user / "linked"
+    (linked / ".claude").mkdir(parents=True)
+    (linked / ".claude" / "settings.json").symlink_to(dots / "claude.json")
+    (linked / ".codex").symlink_to(dots / "codex")
+    elsewhere = {
+        "CLAUDE_CONFIG_DIR": str(user / "conf" / "anthropic"),
+        "CODEX_HOME": str(user / "conf" / "openai"),
+        "XDG_CONFIG_HOME": str(user / "conf" / "xdg"),
+        "COPILOT_HOME": str(user / "conf" / "pilot"),
+    }
+    app = ground.app / "hooked"
+    (app / "src").mkdir(parents=True)
+    (app / "build").mkdir()
+    ground.home.joinpath("hooks").mkdir()
+    placing.place(ground.home)
+    for client, scope, home, root, told in (
+        ("claude-code", "user", linked, None, {}),
+        ("codex", "user", linked, None, {}),
+        ("claude-code", "user", user, None, elsewhere),
+        ("codex", "user", user, None, elsewhere),
+        ("opencode", "user", user, None, elsewhere),
+        ("copilot", "user", user, None, elsewhere),
+        ("cursor", "user", user, None, {}),
+        ("claude-code", "project", user, app, {}),
+    ):
+        acting.carry_out(acting.plan(acting.Wish(client, scope, "closed", ground.home, home, root, told)), ground.home)
+    (ground.app / "second").hardlink_to(user / ".cursor" / "hooks.json")
+    (ground.app / "dots").symlink_to(dots)
+    (ground.app / "settings").symlink_to(dots / "claude.json")
+    records = f"{ground.home}/hooks/installed.json"
+    return replace(ground, app=app, around=replace(ground.around, records=records))
+
+
+def places(ground: Ground) -> list[str]:
+    """Every file that `install` wrote, by the name that it truly has and by those that lead there."""
+    user = ground.user
+    return [
+        f"{user}/dotfiles/claude.json",
+        f"{user}/dotfiles/codex/hooks.json",
+        f"{user}/linked/.codex/hooks.json",
+        f"{user}/conf/anthropic/settings.json",
+        f"{user}/conf/openai/hooks.json",
+        f"{user}/conf/xdg/opencode/plugins/guardhouse.js",
+        f"{user}/conf/pilot/hooks/guardhouse.json",
+        "../dots/claude.json",
+        "../dots/codex/hooks.json",
+        "../settings",
+        "../second",
+        "~/dotfiles/../dotfiles/claude.json",
+        "~/conf/openai/hooks.json",
+    ]
+
+
+def test_the_true_file_of_a_clients_configuration_is_held_under_every_name(away: Ground) -> None:
+    wrong = []
+    for path in places(away):
+        assert (away.app / Path(path.replace("~", str(away.user)))).is_file(), path
+        for client, tool, given, wanted in (
+            ("claude-code", "Write", {"file_path": path, "content": "{}"}, HELD),
+            ("cursor", "Delete", {"path": path}, HELD),
+            ("codex", "Bash", {"command": f"rm -f {path}"}, HELD),
+            ("codex", "Bash", {"command": f"mv {path} /tmp/x"}, HELD | ASKS),
+            ("codex", "Bash", {"command": f"sed -i s/guardhouse/x/ {path}"}, ASKS),
+            ("gemini", "run_shell_command", {"command": f"printf x > {path}"}, ASKS),
+            ("opencode", "bash", {"command": f"cat {path}"}, PASSES),
+            ("claude-code", "Read", {"file_path": path}, PASSES),
+        ):
+            found = away.rules(client, away.use(client, tool, given))
+            if found != wanted:
+                wrong.append((client, tool, given, found))
+    assert not wrong, "\n".join(map(str, wrong))
+
+
+def shell(ground: Ground, command: str, cwd: Path | None = None) -> frozenset[str]:
+    return ground.rules("codex", ground.use("codex", "Bash", {"command": command}, cwd))
+
+
+def test_what_says_as_much_beside_them_is_held_and_what_only_lies_there_is_not(away: Ground) -> None:
+    user = away.user
+    assert shell(away, f"sed -i s/a/b/ {user}/conf/openai/config.toml") == ASKS
+    assert shell(away, f"rm {user}/conf/anthropic/settings.local.json") == HELD
+    assert shell(away, f"rm {user}/conf/xdg/opencode/plugins/*") == HELD
+    assert shell(away, "rm claude.json", user / "dotfiles") == HELD
+    for command in (
+        f"rm {user}/dotfiles/notes.txt",
+        f"sed -i s/a/b/ {user}/dotfiles/notes.txt",
+        f"rm -r {user}/dotfiles/other",
+        f"grep -rn model {user}/dotfiles",
+        f"cp -r {user}/dotfiles /tmp/copy",
+        f"rm {user}/conf/xdg/other.json",
+    ):
+        assert shell(away, command) == PASSES, command
+
+
+def test_a_folder_that_holds_them_may_be_searched_and_not_removed(away: Ground) -> None:
+    user = away.user
+    for command in (
+        f"rm -rf {user}/dotfiles",
+        f"rm -rf {user}/conf",
+        f"mv {user}/conf/openai /tmp/x",
+        f"rm -rf {away.app}",
+    ):
+        assert shell(away, command) == HELD, command
+    assert shell(away, "rm -rf ../hooked/.claude") == HELD
+    assert away.rules("cursor", away.use("cursor", "Delete", {"path": f"{user}/conf/openai"})) == HELD
+    for command in (
+        "rg -n TODO .",
+        "grep -r TODO",
+        "rm -rf build",
+        "rm -rf build/* *.pyc",
+        "rm -rf ./*",
+        "rm -f $(git ls-files -d)",
+        'rm -rf "$PWD/$made"',
+        "find . -name '*.pyc' -delete",
+        "npm run build",
+        "tar czf /tmp/app.tgz .",
+        "git stash",
+        "git stash push -m 'a b' -- src",
+        "git stash list -a",
+        "git clean -fd",
+        "git clean -fdxn",
+        "git clean -fdx build",
+        "prettier --write '**/*.json'",
+    ):
+        assert shell(away, command) == PASSES, command
+    for tool, given in (
+        ("Grep", {"pattern": "."}),
+        ("Glob", {"pattern": "**/*.json"}),
+        ("Grep", {"pattern": ".", "path": str(away.app)}),
+    ):
+        assert away.rules("claude-code", away.use("claude-code", tool, given)) == PASSES, given
+
+
+def test_git_may_not_take_away_what_it_ignores_where_a_hook_is_among_it(away: Ground) -> None:
+    for command in (
+        "git stash push --all",
+        "git stash -a",
+        "git stash push -ka",
+        "git stash save -a before",
+        "git stash push -m x --all",
+        "git clean -fdx",
+        "git clean -f -d -X",
+        "git clean -xdf .claude",
+        "git clean -ffdx -e build .",
+        f"git -C {away.app} clean -fdx",
+        f"git -C {away.app}/src stash -a",
+    ):
+        assert shell(away, command) == ASKS, command
+    assert shell(away, "git stash -a", away.app / "src") == ASKS
+    assert shell(away, "git clean -fdx", away.app / "src") == PASSES
+    assert shell(away, "git stash -a", away.user / "elsewhere") == PASSES
+
+
+def test_what_is_installed_later_is_guarded_from_then_on(away: Ground, tmp_path: Path) -> None:
+    told = {"CLAUDE_CONFIG_DIR": str(tmp_path / "later")}
+    path = tmp_path / "later" / "settings.json"
+    assert shell(away, f"rm {path}") == PASSES
+    wish = acting.Wish("claude-code", "user", "closed", away.home, tmp_path, None, told)
+    acting.carry_out(acting.plan(wish), away.home)
+    assert shell(away, f"rm {path}") == HELD
+
+
+def managed_places() -> list[str]:
+    """The files of organisations that lie on this machine's kind of paths, and those of Windows as WSL names them."""
+    told = [path for paths in managed.PATHS.values() for path in paths.values()] + [
+        str(one) for one in managed.PLUGINS.values()
+    ]
+    return [one.replace("\\", "/").replace("C:/", "/mnt/c/") for one in told]
+
+
+@pytest.mark.parametrize("path", managed_places())
+def test_no_file_that_an_organisation_sets_is_written_or_removed(ground: Ground, path: str) -> None:
+    given = {"filePath": path, "content": "x"}
+    assert ground.rules("opencode", ground.use("opencode", "write", given)) == ASKS
+    assert shell(ground, f"rm '{path}'") == HELD
+    assert shell(ground, f"cat '{path}'") == PASSES
