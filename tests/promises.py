@@ -20,6 +20,20 @@ PAGE = TESTS.parent / "docs" / "coverage.md"
 _ROWS = re.compile(r"test_((?:[acrg][0-9]{2}_)+)")
 
 PROMISES: Mapping[str, str] = {
+    "A02": "discover, claim, complete",
+    "A03": "ready: unclaimed, and nothing to wait for",
+    "A04": "active: who holds it, and since when",
+    "A05": "blocked: and by what",
+    "A06": "the most urgent first, then the oldest",
+    "A07": "the five types",
+    "A08": "priorities 0 to 4",
+    "A09": "an epic's end ends its children",
+    "A10": "blocked until all needs are done",
+    "A11": "which of two tasks needs the other",
+    "A12": "no circle of needs, at once neither",
+    "A13": "one session holds a claim",
+    "A14": "the claimer is the assignee",
+    "A15": "a conflict names the holder",
     "A18": "a lock is held by one at a time",
     "A19": "taking one tells holder, since when, until when, fence",
     "A20": "only the holder renews, and not after expiry",
@@ -84,7 +98,7 @@ PROMISES: Mapping[str, str] = {
     "R08": "two instances never share a job",
     "R09": "`renew_lease`",
     "R10": "`release_task`",
-    "R11": "a lapsed lease reopens the task",
+    "R11": "a lapsed lease reopens the task; no event stream tells of it: `now_ready` and `retry_after_seconds` do",
     "R12": "the states and what leads from one to another",
 }
 """The rows that this version answers for, each in a few words."""

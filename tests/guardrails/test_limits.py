@@ -188,6 +188,41 @@ def test_a_limit_is_where_it_is_said_to_be() -> None:
     assert verdict(f"tool '{several} /b /c'") == "ask"
 
 
+@pytest.mark.parametrize(
+    ("bound", "make"),
+    [
+        (sql.MOST_STATEMENTS, lambda n: "SELECT 1;" * n),
+        (sql.MOST_NESTING, lambda n: "SELECT " + ", ".join(["(1)"] * n)),
+        (sql.MOST_OPERATORS, lambda n: "SELECT 1" + "+1" * n),
+        (4 * 1024, lambda n: f"SELECT '{'a' * (n - 9)}'"),
+    ],
+)
+def test_beyond_a_limit_of_its_structure_sql_is_read_by_its_words(bound: int, make: Callable[[int], str]) -> None:
+    assert sql.events(make(bound)) == ([], True)
+    assert sql.events(make(bound + 1)) == ([], False)
+    assert sql.events(make(bound + 1) + "; DELETE FROM users")[0] != []
+    assert sql.events(make(bound + 1) + "; DELETE FROM users WHERE id > 0 OR id <= 0")[0] != []
+
+
+def test_sql_longer_than_is_read_is_never_allowed() -> None:
+    longest = f"SELECT '{'a' * (sql.MOST_SQL - 9)}'"
+    assert "size" not in sql.events(longest)[0]
+    assert sql.events(longest + " ")[0] == ["size"]
+    assert verdict(longest + " ", "sql") == "ask"
+
+
+@pytest.mark.parametrize(
+    ("bound", "make"),
+    [
+        (reading.MOST_OPENED, lambda n: "(ls);" * n),
+        (reading.MOST_CLOSED, lambda n: f"case $1 in {' '.join(f'a{one}) ;;' for one in range(n))} esac"),
+    ],
+)
+def test_a_limit_of_brackets_is_where_it_is_said_to_be(bound: int, make: Callable[[int], str]) -> None:
+    assert verdict(make(bound), "shell") == "allow"
+    assert verdict(make(bound + 1), "shell") == "ask"
+
+
 class Counted(Runner):
     """A reader that says how many nodes it ran."""
 

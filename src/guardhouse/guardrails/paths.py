@@ -30,7 +30,6 @@ CLASSES = frozenset(
         "account",
         "memory",
         "agentconf",
-        "project",
         "remote",
         "url",
         "null",
