@@ -19,6 +19,8 @@ from guardhouse.model.facts import Facts
 from guardhouse.model.instants import HOUR, SECOND, Micros, rfc3339
 
 _MOST_DOMAINS = 20
+_BARRED = ("suspended", "stopped")
+"""Orders that take all trust from whoever acts for their agent."""
 
 
 class _Refused(NamedTuple):
@@ -72,11 +74,28 @@ def _order(refused: _Refused) -> dict[str, Any]:
     tx, workspace = refused.view.tx, refused.view.workspace_id
     return {
         "state": order.state,
+        "subject": order.subject_id,
+        "subject_alias": standing.name_of(tx.connection, workspace, order.subject_id),
         "by": order.by,
         "by_alias": standing.name_of(tx.connection, workspace, order.by),
         "reason": reason_of(tx, workspace, order),
         "until": rfc3339(order.until) if order.until else "",
     }
+
+
+def _suspended(refused: _Refused) -> dict[str, Any]:
+    """Why nothing stands behind the agent: whose trust is 0, or which one that it acts for is suspended or stopped.
+
+    An empty `subject` is a chain that nothing lifts, such as one with a retired agent in it.
+    """
+    who, tx, workspace = refused.facts.principal, refused.view.tx, refused.view.workspace_id
+    barred = {one.subject_id: one.state for one in refused.facts.workspace.controls if one.state in _BARRED}
+    for one in (who.id, *who.delegation):
+        found = standing.read_agent(tx.connection, workspace, one)
+        state = barred.get(one, "") if one != who.id else ""
+        if state or (found is not None and found.trust <= 0):
+            return {"subject": one, "subject_alias": standing.name_of(tx.connection, workspace, one), "state": state}
+    return {"subject": ""}
 
 
 def _domains(refused: _Refused) -> dict[str, Any]:
@@ -113,6 +132,7 @@ _MORE: dict[str, Callable[[_Refused], dict[str, Any]]] = {
     "agent_suspended": _order,
     "agent_stopped": _order,
     "workspace_not_active": _order,
+    "suspended": _suspended,
     "network_denied": _domains,
     "trust_too_low": _trust,
     "sender_mismatch": _sender,

@@ -41,6 +41,17 @@ def native_reason(explained: Sequence[Explained], *, decision_id: str, next_step
     return head + why + instead + _FIXED + after + often
 
 
+def denial(code: str, *, decision_id: str, why: str, next_step: str) -> str:
+    """The same line for what no guardrail found but a gate denied: `code` stands where the rule does, and nothing is safer.
+
+    `next_step` is told whole as far as a line can hold it, since half a command is another one; `why` gives way.
+    """
+    head = f"Guardhouse blocked this ({_cut(_line(code), _MOST_RULE)}, decision {_line(decision_id)}): "
+    after = _cut(_line(next_step).rstrip("."), MOST_REASON - len(head) - len(_FIXED) - 2) + "."
+    room = MOST_REASON - len(head) - len(_FIXED) - len(after)
+    return head + _cut(_line(why).rstrip(".") + ".", room) + _FIXED + after
+
+
 def next_step(decision_id: str, approval_id: str = "", state: str = "", *, protects: bool = False) -> str:
     """NEXT of a reason: how a person can allow it, that one was asked, or that it is to be reported.
 

@@ -40,6 +40,11 @@ _EXTRAS: dict[str, Any] = {
         },
     },
     "state": _TEXT | {"description": "an order that binds: `paused`, `suspended` or `stopped`"},
+    "subject": _TEXT
+    | {
+        "description": "the id of whom that order, or trust 0, is about: the agent, one that it acts for, the workspace"
+    },
+    "subject_alias": _TEXT | {"description": "that agent's handle; empty: it is the workspace"},
     "by": _TEXT | {"description": "the id of who gave the order that binds"},
     "by_alias": _TEXT | {"description": "their handle or name"},
     "reason": _TEXT | {"description": "why, in the words of who gave the order or holds the lock"},

@@ -217,3 +217,41 @@ def test_the_command_by_itself_answers_as_the_hook_that_was_installed(desk: Desk
             assert (done.returncode, done.stdout) == (0, "{}"), done
         assert placing.times_file(desk.home, "gemini").read_bytes().count(b"\n") == 2
     assert os.environ.get("GUARDHOUSE_HOME") is None
+
+
+ORDERS = (
+    (("agents", "suspend", "AGENT"), "agent_suspended"),
+    (("agents", "stop", "AGENT"), "agent_stopped"),
+    (("agents", "pause", "AGENT", "--for", "10m"), "agent_paused"),
+    (("agents", "trust", "AGENT", "0"), "suspended"),
+    (("workspaces", "pause", "--for", "10m"), "workspace_not_active"),
+    (("workspaces", "stop"), "workspace_not_active"),
+)
+
+
+def test_doctor_names_what_stands_against_the_agent_and_its_repair_lets_the_hook_pass(desk: Desk) -> None:
+    body = json.dumps(PAYLOADS["gemini"]("shell", GIVEN["shell.allow"]))
+
+    def uses() -> str:
+        done = subprocess.run(
+            [str(placing.run_file(desk.home)), "gemini"],
+            input=body,
+            env=desk.env | {"HOME": str(_user())},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return refused("gemini", json.loads(done.stdout))
+
+    with serving(desk.env):
+        agent = desk.json("install", "gemini")["agent"]
+        assert (uses(), _parts(desk.json("doctor"))["gemini token"]["detail"]) == ("", "is accepted")
+        for order, code in ORDERS:
+            desk.run(*(agent if part == "AGENT" else part for part in order), "--reason", "a test of it")
+            assert uses() == "deny"
+            told = _parts(desk.json("doctor", expect=1))["gemini token"]
+            assert (told["ok"], told["detail"]) == (False, f"is refused ({code})")
+            program, *arguments = told["repair"].split()
+            assert program == "guardhouse"
+            desk.run(*arguments)
+            assert uses() == "", order

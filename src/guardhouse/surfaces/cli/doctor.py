@@ -16,7 +16,7 @@ from guardhouse.surfaces.cli import exits, operator, render
 from guardhouse.surfaces.cli.output import Json, composition_of
 
 if TYPE_CHECKING:
-    from guardhouse.surfaces.install.examining import Finding
+    from guardhouse.surfaces.install.examining import Finding, Word
 
 
 def register(app: typer.Typer) -> None:
@@ -78,7 +78,7 @@ def doctor(context: typer.Context, json: Json = False) -> None:
         elif told_to[name] and not place and address:
             findings.append(examining.none_at_home(name, address, starts=bool(told_to[name].get("start"))))
         # A hook's token goes where the hook itself sends it, and nowhere else: not where this shell would.
-        ask = _asking(place, ours=place == own) if place else None
+        ask = _asking(place, str(told_to[name].get("handle") or "AGENT"), ours=place == own) if place else None
         findings.append(examining.ask_token(name, home, ask))
         seen[name] = {"agent": told_to[name].get("handle", ""), "version": examining.version(name)}
         seen[name] |= examining.calls(name, home)
@@ -100,21 +100,31 @@ def doctor(context: typer.Context, json: Json = False) -> None:
     raise typer.Exit(exits.OK if all(one.ok for one in findings) else exits.FAULT)
 
 
-def _asking(address: str, *, ours: bool) -> Callable[[str], str]:
-    """What asks a gateway about a token: its code."""
-    from guardhouse.surfaces.cli.door import HttpDoor
+_OF_HOOKS = {"action": "other", "tool": "doctor"}
+"""A question as hooks ask it, about nothing: a pause and a stopped workspace refuse it, and let other reads through."""
 
-    def ask(token: str) -> str:
+
+def _asking(address: str, handle: str, *, ours: bool) -> Callable[[str], Word]:
+    """What asks a gateway about a token: whether it is known, then whether an order stands against its agent."""
+    from guardhouse.surfaces.cli.door import HttpDoor
+    from guardhouse.surfaces.hooks.repairs import lifting
+    from guardhouse.surfaces.install.examining import Word
+
+    def ask(token: str) -> Word:
         try:
             line = HttpDoor(address, token, ours=ours)
         except GuardhouseError as error:
-            return error.code
+            return Word(error.code)
         try:
-            return line.call("get_my_profile", {}).code
+            known = line.call("get_my_profile", {})
+            reply = line.call("check_tool", _OF_HOOKS) if known.performed else known
         except GuardhouseError as error:
-            return error.code
+            return Word(error.code)
         finally:
             line.close()
+        lifted = lifting(reply.code, reply.error.get("error", {}), handle)
+        # What a policy says of that one question is no fault of the token.
+        return Word(reply.code if lifted else known.code, lifted)
 
     return ask
 

@@ -19,7 +19,7 @@ import orjson
 from guardhouse.errors import GuardhouseError, NotPerformed, Refusal, Unauthenticated
 from guardhouse.model.answer import Outcome
 from guardhouse.model.call import RawCall
-from guardhouse.surfaces.hooks import clients
+from guardhouse.surfaces.hooks import clients, repairs
 from guardhouse.surfaces.hooks.reading import Reading, TooMuch, Unreadable, read
 from guardhouse.surfaces.hooks.recent import Recent
 from guardhouse.surfaces.hooks.sessions import LOST, Ask, NotOpened, Sessions
@@ -30,7 +30,6 @@ _log = logging.getLogger("guardhouse.hooks")
 
 OPERATION = "check_tool"
 SURFACE = "hook"
-_FIXED = "This is a decision, not a fault: do not retry it, rephrase it or reach the same result another way."
 REPAIRS: Mapping[str, str] = {
     "unauthenticated": "guardhouse install {client}",
     "token_expired": "guardhouse install {client}",
@@ -211,23 +210,15 @@ def _native(client: str, event: str, outcome: Outcome, heard: _Heard) -> dict[st
         if verdict == "warn":
             noted = _noted(result, outcome.decision_id)
             return clients.answer(client, event, verdict, noted) if noted else None
+        if verdict == "ask" and result.get("approval_state") == "refused":
+            verdict = "block"  # a person said no; the one who sits at the client is not asked over their head
         return clients.answer(client, event, verdict, str(result.get("reason", "")))
-    if outcome.code == "approval_pending":
-        asked = outcome.error.get("approval_id", "")
-        told = (
-            f"Guardhouse blocked this (approval_required, decision {outcome.decision_id}): {outcome.message}. {_FIXED} "
-            f"A person was asked ({asked}) and has not answered yet: go on with other work."
-        )
-        return clients.answer(client, event, "ask", told)
     if outcome.code in REPAIRS or outcome.code in _OWN_FAULTS:
         return clients.answer(
             client, event, "block", unanswered(client, outcome.code, outcome.message, outcome.decision_id)
         )
-    told = (
-        f"Guardhouse blocked this ({outcome.code}, decision {outcome.decision_id}): "
-        f"{outcome.message or outcome.code.replace('_', ' ')}. {_FIXED} Report it as blocked."
-    )
-    return clients.answer(client, event, "block", told)
+    # A policy's question too: who may answer it is the policy's to say, so a client never asks whoever sits at it.
+    return clients.answer(client, event, "block", repairs.denied(outcome))
 
 
 _LONG = "should have at most"

@@ -113,18 +113,24 @@ def none_at_home(client: str, named: str, *, starts: bool) -> Finding:
     return Finding(f"{client} gateway", False, told, "guardhouse serve")
 
 
-def token(client: str, code: str) -> Finding:
-    """What the gateway said of the hook's token: a code, or "" where it could not be asked."""
+@dataclass(frozen=True, slots=True)
+class Word:
+    """What a gateway said of a hook's token: a code, and the command that lifts what stands against its agent, if any."""
+
+    code: str
+    lifted: str = ""
+
+
+def token(client: str, word: Word | None) -> Finding:
+    """What the gateway said of the hook's token; None where it could not be asked."""
     part = f"{client} token"
-    if not code:
+    if word is None:
         return Finding(part, True, "not asked: no gateway runs")
-    if code == "performed":
+    if word.code == "performed":
         return Finding(part, True, "is accepted")
-    if code == "missing":
+    if word.code == "missing":
         return Finding(part, False, "cannot be read", f"guardhouse install {client}")
-    known = code in ("suspended", "stopped", "paused")
-    repair = "guardhouse agents list" if known else f"guardhouse install {client}"
-    return Finding(part, False, f"is refused ({code})", repair)
+    return Finding(part, False, f"is refused ({word.code})", word.lifted or f"guardhouse install {client}")
 
 
 def hooks(name: str, place: Path, ground: Ground) -> list[Finding]:
@@ -272,10 +278,10 @@ def calls(name: str, place: Path) -> dict[str, Any]:
     }
 
 
-def ask_token(name: str, place: Path, ask: Callable[[str], str] | None) -> Finding:
+def ask_token(name: str, place: Path, ask: Callable[[str], Word] | None) -> Finding:
     """Ask the gateway about the hook's own token."""
     try:
         text = placing.token_file(place, name).read_text(encoding="ascii").strip()
     except (OSError, ValueError):
-        return token(name, "missing")
-    return token(name, ask(text) if ask is not None else "")
+        return token(name, Word("missing"))
+    return token(name, ask(text) if ask is not None else None)
