@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 from sqlalchemy.exc import DBAPIError
 
-from guardhouse.storage.faults import of_the_ground
+from guardhouse.storage.faults import named, of_the_ground
 
 FRIGHTENING = "disk full, malformed, read-only, i/o error: no space"
 
@@ -69,6 +70,7 @@ def test_sqlite_says_by_its_result_code_whose_fault_it_is(
     tmp_path: Path, act: Callable[[Path], Any], ground: bool
 ) -> None:
     error = _raised(lambda: act(tmp_path / "ground.db"))
+    assert re.fullmatch(r"\w+Error SQLITE_\w+", named(error)), "what is logged holds a word of the driver's"
     assert of_the_ground(error) is ground, (error.orig, getattr(error.orig, "sqlite_errorname", ""))
 
 
@@ -96,6 +98,7 @@ def test_postgresql_says_by_its_state_whose_fault_it_is(postgres_server: str, st
     with psycopg.connect(postgres_server) as connection:
         error = _raised(lambda: connection.execute(raising))
     assert getattr(error.orig, "sqlstate", "") == state
+    assert re.fullmatch(rf"\w+ {state}", named(error))
     assert of_the_ground(error) is ground
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from guardhouse.bundle import Bundle, versions
 from guardhouse.errors import LawFault, NotPerformed, OutcomeUnknown, Unauthenticated
@@ -35,6 +35,7 @@ from guardhouse.model.call import Category, Resource
 from guardhouse.model.decision import Effect, Verdict
 from guardhouse.model.facts import Facts
 from guardhouse.model.ids import Ids
+from guardhouse.storage import faults
 from guardhouse.storage.store import Store, Transaction
 
 _log = logging.getLogger("guardhouse.train")
@@ -446,9 +447,5 @@ def _nobody() -> Unauthenticated:
 
 
 def _brief(error: Exception) -> str:
-    """A driver's message without the statement and its parameters, which may hold what must not be logged."""
-    return (
-        f"{type(error).__name__}: {error.orig}"
-        if isinstance(error, SQLAlchemyError) and hasattr(error, "orig")
-        else type(error).__name__
-    )
+    """A failure in words that may be logged: a driver's own quote the statement, its values and rows."""
+    return faults.named(error) if isinstance(error, DBAPIError) else type(error).__name__

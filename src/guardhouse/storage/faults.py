@@ -36,3 +36,9 @@ def of_the_ground(error: DBAPIError) -> bool:
         return code & 0xFF in _SQLITE  # an extended code has its primary one in the low byte
     state = getattr(error.orig, "sqlstate", None)
     return isinstance(state, str) and state.startswith(_POSTGRESQL)
+
+
+def named(error: DBAPIError) -> str:
+    """A driver's error by its kind and code, such as `OperationalError SQLITE_FULL`, without any of its words."""
+    code = getattr(error.orig, "sqlite_errorname", None) or getattr(error.orig, "sqlstate", None) or "without a code"
+    return f"{type(error.orig).__name__} {code}"
