@@ -81,8 +81,10 @@ class Secured:
     def address(self) -> str:
         return f"https://localhost:{self.server.port}"
 
-    def hook(self, *, trusted: bool = False, **config: Any) -> subprocess.CompletedProcess[bytes]:
-        """Ask the hook's shim, installed as `install` does it, about a command that is let run."""
+    def hook(
+        self, use: str = "shell.allow", *, trusted: bool = False, **config: Any
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Ask the hook's shim, installed as `install` does it, about a command."""
         for name in ("shim.py", "clients.py"):
             shutil.copy(HOOK / name, self.folder / name)
         token, path = self.folder / "token", self.folder / "hook.json"
@@ -91,7 +93,7 @@ class Secured:
         path.write_text(json.dumps(held | {"posture": "closed", "times_file": ""} | config))
         return subprocess.run(
             [sys.executable, "-I", "-S", str(self.folder / "shim.py"), "claude-code", "--config", str(path)],
-            input=json.dumps(PAYLOADS["claude-code"]("shell", GIVEN["shell.allow"])).encode(),
+            input=json.dumps(PAYLOADS["claude-code"]("shell", GIVEN[use])).encode(),
             capture_output=True,
             env=self.trusting() if trusted else self.env,
             timeout=60,
@@ -240,6 +242,36 @@ def test_the_hook_asks_over_tls(near: Secured, elsewhere: Secured) -> None:
         told = secured.hook(trusted=trusted, url=secured.address)
         assert (told.stdout == b"{}") is runs
         assert (refused("claude-code", json.loads(told.stdout)) == "") is runs
+
+
+@pytest.mark.parametrize("posture", ["closed", "open"])
+def test_the_hook_denies_over_tls_and_starts_no_second_gateway(
+    elsewhere: Secured, tmp_path: Path, posture: str
+) -> None:
+    """The certificate names another host. Silence here would switch the guard off, a second gateway take the home's file."""
+    marker, stood = tmp_path / "started", (elsewhere.home / "endpoint.json").read_bytes()
+    start = [sys.executable, "-c", f"open({str(marker)!r}, 'w')"]
+    for use, wanted in (("shell.allow", ""), ("shell.deny", "deny")):
+        told = elsewhere.hook(use, posture=posture, start=start)
+        assert (told.returncode, told.stderr) == (0, b"")
+        assert refused("claude-code", json.loads(told.stdout)) == wanted
+        assert ("git.push.force" in told.stdout.decode()) is (use == "shell.deny")
+    assert not marker.exists()
+    assert (elsewhere.home / "endpoint.json").read_bytes() == stood
+
+
+def test_while_a_handshake_is_waited_for_no_second_gateway_is_started(elsewhere: Secured, tmp_path: Path) -> None:
+    """The gateway's process takes connections and is too busy, for longer than a connection may take to be made."""
+    found, home, marker = endpoints.find_endpoint(elsewhere.home), tmp_path / "home", tmp_path / "started"
+    assert found is not None
+    with socket.create_server(("127.0.0.1", 0)) as busy:
+        address = f"https://127.0.0.1:{busy.getsockname()[1]}"
+        endpoints.write(home, endpoints.Endpoint(address, found.pid, found.instance, found.secret))
+        start = [sys.executable, "-c", f"open({str(marker)!r}, 'w')"]
+        told = elsewhere.hook(home=str(home), start=start, seconds=shim.CONNECT_SECONDS + 1)
+    assert refused("claude-code", json.loads(told.stdout)) == "deny"
+    assert "did not answer in" in told.stdout.decode()
+    assert not marker.exists()
 
 
 @contextmanager

@@ -112,11 +112,11 @@ class _Line:
         try:
             self._socket.settimeout(CONNECT_SECONDS)
             self._socket.connect((host, port))
+            self._socket.settimeout(ANSWER_SECONDS)  # a gateway that lives may be busy: none is started beside it
             if secure:  # the proof tells who answers, on a name that no certificate need have; until then nothing secret is sent
                 import ssl
 
                 self._socket = ssl._create_unverified_context().wrap_socket(self._socket)  # type: ignore[arg-type]  # noqa: S323
-            self._socket.settimeout(ANSWER_SECONDS)
         except BaseException:
             self.close()
             raise
