@@ -165,3 +165,29 @@ def test_a_reason_is_within_its_length_however_long_its_parts_are(client: str) -
         assert len(reason) <= MOST_REASON
         assert reason.count("`") % 2 == 0, "a command is told whole"
         assert clients.answer(client, "PreToolUse", "block", reason)
+
+
+def test_the_reports_line_for_a_host_lets_that_host_through_once_it_is_listed(hooked: Hooked) -> None:
+    """Two hosts are two rows; each line is pasted as it is printed, and put in force."""
+    agent = hooked.operate("add_agent", handle="reads-the-web", trust=2)
+    hosts = ("one.example.net", "two.example.net")
+    hooked.operate("set_mode", scope="agent", id=agent["agent_id"], seconds=600, reason="trial")
+    for host in (*hosts, "two.example.net", "169.254.169.254"):
+        payload = PAYLOADS["codex"]("fetch", {"url": f"https://{host}:8443/x"})
+        assert hooked.told("codex", payload, agent["token"]) == {}
+    hooked.operate("end_mode", scope="agent", id=agent["agent_id"])
+    told = json.loads(guardhouse(hooked.env, "report", "--since", "1h", "--json").stdout)["rows"]
+    rows = {one["host"]: one for one in told if one["agent"] == "reads-the-web"}
+    assert {host: one["count"] for host, one in rows.items()} == {hosts[0]: 1, hosts[1]: 2, "169.254.169.254": 1}
+    assert "take 169.254.169.254 out of `net.metadata`" in rows["169.254.169.254"]["exempt"]
+    shown = guardhouse(hooked.env, "report", "--since", "1h").stdout
+    before = "  exempt under `allow:` in policies/network/default.yaml: "
+    pasted = [line.removeprefix(before) for line in shown.splitlines() if line.startswith(before)]
+    for host in hosts:
+        assert refused("codex", hooked.told("codex", PAYLOADS["codex"]("fetch", {"url": f"https://{host}/"}))) == "deny"
+        assert rows[host]["exempt"] in pasted
+    lists = law()["network/default.yaml"]
+    more = "".join(f"  {rows[host]['exempt']}\n" for host in hosts)
+    with in_force(hooked, **{"network/default.yaml": lists.replace("allow:\n", f"allow:\n{more}", 1)}):
+        for host in hosts:
+            assert refused("codex", hooked.told("codex", PAYLOADS["codex"]("fetch", {"url": f"https://{host}/"}))) == ""
