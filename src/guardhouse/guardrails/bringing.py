@@ -8,7 +8,7 @@ from guardhouse.guardrails import paths
 from guardhouse.guardrails.effects import Effects
 from guardhouse.guardrails.programs import Arguments
 from guardhouse.guardrails.units import Flow
-from guardhouse.guardrails.words import Word
+from guardhouse.guardrails.words import UNKNOWN, Word
 
 UNPACKED = Flow(None, frozenset({"unpacked"}))
 """A file out of an archive that was fetched: nobody has read it."""
@@ -64,6 +64,27 @@ class Bringer(Effects):
         folder = named[1].text if len(named) > 1 else named[0].text.rstrip("/").rpartition("/")[2].removesuffix(".git")
         if folder.strip("./"):
             self.state.clones.add(paths.resolve(folder, self.state.cwd))
+
+    def copied(self, sources: list[Word], target: Word) -> None:
+        """Note the copy of, or link to, a program under another name."""
+        if len(sources) != 1:
+            return
+        text = sources[0].text
+        folder, _, name = text.rpartition("/")
+        found = folder.rpartition("/")[2] in ("bin", "sbin")
+        if not folder and self.source[sources[0].start : sources[0].end].lstrip("\"'")[:2] in ("$(", "`w", "`c", "`t"):
+            # What `$(which rm)` names is the program.
+            found = name in self.programs
+        if found and name and UNKNOWN not in name and UNKNOWN not in target.text:
+            self.state.copies[paths.resolve(target.text, self.state.cwd)] = name
+
+    def original(self, text: str, name: str) -> str:
+        """The program that a command's first word runs: that of which it is a copy, or what it says."""
+        if "/" in text:
+            return self.state.copies.get(paths.resolve(text, self.state.cwd), name)
+        if name in self.programs:
+            return name
+        return next((one for path, one in self.state.copies.items() if path.rpartition("/")[2] == name), name)
 
     def raised(self) -> bool:
         """Whether what runs now runs as somebody else."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from itertools import pairwise
 
 from guardhouse.guardrails import paths
 from guardhouse.guardrails.bringing import BRINGERS
@@ -34,6 +35,10 @@ def _only_own(name: str, words: list[Word]) -> bool:
 _BUILT_IN = frozenset({"echo", "printf", "test", "[", "cd", "pwd", "true", "false", "kill", ":", "read", "set"})
 
 
+_NAMING = frozenset({"test", "[", "printf", "read", "unset", "mapfile", "readarray"})
+"""What takes names of variables as words: the shell works out what stands in their brackets, commands included."""
+
+
 class Runner(Opener):
     """A reader that knows programs."""
 
@@ -53,6 +58,8 @@ class Runner(Opener):
         if head.dynamic:
             return self._dynamic(args, feed, start, end)
         name = base_name(head.text)
+        if self.state.copies:
+            name = self.original(head.text, name)
         if name not in self.programs:
             if name.isupper() and name.lower() in self.programs:
                 # Some file systems do not tell the cases apart.
@@ -149,6 +156,8 @@ class Runner(Opener):
                 kinds |= word.kinds
         if program.touches and not helps:
             kinds |= self._touches(program, given, rest, feed)
+        if name in _NAMING:
+            self._subscripts(name, rest, start, end)
         if name in ("echo", "printf"):
             if name == "printf" and given.positionals and rest[0].text == "-v" and len(rest) > 2:
                 made = printed("printf", [word.text for word in rest[2:]])
@@ -266,6 +275,7 @@ class Runner(Opener):
             copied = feed if source in ("/dev/stdin", "/dev/fd/0") else self.state.files.get(source)
             if copied is not None:
                 self.state.files[given.positionals[1].text] = copied
+            self.copied([given.positionals[0]], given.positionals[1])
         if program.stdin and feed is not None and (program.fed or not given.positionals):
             if program.stdin == "argv":
                 if feed.text is None and not any(word.text in ("-x", "-X") for word in rest) and program.fed:
@@ -276,6 +286,18 @@ class Runner(Opener):
                 self._within(name, self._feed_code, feed, start, end, program.stdin)
         self._unknown_wrapper(name, program, rest, start, end)
         return Flow(None, frozenset(kinds))
+
+    def _subscripts(self, name: str, rest: list[Word], start: int, end: int) -> None:
+        """Run the commands in the brackets of names: `test -v 'a[$(…)]'`."""
+        texts = [word.text for word in rest]
+        if name == "printf":
+            texts = texts[:2] if texts and texts[0].startswith("-v") else []
+        elif name in ("test", "["):
+            texts = [text for before, text in pairwise(texts) if before == "-v"]
+        for text in texts:
+            within = text[text.find("[") + 1 : text.rfind("]")]
+            if ("$(" in within or "`" in within) and UNKNOWN not in within:
+                self._within(name, self.run_text, f"echo {within}", start, end)
 
     def _shifted(self, given: Arguments) -> None:
         """The first arguments go; where it is not known how many there are, none of them is known."""

@@ -32,6 +32,12 @@ _WORDS = frozenset(
         "command_substitution",
     ]
 )
+_NAMING = frozenset({"declaration_command", "unset_command", "test_command"})
+_SUBSCRIPTS = re.compile(
+    r"(?:-v|unset|declare|typeset|local|export|readonly|-[a-zA-Z]{1,9})\s+'\w{1,99}\[([^'\n]{0,999})\]"
+    r"|'\w{1,99}\[([^'\n]{0,999})\]'\s+-(?:eq|ne|lt|le|gt|ge)\b"
+)
+"""Commands in the brackets of a quoted name, which the shell runs when it works the name out."""
 _BODIES = frozenset(
     [
         "program",
@@ -127,6 +133,11 @@ class Reader(Binder):
             for child in node.named_children:
                 self._assign(child)
             return SILENT
+        if kind in _NAMING and b"[" in self._text[node.start_byte + 2 : node.end_byte]:
+            for match in _SUBSCRIPTS.finditer(self.raw(node)):
+                within = match[1] or match[2] or ""
+                if "$(" in within or "`" in within:
+                    self.run_text(f"echo {within}", *self.span(node))
         if kind in ("declaration_command", "unset_command"):
             return self._declare(node)
         if kind in ("while_statement", "c_style_for_statement") and _breeds(self.raw(node)):

@@ -81,6 +81,8 @@ class State:
     trees: dict[str, bool] = field(default_factory=dict)
     """Folders that fetched archives were unpacked into, and whether each was named for that."""
     clones: set[str] = field(default_factory=set)
+    copies: dict[str, str] = field(default_factory=dict)
+    """Where programs were copied or linked to, each with the program's own name."""
     cwd: str = ""
 
 
