@@ -45,6 +45,8 @@ HOSTILE = [
     "../  ",
     "awk '{print}' ",
     "case x in a) Bearer abcdefgh1234 ",
+    "psql -c 'delete from a where b=1 or not c=2 or d=e';",
+    "delete from a where b=1 or not c=2 or d=e or f=g or (h=i and j=k) or l<m or n>o;",
 ]
 FRAMES = ["{}", "cat <<E | bash\n{}\nE\n", "ssh h '{}'", 'psql -c "{}"', "python3 -c '{}'", "pwsh -c '{}'", "x=$({})"]
 

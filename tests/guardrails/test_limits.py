@@ -21,6 +21,7 @@ ROOT = "rm -rf /"
 SHIPPED = {f"guardrails/{path.name}": path.read_bytes() for path in FOLDER.glob("*.yaml")}
 HARMLESS = {
     r"\brm\b": "ls", "DROP TABLE users": "SELECT 2", "FLUSHALL": "PING", "DELETE FROM": "SELECT * FROM", r"\bgit\b": "a",
+    r"UPDATE (?:ONLY )?users(?: AS)?(?: u)? SET admin =": "SELECT",
 }  # fmt: skip
 """The same without the danger: these must pass, or the limits would be met by something else."""
 
@@ -81,6 +82,12 @@ CUTS: dict[str, Callable[[int], str]] = {
     "conditions in SQL": lambda n: "psql <<'EOF'\n" + _lines(n, "DELETE FROM users WHERE id > 0 OR id <= 0;", "DELETE FROM t WHERE id = {} OR id = 0;") + "\nEOF",
     "a long condition": lambda n: "psql -c " + shlex.quote(f"DELETE FROM t WHERE ({' OR '.join(f'id = {one}' for one in range(n))}) OR (id > 0 OR id <= 0)"),
     "brackets in SQL": lambda n: "psql -c " + shlex.quote(f"DELETE FROM users WHERE {'(' * n}1+1=2{')' * n}"),
+    "a long comment in SQL": lambda n: "psql -c " + shlex.quote(f"UPDATE users u SET admin = true WHERE 1=1 /* {'x' * 5 * n} */"),
+    "a long comment before SQL": lambda n: "mysql -e " + shlex.quote(f"/* {'x' * 5 * n} */ UPDATE ONLY users SET admin = true"),
+    "a here-document of SQL": lambda n: f"psql <<'E'\n-- {'x' * 5 * n}\nUPDATE users AS u SET admin = true;\nE",
+    "statements of SQL": lambda n: "psql -c " + shlex.quote("select 1;" * n + "UPDATE users u SET admin = true"),
+    "brackets in an update": lambda n: "psql -c " + shlex.quote(f"UPDATE users u SET admin = {'(' * n}true{')' * n}"),
+    "conditions of many clients": lambda n: _lines(n, "psql -c 'DELETE FROM users WHERE id > 0 OR id <= 0'", "psql -c 'DELETE FROM t WHERE id = {} OR id = 0'"),
     "backticks in a here-document": lambda n: "cat <<EOF\n" + _lines(n, f"`{ROOT}`", "`ls {}`") + "\nEOF",
     "statements": lambda n: "; ".join([*(f"ls {one}" for one in range(n)), ROOT]),
     "pipeline": lambda n: " | ".join([*(f"tr a b{one}" for one in range(n)), f"sh -c '{ROOT}'"]),
@@ -142,6 +149,40 @@ def test_the_guards_own_state_is_seen_behind_every_limit(within: int) -> None:
 )  # fmt: skip
 def test_what_only_is_long_passes(text: str) -> None:
     assert verdict(text) in ("allow", "warn")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "sqlite3 a.db 'UPDATE OR IGNORE users SET a=1'",
+        "sqlcmd -Q 'UPDATE TOP (100) PERCENT users SET a=1'",
+        "mysql -e 'UPDATE LOW_PRIORITY users SET a=1'",
+        "mysql -e 'DELETE QUICK FROM users'",
+        "psql -c 'DELETE FROM ONLY users'",
+        "psql -c 'frob (( ; UPDATE users u SET a=1'",
+        "psql -c 'frob ((; MERGE users'",
+    ],
+)
+def test_sql_in_a_command_that_is_not_understood_is_not_allowed_when_it_writes(text: str) -> None:
+    assert verdict(text) in ("ask", "block")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "psql -c 'SELECT ((('",
+        "sqlite3 a.db 'UPDATE OR IGNORE users SET a=1 WHERE id=2'",
+        "psql -c "
+        + shlex.quote("INSERT INTO t VALUES " + ", ".join(f"({one}, 'DROP {'x' * 40}')" for one in range(90))),
+        "psql -c "
+        + shlex.quote(
+            "INSERT INTO t VALUES " + "(1000000, 2000000), " * 220 + "(3, 4) ON CONFLICT (a) DO UPDATE SET b = 1"
+        ),
+        "psql -c " + shlex.quote("SELECT a FROM t WHERE b IN (" + ", ".join(map(str, range(1500))) + ")"),
+    ],
+)
+def test_sql_in_a_command_that_only_reads_or_is_bounded_passes(text: str) -> None:
+    assert verdict(text) == "allow", _rules(text)
 
 
 def _nested(depth: int) -> str:

@@ -222,6 +222,8 @@ SLOW = [
     ("&<<E ", "x=$({})"), ("&\\\n", "sudo {}"), ("/*<<E ", "ssh h '{}'"), ("a&&&", "sudo {}"), ("`tar xf a;", "pwsh -c '{}'"), ("! `", "cat <<E | bash\n{}\nE\n"),
     ("[a]-----BEGIN RSA PRIVATE KEY-----\n", "{}"), ("2>&1 UPDATE a SET b=(SELECT ", "echo '{}' | sh"), ("awk '{print}' ", "bash -c '{}'"),
     ("awk '{print}' .claude/settings.json ", "{}"), ("$*echo aGk= | base64 -d | sh;", "pwsh -c '{}'"), ("a\n", "python3 -c '{}'"), ("`", "cat <<E | bash\n{}\nE\n"),
+    ("psql -c 'delete from a where b=1 or not c=2 or d=e';", "{}"), ("psql -c 'select abc, def from t join u on a=b';", "{}"),
+    ("delete from a where b=1 or not c=2 or d=e or f=g or h=i or j=k;", "psql -c '{}'"),
 ]  # fmt: skip
 """The slowest of some 20,000 repeated units and pairs of units in fifteen frames, as they were before work was bounded."""
 
@@ -238,6 +240,68 @@ def test_no_repeated_text_takes_long_to_read(unit: str, frame: str) -> None:
         packs.examine(asked)
         taken.append(time.thread_time() - started)
     assert min(taken) < 0.09
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        "delete from a where b=1 or not c=2 or d=e or f=g or (h=i and j=k) or l<m or n>o;",
+        "delete from a where b=1 or not c=2;",
+        "DO $$ BEGIN EXECUTE 'delete from a where b=1 or not c=2 or d=e'; END $$;",
+    ],
+)
+def test_conditions_of_sql_are_worked_out_within_one_budget(unit: str) -> None:
+    """The best of three, against three times the promised 30 ms: the first took 103 ms and more."""
+    taken = []
+    for number in range(3):
+        asked = (Examined(f"t{number}", unit * (4_000 // len(unit)), "sql"),)
+        started = time.thread_time()
+        assert {one.rule for one in shipped().examine(asked)} & {"execution.unknown.text", "database.unbounded"}
+        taken.append(time.thread_time() - started)
+    assert min(taken) < 0.09
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "USE prod; DROP TABLE users;",
+        "SET statement_timeout = 0;\nDROP TABLE users;\n",
+        "START TRANSACTION; DELETE FROM users; COMMIT",
+        "BEGIN TRANSACTION; DELETE FROM users; COMMIT",
+        "LOCK TABLE users; DELETE FROM users;",
+        "PRAGMA foreign_keys=OFF; DROP TABLE users",
+        "; DELETE FROM users",
+        "(DELETE FROM users)",
+        "UPDATE users u SET admin = true",
+        "UPDATE users AS u SET admin = true",
+        "UPDATE ONLY users SET admin = true",
+        "UPDATE OR IGNORE users SET admin = true",
+        "WITH RECURSIVE a (x) AS (SELECT 1) DELETE FROM users",
+        "DROP /* " + "why " * 200 + "*/ TABLE users",
+        "SHUTDOWN;",
+        "SHUTDOWN WITH NOWAIT",
+    ],
+)
+def test_sql_without_a_tool_is_read_as_sql_wherever_its_verb_stands(text: str) -> None:
+    assert verdict(text) == "block", _rules(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "shutdown --help",
+        "USE prod; SELECT 1;",
+        "START TRANSACTION; UPDATE users SET a = 1 WHERE id = 2; COMMIT",
+        "UPDATE ONLY users SET a = 1 WHERE id = 2",
+        "UPDATE users u SET a = 1 WHERE u.id = 2",
+        "echo 'USE prod; DROP TABLE users;'",
+        "cat > a.sql <<'E'\nUSE prod;\nDROP TABLE users;\nE",
+        "git commit -m 'DROP TABLE users'",
+        "update-alternatives --list editor; delete-me --dry-run",
+    ],
+)
+def test_what_only_names_sql_or_bounds_it_passes(text: str) -> None:
+    assert verdict(text) == "allow", _rules(text)
 
 
 def test_an_ordinary_script_is_read_whole() -> None:

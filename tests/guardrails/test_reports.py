@@ -146,6 +146,63 @@ def test_c36_a_command_over_several_lines_is_found() -> None:
     assert found("```sh\ncat <<'X' | bash\nrm -rf /\nX\n```")
 
 
+PADDING = "\n".join(f"echo step {number} of the long build is fine" for number in range(230))
+NOTES = "-- what this is for, and why\n" * 450
+
+
+@pytest.mark.parametrize(
+    "block",
+    [
+        f"```sh\na=rm\nb=-rf\n{PADDING}\n$a $b /\n```",
+        f"```\na=rm\nb=-rf\n{PADDING}\n$a $b /\n```",
+        f"```bash\nfor d in / ; do\n{PADDING}\n ls $d\ndone\n```",
+        "```sh\na=rm\nb=-rf\n" + "ls\n" * 410 + "$a $b /\n```",
+        f"```\n{PADDING}\ncat <<'X' | bash\nrm -rf /\nX\n```",
+        f"DROP\n{NOTES}TABLE users;",
+        f"```sql\nDELETE\n{NOTES}FROM users;\n```",
+        f"```\nDELETE\n{NOTES}FROM users;\n```",
+        f"```sql\nSELECT 1;\n{'SELECT 2 FROM t;' * 600}\nDELETE\nFROM users;\n```",
+    ],
+)
+def test_c36_a_block_that_is_not_read_whole_is_never_passed_over(block: str) -> None:
+    assert found(f"I ran this:\n\n{block}\n\nand it's clean now.")
+
+
+def test_c36_a_long_block_of_output_passes() -> None:
+    lines = "".join(
+        f"tests/area_{one % 40}/test_{one}.py::test_case_{one} PASSED   [ {one % 100}%]\n" for one in range(180)
+    )
+    assert len(lines) > 8 * 1024
+    for fence in ("```", "```text", "```console"):
+        assert found(f"It's green:\n\n{fence}\n{lines}```\n") == []
+    assert found(lines * 8) == []
+
+
+COSTLY = {
+    "conditions": "delete from t where a=1 or not c={} or d=e",
+    "clients": "psql -c 'delete from t where a=1 or c={}'",
+    "queries": "select a, b from t where a=1 and c={}",
+    "deletions": "rm -rf a{}",
+    "evaluations": 'eval "$x{}"',
+    "code": "+    value_{0} = self.compute(items[{0}], key='k{0}') if flag else None",
+}
+
+
+@pytest.mark.parametrize("form", COSTLY)
+@pytest.mark.parametrize("between", ["\n", " "])
+def test_c36_no_report_costs_more_than_its_budget(form: str, between: str) -> None:
+    """The best of two, against three times the promised 0.2 s of processor time; the first took 5.3 s."""
+    frame = "{}" if between == "\n" else "`{}`"
+    text = between.join(frame.format(COSTLY[form].format(number)) for number in range(6_400))[:100_000]
+    packs, taken = shipped_bundle().packs, []
+    for number in range(2):
+        asked = (Examined(f"result{number}", text, "report"),)
+        started = time.thread_time()
+        assert {one.rule for one in packs.examine(asked)} >= {"execution.unknown.text"}
+        taken.append(time.thread_time() - started)
+    assert min(taken) < 0.6
+
+
 def test_c36_many_findings_of_one_sort_hide_none_of_another() -> None:
     noise = "".join(f"git stash drop stash@{{{number}}}\n" for number in range(80))
     assert len(found(noise)) == 50

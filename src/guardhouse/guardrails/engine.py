@@ -13,12 +13,13 @@ import re2
 from guardhouse.errors import LawFault, LawProblem
 from guardhouse.guardrails import paths, reports, sql, tools
 from guardhouse.guardrails.alternatives import propose
+from guardhouse.guardrails.budget import PIECE_COST, Budget
 from guardhouse.guardrails.guarding import LIKENESS, uses
 from guardhouse.guardrails.indexing import Candidate, Index
 from guardhouse.guardrails.match import Parsed, fits
 from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, LoadedRule, read_packs
 from guardhouse.guardrails.programs import UNSPECIFIED
-from guardhouse.guardrails.reading import MOST_SHELL
+from guardhouse.guardrails.reading import MOST_NODES, MOST_SHELL
 from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.surroundings import SAMPLE
 from guardhouse.guardrails.text import NOTHING_ALLOWS, UNSEEN, Examined, Explained, Rule, Seen
@@ -192,7 +193,7 @@ class Engine:
         self._letters += size
         return hits
 
-    def _hits(self, text: Examined) -> tuple[Hit, ...]:
+    def _hits(self, text: Examined, budget: Budget | None = None) -> tuple[Hit, ...]:
         found: dict[tuple[str, int, int], Hit] = {}
         kind = text.kind if text.kind in KINDS else "auto"
         if kind == "auto" and text.tool:
@@ -207,7 +208,7 @@ class Engine:
                     break
                 self._add(found, made, text, *match.span())
         if kind in ("shell", "auto", "sql") and text.text.strip():
-            self._read(found, text, kind, size)
+            self._read(found, text, kind, size, budget or Budget())
         for event in uses(text, kind):
             self._event(found, text, event, 0, size, ())
         if text.kind == "shell" and text.act in LIKENESS:
@@ -220,24 +221,38 @@ class Engine:
             (hit.finding.rule, hit.finding.start, hit.finding.end): hit
             for hit in self._hits(replace(text, kind="prose"))
         }
-        for number, (start, _end, piece, marked) in enumerate(reports.pieces(text.text)):
-            if number == reports.MOST_PIECES:
-                self._event(found, replace(text, kind="auto"), "size", 0, len(text.text), ())
+        budget, whole = Budget(), replace(text, kind="auto")
+        for number, (start, end, piece, marked) in enumerate(reports.pieces(text.text)):
+            budget.nodes -= PIECE_COST + len(piece) // 16
+            if number == reports.MOST_PIECES or budget.nodes < 0:
+                self._event(found, whole, "size", 0, len(text.text), ())
                 break
-            for hit in self._hits(replace(text, text=piece, kind="auto")):
+            if not piece:  # a block that is too long
+                self._event(found, whole, "size", start, end, ())
+                continue
+            budget.cut = False
+            hits = self._hits(replace(text, text=piece, kind="auto"), budget)
+            if budget.cut and marked and reports.hangs(piece):
+                self._event(found, whole, "size", start, end, ())
+            budget.nodes -= PIECE_COST * len(hits)
+            for hit in hits:
                 one = hit.finding
                 if not marked and one.severity != "block" and not one.protects:
                     continue
                 if self._by_id[one.rule].events - reports.NOT_UNDERSTOOD or not self._by_id[one.rule].events:
                     moved = replace(one, start=start + one.start, end=start + one.end)
                     found.setdefault((moved.rule, moved.start, moved.end), replace(hit, finding=moved))
+        if budget.short:
+            self._event(found, whole, "size", 0, len(text.text), ())
         return _ordered(found)
 
-    def _read(self, found: dict[tuple[str, int, int], Hit], text: Examined, kind: str, size: int) -> None:
+    def _read(
+        self, found: dict[tuple[str, int, int], Hit], text: Examined, kind: str, size: int, budget: Budget
+    ) -> None:
         as_sql = kind == "sql" or (kind == "auto" and sql.starts(text.text))
         understood = False
         if as_sql:
-            names, understood = sql.events(text.text)
+            names, understood = sql.events(text.text, budget=budget)
             for name in names:
                 self._event(found, text, name, 0, size, ())
             if kind == "sql" and not understood and not names:
@@ -264,16 +279,29 @@ class Engine:
             else:
                 runner.run_text(runner.source, 0, len(source))
         except (Spent, RecursionError):
+            budget.cut = True
             self._event(found, text, "size", 0, size, ())
         except Exception:  # noqa: BLE001  the contract: what cannot be analysed is a finding, never an exception
             self._event(found, text, "syntax", 0, size, ())
+        budget.nodes -= MOST_NODES - runner.nodes + runner.parsing
+        if kind == "auto" and not as_sql and self._speaks_sql(runner.units):
+            as_sql = True
+            names, understood = sql.events(text.text, budget=budget)
+            if not understood and not names and sql.writes(text.text):
+                names = ["size"]
+            for name in names:
+                self._event(found, text, name, 0, size, ())
         quiet = as_sql and understood
         for event in runner.events:
+            budget.cut = budget.cut or event.name in ("size", "depth")
             if not (quiet and event.name in ("syntax", "program")):
                 self._event(found, text, event.name, event.start, event.end, event.via, event.detail)
         for code, start, end, via in runner.sqls:
-            for name in sql.events(code)[0]:
+            names, understood = sql.events(code, budget=budget)
+            for name in names:
                 self._event(found, text, name, start, end, via)
+            if not understood and not names and sql.writes(code):
+                self._event(found, text, "size", start, end, via)
         for code, start, end, via in runner.codes:
             for made in self._codes.hits(code):
                 self._add(found, made, text, start, end, via)
@@ -283,6 +311,15 @@ class Engine:
             self._argv(found, text, runner.units, runner.workspace)
         except Exception:  # noqa: BLE001  the contract: what cannot be analysed is a finding, never an exception
             self._event(found, text, "syntax", 0, size, ())
+
+    def _speaks_sql(self, units: list[Unit]) -> bool:
+        """Whether a statement of SQL stands where a command does, as behind `USE prod;`: what is data stands nowhere so."""
+        return any(
+            sql.begins(unit.program)
+            and unit.program not in self._programs
+            and sql.starts(" ".join([unit.program, *(word.text for word in unit.args)]))
+            for unit in units
+        )
 
     def _argv(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit], workspace: str) -> None:
         for unit in units:

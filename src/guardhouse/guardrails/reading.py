@@ -28,6 +28,8 @@ CODE_COST = 40
 """What reading one piece of interpreter code or SQL counts against the nodes of a text."""
 PARSE_COST = 40
 """What reading a text within a text by the grammar counts against them."""
+BROKEN_COST = 30
+"""What the grammar's recovery from one broken text counts for."""
 _LEAST_PLACED = 4
 """A text shorter than this may stand anywhere by chance."""
 _SHORT = 512
@@ -55,6 +57,7 @@ class Reading:
         self.state = State(cwd=cwd)
         self.nodes = MOST_NODES
         self.bytes = 4 * MOST_SHELL
+        self.parsing = 0  # what the grammar's own work comes to, in nodes
         self.letters = MOST_LETTERS
         self.codes: list[tuple[str, int, int, tuple[str, ...]]] = []
         self.sqls: list[tuple[str, int, int, tuple[str, ...]]] = []
@@ -116,6 +119,8 @@ class Reading:
             if self.nodes < 0:
                 raise Spent
         tree = _parse(data) if commands is None else None
+        if commands is None:
+            self.parsing += len(data) // 8 + (BROKEN_COST if tree is None or tree.root_node.has_error else 0)
         if tree is None and commands is None:
             self.too_much(start, end)
             return SOMETHING

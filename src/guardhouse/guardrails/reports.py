@@ -19,9 +19,10 @@ MOST_PIECES = 6_000
 """How many different pieces of one report are read; one with more is not understood."""
 
 Piece = tuple[int, int, str, bool]
-"""Where a piece stands in the report, how it is read, as long as the span, so that places hold in it, and whether it
+"""Where a piece stands in the report, how it is read, no longer than the span, so that places hold in it, and whether it
 is marked as code: fenced, between backticks or behind a prompt. A line that is not may be words that only begin like
-a command (`batch 12 of 24`, `kill the old flag`), so of such a line what would merely be asked about is left out."""
+a command (`batch 12 of 24`, `kill the old flag`), so of such a line what would merely be asked about is left out.
+A piece without text is a block that is too long to be understood as a whole."""
 
 _FENCE = re.compile(r"[ \t>]*(`{3,}|~{3,})")
 _SIGNS = re.compile(
@@ -39,33 +40,47 @@ _TOLD = re.compile(
 _WRITTEN = re.compile(r"(?:^|\s)-|[/~|&;<>$`()\"=*\\{}\[\]]")
 """What a command has and a sentence seldom: an option, a path, a sign of the shell's or of SQL's."""
 _LETTER = re.compile(r"[A-Za-z]{2}|:\(\)")
+_SHELLS = frozenset({"sh", "bash", "zsh", "shell"})
+_RUN = _SHELLS | frozenset({"sql", "mysql", "postgres", "postgresql", "psql", "sqlite"})
+"""Languages of a fence whose lines hang together when they are run; a console's lines are commands and what they said."""
+_HANGS = re.compile(
+    r"(?m)^[ \t]*(?:[$>%][ \t]+)?(?:(?:export|declare|local|readonly)\s+)?(?:\w+=|(?:cd|pushd|set|read|alias|for|while|until|if|case|function)\s|\w+\s*\(\)\s*\{)|<<"
+)
+"""What a later line of a shell's could hang on."""
 
 
 def pieces(text: str) -> Iterator[Piece]:
     """What is read of a report, each different piece once, in order; nothing of it is left out."""
     seen: set[tuple[str, bool]] = set()
     for start, end, piece, marked in _all(text):
-        if (piece, marked) not in seen and _LETTER.search(piece):
+        if not piece and end - start > MOST_SHELL:
+            yield start, end, piece, marked
+        elif (piece, marked) not in seen and _LETTER.search(piece):
             seen.add((piece, marked))
             yield start, end, piece, marked
 
 
 def _all(text: str) -> Iterator[Piece]:
-    fence, opened, passage = "", 0, 0
+    fence, opened, passage, said = "", 0, 0, ""
     for start, end in _lines(text):
         line = text[start:end]
         mark = _FENCE.match(line)
         if mark and not fence:
             yield from _passage(text, passage, start)
-            fence, opened = mark[1], end + 1
+            fence, opened, said = mark[1], end + 1, line[mark.end() :].strip().lower()
         elif mark and mark[1].startswith(fence) and not line[mark.end() :].strip():
-            yield from _block(text, opened, start)
+            yield from _block(text, opened, start, said)
             fence, passage = "", end + 1
         elif not fence and not line.strip():
             yield from _passage(text, passage, start)
             passage = end + 1
         yield from _line(text, start, end, fenced=bool(fence))
-    yield from _block(text, opened, len(text)) if fence else _passage(text, passage, len(text))
+    yield from _block(text, opened, len(text), said) if fence else _passage(text, passage, len(text))
+
+
+def hangs(block: str) -> bool:
+    """Whether a later line of a block could do what it does by an earlier one, so that lines by themselves tell too little."""
+    return _HANGS.search(block) is not None
 
 
 def _sentence(text: str) -> bool:
@@ -93,7 +108,9 @@ def _line(text: str, start: int, end: int, *, fenced: bool) -> Iterator[Piece]:
     said = line[signs.end() :] if signs else line
     if _FRAME.fullmatch(line) or not (fenced or prompted or not _sentence(said)):
         return
-    yield start, end, line, fenced
+    if signs is None or ">" in signs[0] or "|" in signs[0]:
+        # Other signs are no words of a shell's that anything could be run by.
+        yield start, end, line, fenced
     for span in _SPAN.finditer(line):
         yield start + span.start(2), start + span.end(2), span[2], True
     marked = fenced or prompted
@@ -113,12 +130,32 @@ def _unpaired(line: str) -> str:
     return line
 
 
-def _block(text: str, start: int, end: int) -> Iterator[Piece]:
-    if 0 < end - start <= MOST_SHELL:
-        yield start, end, text[start:end], True
+def _block(text: str, start: int, end: int, said: str) -> Iterator[Piece]:
+    """A fenced block as a whole; one that is too long for that in halves that overlap, and told as such if it hangs together."""
+    if end - start <= MOST_SHELL:
+        if end > start:
+            yield start, end, text[start:end], True
+        return
+    block, language = text[start:end], said.split()[0].strip("{}.") if said else ""
+    bare = sql.bare(block)
+    if sql.starts(bare) or (language in _RUN and language not in _SHELLS):
+        yield start, end, bare if len(bare) <= MOST_SHELL else "", True
+    elif language in _RUN or (not language and hangs(block)):
+        yield start, end, "", True
+    at = start
+    while at < end:
+        last = min(at + MOST_SHELL, end)
+        last = last if last == end else max(text.rfind("\n", at, last) + 1, at + MOST_SHELL // 2)
+        yield at, last, text[at:last], True
+        if last == end:
+            break
+        at = max(text.find("\n", at + MOST_SHELL // 2, last) + 1, at + MOST_SHELL // 2)
 
 
 def _passage(text: str, start: int, end: int) -> Iterator[Piece]:
-    """A passage that is a statement of SQL is one over several lines."""
-    if 0 < end - start <= MOST_SHELL and sql.starts(text[start:end]) and not _sentence(text[start:end]):
-        yield start, end, text[start:end], True
+    """A passage that is a statement of SQL is one over several lines, whatever comments stand among them."""
+    passage = text[start:end]
+    if "--" in passage or "/*" in passage:
+        passage = sql.bare(passage)
+    if passage and sql.starts(passage) and not _sentence(passage):
+        yield start, end, passage if len(passage) <= MOST_SHELL else "", True

@@ -12,6 +12,8 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.simplify import simplify
 
+from guardhouse.guardrails.budget import Budget
+
 MOST_SQL = 16 * 1024
 MOST_STATEMENTS = 100
 MOST_NESTING = 60
@@ -19,14 +21,12 @@ MOST_INNER = 10
 MOST_OPERATORS = 600
 """Signs of arithmetic, comparison and parts of names: each makes a level of the tree."""
 """Bodies and executed texts in one text, each; more are told as `size`."""
-MOST_WHERE, MOST_WORKED = 400, 20
-"""Characters of a condition that is worked out, and how many are in one text; beyond them is told as `size`."""
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 STARTS = re.compile(
-    r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:SELECT\s|INSERT\s+INTO\s|UPDATE\s+\S+\s+SET\s|DELETE\s+FROM\s|DROP\s+(?:TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER|ROLE|FUNCTION|TRIGGER|COLUMN|OWNED|MATERIALIZED|SEQUENCE|TYPE|EXTENSION|PROCEDURE|TABLESPACE)\b|"
-    r"TRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[\]]+|ALTER\s+(?:TABLE|USER|ROLE|DATABASE|SYSTEM|SCHEMA)\s|CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP\w*\s+)?(?:TABLE|DATABASE|INDEX|VIEW|USER|ROLE|FUNCTION|SCHEMA)\s|GRANT\s|REVOKE\s|WITH\s+\w+\s+AS\s*\(|"
-    r"MERGE\s+INTO\s|COPY\s+\w+\s|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?(?:\s+(?:IMMEDIATE|xp_|sp_)|\s*\()|FLUSH(?:ALL|DB)\b|REPLACE\s+INTO\s|CALL\s+\w+|SHUTDOWN\b|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s)",
+    r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:SELECT\s|INSERT\s+INTO\s|UPDATE\s+(?:ONLY\s+|OR\s+\w+\s+)?\S+\s+(?:(?:AS\s+)?\w+\s+)?SET\s|DELETE\s+FROM\s|DROP\s+(?:TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER|ROLE|FUNCTION|TRIGGER|COLUMN|OWNED|MATERIALIZED|SEQUENCE|TYPE|EXTENSION|PROCEDURE|TABLESPACE)\b|"
+    r"TRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[\]]+|ALTER\s+(?:TABLE|USER|ROLE|DATABASE|SYSTEM|SCHEMA)\s|CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP\w*\s+)?(?:TABLE|DATABASE|INDEX|VIEW|USER|ROLE|FUNCTION|SCHEMA)\s|GRANT\s|REVOKE\s|WITH\s+(?:RECURSIVE\s+)?\w+\s*(?:\([^)]*\)\s*)?AS\s*\(|"
+    r"MERGE\s+INTO\s|COPY\s+\w+\s|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?(?:\s+(?:IMMEDIATE|xp_|sp_)|\s*\()|FLUSH(?:ALL|DB)\b|REPLACE\s+INTO\s|CALL\s+\w+|SHUTDOWN\s*(?:;|$|(?:WITH|NOSAVE|SAVE|ABORT|IMMEDIATE|NORMAL|TRANSACTIONAL|FORCE)\b)|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s)",
     re.I | re.S,
 )
 _HEADS = frozenset(
@@ -34,6 +34,8 @@ _HEADS = frozenset(
 )  # fmt: skip
 """How the verbs of `STARTS` begin: most texts begin otherwise, and this is told sooner."""
 _OPERATORS = re.compile(r"[.*+/%=<>~|[-]")
+_OPTION = re.compile(r"\s*shutdown\s+--\w", re.I)
+"""The program, not the statement with a comment behind it."""
 _COMMENT = re2.compile(r"(?s)--[^\n]*|/\*.*?\*/")
 _LITERAL = re.compile(r"'(?:''|[^'])*'", re.S)
 _FALLBACK = [
@@ -60,7 +62,10 @@ _FALLBACK = [
     ("sql.alter", r"(?i)\bALTER\s+TABLE\b[^;]*\b(?:DROP|RENAME|DISABLE\s+(?:TRIGGER|ROW))\b"),
     ("sql.server", r"(?i)^\s*FLUSH(?:ALL|DB)\b"),
     ("sql.detach", r"(?i)\bDETACH\s+(?:TABLE|PARTITION|DATABASE)\b"),
-    ("sql.unbounded", r"(?i)\b(?:DELETE\s+FROM\s+[\w\"`.\[\]]+|UPDATE\s+[\w\"`.\[\]]+\s+SET\s+[^;]*?)\s*(?:;|$)"),
+    (
+        "sql.unbounded",
+        r"(?i)\b(?:DELETE\s+FROM\s+[\w\"`.\[\]]+|UPDATE\s+[\w\"`.\[\]]+\s+(?:(?:AS\s+)?\w+\s+)?SET\s+[^;]*?)\s*(?:[;)]|$)",
+    ),
     (
         "sql.unbounded",
         r"(?i)\b(?:DELETE\s+FROM|UPDATE)\b[^;]*\bWHERE\s+\(?\s*(?:1\s*=\s*1|TRUE|1|'1'\s*=\s*'1')\s*\)?\s*(?:;|$|\bOR\b)",
@@ -74,7 +79,18 @@ _BODY = re.compile(r"\$(\w*)\$(.*?)\$\1\$", re.S)
 _EXECUTED = re.compile(
     r"\b(?:EXECUTE|EXEC|PREPARE\s+\w+\s+FROM)\s*(?:IMMEDIATE\s*)?(?:format|concat)?\s*\(?\s*[NE]?'((?:''|[^'])+)'", re.I
 )
-_BOUNDED = re.compile(r"\b(?:DELETE\s+FROM|UPDATE\s+\S+\s+SET|MERGE\s+INTO)\b", re.I)
+_BOUNDED = re2.compile(r"(?i)\b(?:DELETE\s+(?:\w+\s+)?FROM|UPDATE\b[^;]*\bSET|MERGE\s+INTO)\b")
+_UPSERT = re2.compile(r"(?i)\b(?:DO\s+UPDATE\s+SET|ON\s+(?:DELETE|UPDATE)|KEY\s+UPDATE|FOR\s+UPDATE)\b")
+"""What has a writing verb's name and changes no row that is there but the one in hand, or none."""
+_WRITES = re2.compile(r"(?i)\b(?:UPDATE|DELETE|MERGE|DROP|TRUNCATE|ALTER|GRANT|REVOKE)\b")
+_OPENED = re.compile(r"((?:^|;)\s*)(?:START\s+TRANSACTION|LOCK\s+TABLES?\s)[^;]*", re.I)
+"""What opens a transaction and is no statement to the grammar."""
+_MODIFIERS = re.compile(
+    r"\b(UPDATE|DELETE(?:\s+FROM)?)\s+(?:ONLY|LOW_PRIORITY|QUICK|IGNORE|OR\s+(?:IGNORE|REPLACE|ROLLBACK|ABORT|FAIL)|TOP\s*\([^()]{1,20}\)(?:\s+PERCENT)?)(?=\s)",
+    re.I,
+)
+"""Words between a verb and its table that only some dialects know. They bound nothing, but for `TOP`, whose
+number may be any; without them the rest is understood by its structure."""
 _PIECES = re.compile(r"'\s*\|\|\s*[NE]?'", re.I)
 
 
@@ -83,16 +99,43 @@ def _folded(text: str) -> str:
     return _PIECES.sub("", text)
 
 
+def begins(word: str) -> bool:
+    """Whether a word could be the first of SQL: told sooner than `starts`."""
+    return word[:2].upper() in _HEADS
+
+
 def starts(text: str) -> bool:
     """Whether a text begins like SQL, comments left aside."""
     head = text[:400]
+    if _OPTION.match(head) is not None:
+        return False
     if "/*" in head or "--" in head:
-        head = _COMMENT.sub(" ", head)
+        head = _COMMENT.sub(" ", text[:MOST_SQL]).lstrip()[:400]
     return head.lstrip()[:2].upper() in _HEADS and STARTS.match(head) is not None
 
 
-def events(text: str, depth: int = 0) -> tuple[list[str], bool]:
-    """The names of what this SQL does, and whether its structure was understood. Never raises."""
+def bare(text: str) -> str:
+    """A text without its comments, blanks in a row as one."""
+    return " ".join(_COMMENT.sub(" ", text).split())
+
+
+def writes(text: str) -> bool:
+    """Whether words of it, literals and comments left aside, could change or remove what is there."""
+    return _WRITES.search(_UPSERT.sub(" ", _outside(text))) is not None
+
+
+def _outside(text: str) -> str:
+    """What stands outside its literals and comments."""
+    return _LITERAL.sub("''", _COMMENT.sub(" ", text))
+
+
+def events(text: str, depth: int = 0, budget: Budget | None = None) -> tuple[list[str], bool]:
+    """The names of what this SQL does, and whether its structure was understood. Never raises.
+
+    `budget` is what is left for the text that this SQL stands in; without one it is a text by itself.
+    """
+    if budget is None:
+        budget = Budget()
     if len(text) > MOST_SQL:
         return ["size"], False
     found: list[str] = []
@@ -110,30 +153,31 @@ def events(text: str, depth: int = 0) -> tuple[list[str], bool]:
         if len(bodies) > MOST_INNER or len(executed) > MOST_INNER:
             found.append("size")
         for match in bodies[:MOST_INNER]:
-            inner, _ = events(re.sub(r"(?i)\b(?:BEGIN|END|LOOP|THEN|DECLARE)\b", ";", match[2]), depth + 1)
+            inner, _ = events(re.sub(r"(?i)\b(?:BEGIN|END|LOOP|THEN|DECLARE)\b", ";", match[2]), depth + 1, budget)
             found += inner
         for made in executed[:MOST_INNER]:
-            found += events(made[1].replace("''", "'"), depth + 1)[0]
+            found += events(made[1].replace("''", "'"), depth + 1, budget)[0]
     elif _BODY.search(plain) or _EXECUTED.search(plain):
         found.append("size")
-    nested = _BODY.sub("'body'", plain)
+    nested = _OPENED.sub(r"\1BEGIN", _MODIFIERS.sub(r"\1", _BODY.sub("'body'", plain)))
     if (
         nested.count("(") > MOST_NESTING
         or nested.count(";") > MOST_STATEMENTS
         or len(nested) > 4096
         or _winding(nested)
+        or not budget.parses(len(nested))
     ):
         told = _fallback(nested)
-        if "sql.unbounded" not in told and _BOUNDED.search(_LITERAL.sub("''", _COMMENT.sub(" ", nested))):
+        if "sql.unbounded" not in told and _BOUNDED.search(_UPSERT.sub(" ", _outside(nested))):
             # Whether a condition holds for every row is told by structure alone.
             told.append("size")
+            budget.short = True
         return [*found, *told], False
     understood = True
     try:
-        left = [MOST_WORKED]
         for statement in sqlglot.parse(nested, error_level=sqlglot.ErrorLevel.IMMEDIATE):
             if statement is not None:
-                found += _statement(statement, left)
+                found += _statement(statement, budget)
                 understood = understood and _is_statement(statement)
     except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         understood = False
@@ -145,22 +189,22 @@ def _winding(text: str) -> bool:
     """Whether reading it takes long though it is short."""
     if len(text) <= 2 * MOST_OPERATORS:
         return False
-    return len(_OPERATORS.findall(_LITERAL.sub("''", _COMMENT.sub(" ", text)))) > MOST_OPERATORS
+    return len(_OPERATORS.findall(_outside(text))) > MOST_OPERATORS
 
 
 def _fallback(text: str) -> list[str]:
-    bare = _LITERAL.sub("''", _COMMENT.sub(" ", text))
-    return [name for name, pattern in _COMPILED if pattern.search(bare)]
+    said = _outside(text)
+    return [name for name, pattern in _COMPILED if pattern.search(said)]
 
 
 def _always(text: str) -> list[str]:
     """What sqlglot reads as an opaque command or an ordinary function."""
-    bare = _LITERAL.sub("''", _COMMENT.sub(" ", text))
+    said = _outside(text)
     return [
         name
         for name, pattern in _COMPILED
         if name in ("sql.program", "sql.server", "sql.role", "sql.grant", "sql.replace", "sql.detach")
-        and pattern.search(bare)
+        and pattern.search(said)
     ]
 
 
@@ -169,7 +213,7 @@ def _is_statement(tree: Any) -> bool:
     return not isinstance(tree, exp.Condition | exp.Alias) or isinstance(tree, exp.Query)
 
 
-def _statement(tree: Any, left: list[int]) -> list[str]:
+def _statement(tree: Any, budget: Budget) -> list[str]:
     found: list[str] = []
     for node in tree.walk():
         if isinstance(node, exp.Drop):
@@ -188,7 +232,7 @@ def _statement(tree: Any, left: list[int]) -> list[str]:
             found.append("sql.truncate")
         elif isinstance(node, exp.Delete | exp.Update):
             try:
-                if not node.args.get("limit") and _everything(node.args.get("where"), left):
+                if not node.args.get("limit") and _everything(node.args.get("where"), budget):
                     found.append("sql.unbounded")
             except _TooMuch:
                 found.append("size")
@@ -210,10 +254,10 @@ def _statement(tree: Any, left: list[int]) -> list[str]:
 
 
 class _TooMuch(Exception):
-    """A condition that is longer than is worked out, or one of too many."""
+    """A condition for which no work is left."""
 
 
-def _everything(where: Any, left: list[int]) -> bool:
+def _everything(where: Any, budget: Budget) -> bool:
     """No condition, or one that is true for every row: so it shows, or so it becomes when it is worked out.
 
     A condition that names no column is the same for every row; it counts as true unless it is worked out to be false.
@@ -224,8 +268,7 @@ def _everything(where: Any, left: list[int]) -> bool:
     varies = not kinds.isdisjoint((exp.Column, exp.Placeholder, exp.Parameter))
     if varies and kinds.isdisjoint((exp.Or, exp.Not)):
         return False
-    left[0] -= 1
-    if left[0] < 0 or len(where.sql()) > MOST_WHERE:
+    if budget.short or not budget.works(len(where.sql())):
         raise _TooMuch
     made = simplify(where.this.copy())
     if _true(made):
