@@ -284,7 +284,7 @@ class Engine:
         except Exception:  # noqa: BLE001  the contract: what cannot be analysed is a finding, never an exception
             self._event(found, text, "syntax", 0, size, ())
         budget.nodes -= MOST_NODES - runner.nodes + runner.parsing
-        if kind == "auto" and not as_sql and self._speaks_sql(runner.units):
+        if kind == "auto" and not as_sql and sql.spoken(runner.units, self._programs):
             as_sql = True
             names, understood = sql.events(text.text, budget=budget)
             if not understood and not names and sql.writes(text.text):
@@ -311,15 +311,6 @@ class Engine:
             self._argv(found, text, runner.units, runner.workspace)
         except Exception:  # noqa: BLE001  the contract: what cannot be analysed is a finding, never an exception
             self._event(found, text, "syntax", 0, size, ())
-
-    def _speaks_sql(self, units: list[Unit]) -> bool:
-        """Whether a statement of SQL stands where a command does, as behind `USE prod;`: what is data stands nowhere so."""
-        return any(
-            sql.begins(unit.program)
-            and unit.program not in self._programs
-            and sql.starts(" ".join([unit.program, *(word.text for word in unit.args)]))
-            for unit in units
-        )
 
     def _argv(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit], workspace: str) -> None:
         for unit in units:

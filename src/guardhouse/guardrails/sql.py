@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections.abc import Container, Iterable
 from typing import Any
 
 import re2
@@ -13,6 +14,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.simplify import simplify
 
 from guardhouse.guardrails.budget import Budget
+from guardhouse.guardrails.units import Unit
 
 MOST_SQL = 16 * 1024
 MOST_STATEMENTS = 100
@@ -99,11 +101,6 @@ def _folded(text: str) -> str:
     return _PIECES.sub("", text)
 
 
-def begins(word: str) -> bool:
-    """Whether a word could be the first of SQL: told sooner than `starts`."""
-    return word[:2].upper() in _HEADS
-
-
 def starts(text: str) -> bool:
     """Whether a text begins like SQL, comments left aside."""
     head = text[:400]
@@ -112,6 +109,16 @@ def starts(text: str) -> bool:
     if "/*" in head or "--" in head:
         head = _COMMENT.sub(" ", text[:MOST_SQL]).lstrip()[:400]
     return head.lstrip()[:2].upper() in _HEADS and STARTS.match(head) is not None
+
+
+def spoken(units: Iterable[Unit], programs: Container[str]) -> bool:
+    """Whether a statement stands where a command does, as behind `USE prod;`: what is data stands nowhere so."""
+    return any(
+        unit.program[:2].upper() in _HEADS
+        and unit.program not in programs
+        and starts(" ".join([unit.program, *(word.text for word in unit.args)]))
+        for unit in units
+    )
 
 
 def bare(text: str) -> str:
