@@ -92,9 +92,13 @@ def _judged(packs: Packs, rows: Sequence[Row], *, shown: bool) -> tuple[list[str
     from guardhouse.guardrails import sql
     from guardhouse.guardrails.scoring import verdict
     from guardhouse.guardrails.text import Examined
+    from guardhouse.surfaces.collecting import Collecting
 
     verdicts, taken = [], []
     sql.events("SELECT 1")  # the reader is loaded by the first text that needs it
+    collecting = Collecting(lambda: 1)  # as in a gateway that serves
+    collecting.begin()
+    collecting.settle()
     with render.working("judging", len(rows), shown=shown) as advance:
         for row in rows:
             # The field is part of what the engine remembers a text by, so that a repeated command is judged again.
