@@ -14,7 +14,7 @@ import re
 import unicodedata
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, text
@@ -196,6 +196,13 @@ class Search:
             return list(self.every)
         return [mark("ws", workspace_id), *self.every]
 
+    def query(self, workspace_id: str, quote: str, both: str, either: str, *extra: str) -> str:
+        """All of it, and the tokens `extra` as required too, with a database's own quote and words for and and or."""
+        tokens = [f"{quote}{token}{quote}" for token in (*self.required(workspace_id), *extra)]
+        if self.some:
+            tokens.append("(" + either.join(f"{quote}{token}{quote}" for token in self.some) + ")")
+        return both.join(tokens)
+
 
 def picked(
     connection: Connection,
@@ -230,11 +237,7 @@ _PREFERRED = (
 def _picked_postgresql(
     table: Table, workspace_id: str, search: Search, columns: Sequence[str], only: str
 ) -> tuple[str, dict[str, Any]]:
-    def query(*extra: str) -> str:
-        tokens = [f"'{token}'" for token in (*search.required(workspace_id), *extra)]
-        if search.some:
-            tokens.append("(" + " | ".join(f"'{token}'" for token in search.some) + ")")
-        return " & ".join(tokens)
+    query = partial(search.query, workspace_id, "'", " & ", " | ")
 
     def matched(bound: str, also: str = "") -> str:
         return (
@@ -272,11 +275,7 @@ def _picked_postgresql(
 def _picked_sqlite(
     table: Table, workspace_id: str, search: Search, columns: Sequence[str], only: str
 ) -> tuple[str, dict[str, Any]]:
-    def query(*extra: str) -> str:
-        tokens = [f'"{token}"' for token in (*search.required(workspace_id), *extra)]
-        if search.some:
-            tokens.append("(" + " OR ".join(f'"{token}"' for token in search.some) + ")")
-        return " AND ".join(tokens)
+    query = partial(search.query, workspace_id, '"', " AND ", " OR ")
 
     def matched(bound: str, most: str) -> str:
         name = f"{table.name}_text"
