@@ -140,7 +140,14 @@ def test_a_ground_that_stays_away_costs_a_train_no_more_than_its_patience(home: 
         seconds[0] += 4.0
         raise OSError("the database does not answer")
 
-    train = Train(home.store, home.gateway.bundles, home.ids, lambda _kind, _notice: None, lambda: seconds[0])
+    train = Train(
+        home.store,
+        home.gateway.bundles,
+        home.ids,
+        lambda _kind, _notice: None,
+        monotonic=lambda: seconds[0],
+        spent=lambda: 0.0,  # waiting takes none of the processor
+    )
     raws = [home.raw(agent, "acquire_lock", {"key": f"res:{number}"}) for number in range(20)]
     prepared = [home.gateway._prepare(raw) for raw in raws]
     home.store.begin = away

@@ -331,7 +331,7 @@ class Gateway:
                 # A train over a network waits for others; one in this process only works, and is not to be cut short
                 # for the time in which the machine let somebody else work.
                 spent = time.thread_time if self.store.embedded else time.monotonic
-                train = Train(self.store, self.bundles, self.ids, self._tell, spent)
+                train = Train(self.store, self.bundles, self.ids, self._tell, spent=spent)
                 corridor = self._corridors[lock] = Corridor(lock, self.store, train, self._watch)
             return corridor
 

@@ -77,8 +77,9 @@ class Train:
     carries in it without waiting for anything, the caller commits, and `arrive` (or `settle`, when the
     commit failed) gives the answers. Between the two at most one train is under way.
 
-    `notices` is called after the commit with what the calls want told. `monotonic` measures, within one thread, how
-    long carrying takes; it bounds the train and decides nothing.
+    `notices` is called after the commit with what the calls want told. `spent` measures, within one thread, how
+    long carrying takes, and `monotonic` how long a failed train's calls have waited; they bound and decide nothing.
+    Without `spent` the one clock does both.
     """
 
     def __init__(
@@ -88,11 +89,13 @@ class Train:
         ids: Ids,
         notices: Callable[[str, Any], None],
         monotonic: Callable[[], float] = time.monotonic,
+        spent: Callable[[], float] | None = None,
     ) -> None:
         self._store = store
         self._ids = ids
         self._notices = notices
         self._monotonic = monotonic
+        self._spent = spent or monotonic
         self._bundles = bundles
         self._cache = StandingCache(bundles)
         self._contents = entries.KnownContents()
@@ -245,11 +248,11 @@ class Train:
         tx.now = max(clock or tx.now, max((read.head.last_at for read in heads.values()), default=0))
         carried: list[Carried] = []
         views: dict[str, _Carriage] = {}
-        started, size = self._monotonic(), 0
+        started, size = self._spent(), 0
         for prepared in calls[:MOST_CALLS]:
             if carried and not alone:
                 size += prepared.size
-                if size > MOST_BYTES or self._monotonic() - started > MOST_SECONDS:
+                if size > MOST_BYTES or self._spent() - started > MOST_SECONDS:
                     break
             workspace = prepared.located.workspace_id
             if workspace not in heads:
