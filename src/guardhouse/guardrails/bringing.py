@@ -18,8 +18,9 @@ COMPILED = Flow(None, frozenset({"fetch"}))
 _BROUGHT = frozenset({"fetch", "unpacked"})
 _TARS = frozenset({"tar", "gtar", "bsdtar"})
 _UNPACKS = frozenset([*_TARS, "unzip", "7z", "7za", "7zz", "unrar", "unar", "jar", "cpio", "pax", "zipfile", "tarfile"])
-_COMPILERS = frozenset(
-    ["gcc", "cc", "clang", "g++", "c++", "clang++", "tcc", "rustc", "javac", "ghc", "swiftc", "kotlinc", "nvcc", "zig", "dmd", "fpc", "nim", "ocamlopt", "ocamlc", "nasm", "go-build", "tsc", "ld"]
+_OF_C = frozenset(["gcc", "cc", "clang", "g++", "c++", "clang++", "tcc"])
+_COMPILERS = _OF_C | frozenset(
+    ["rustc", "javac", "ghc", "swiftc", "kotlinc", "nvcc", "zig", "dmd", "fpc", "nim", "ocamlopt", "ocamlc", "nasm", "go-build", "tsc", "ld"]
 )  # fmt: skip
 _STARTERS = frozenset(["java", "kotlin", "scala", "mono", "wine", "wine64", "dotnet", "electron"])
 BRINGERS = _UNPACKS | _COMPILERS | _STARTERS
@@ -146,7 +147,7 @@ class Bringer(Effects):
         named = [word.text for word in given.value(("-o", "--output", "--out", "-out"))]
         if not named:
             stems = [word.text.rpartition("/")[2].rpartition(".")[0] for word in given.positionals]
-            named = ["a.out"] if name in ("gcc", "cc", "clang", "g++", "c++", "clang++", "tcc") else stems
+            named = ["a.out"] if name in _OF_C else stems
         for one in named:
             if one:
                 self.state.files[one.removeprefix("./")] = made
