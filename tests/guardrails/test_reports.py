@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from guardhouse.guardrails import reports
 from guardhouse.guardrails.text import Examined
+from tests.effort import within
 from tests.world import shipped_bundle
 
 HARMLESS = {
@@ -191,16 +190,16 @@ COSTLY = {
 @pytest.mark.parametrize("form", COSTLY)
 @pytest.mark.parametrize("between", ["\n", " "])
 def test_c36_no_report_costs_more_than_its_budget(form: str, between: str) -> None:
-    """The best of two, against three times the promised 0.2 s of processor time; the first took 5.3 s."""
+    """Against three times the promised 0.2 s of processor time; the first took 5.3 s."""
     frame = "{}" if between == "\n" else "`{}`"
     text = between.join(frame.format(COSTLY[form].format(number)) for number in range(6_400))[:100_000]
-    packs, taken = shipped_bundle().packs, []
-    for number in range(2):
-        asked = (Examined(f"result{number}", text, "report"),)
-        started = time.thread_time()
-        assert {one.rule for one in packs.examine(asked)} >= {"execution.unknown.text"}
-        taken.append(time.thread_time() - started)
-    assert min(taken) < 0.6
+    packs = shipped_bundle().packs
+
+    def examination() -> None:
+        packs._made.clear()
+        assert {one.rule for one in packs.examine((Examined("result", text, "report"),))} >= {"execution.unknown.text"}
+
+    assert within(0.6, examination)
 
 
 def test_c36_many_findings_of_one_sort_hide_none_of_another() -> None:
@@ -216,10 +215,7 @@ def test_a_report_of_too_many_pieces_waits_for_a_person() -> None:
 
 @pytest.mark.parametrize("unit", ["`", "``` ", "# ", "- ", "PS ", "'", '"', "\\\n", "$ ", "> > ", "+-"])
 def test_no_text_makes_taking_a_report_apart_slow(unit: str) -> None:
-    started = time.process_time()
-    for _piece in reports.pieces(unit * (100_000 // len(unit))):
-        pass
-    assert time.process_time() - started < 5
+    assert within(5, lambda: list(reports.pieces(unit * (100_000 // len(unit)))), tries=2)
 
 
 @pytest.mark.parametrize(
