@@ -29,6 +29,9 @@ from tests.bench.remembered import fill, questions
 
 RECALLERS = 4
 RECALLS_A_SECOND = 20
+CHECKERS = 8
+CHECKS_A_SECOND = 400
+"""A load that two cores carry with time to spare: then who waits, waits for somebody, not for a processor."""
 
 
 def ask(port: int, token: str, operation: str, body: dict[str, Any]) -> dict[str, Any]:
@@ -200,6 +203,29 @@ def measure_recall(database: str, url: str, port: int, tokens: dict[str, str], o
         f"{statistics.median(ratios):.2f}",
         f"recalls answered a round: {statistics.median(answers):.0f}",
     )
+    measure_waiting(database, port, tokens, spec, [cheap, recalls])
+
+
+def measure_waiting(
+    database: str, port: int, tokens: dict[str, str], spec: dict[str, Any], kinds: list[list[dict[str, Any]]]
+) -> None:
+    """How long a check takes at a steady load beside the second kind of request, against beside the first."""
+    steady = {"host": "127.0.0.1", "port": port, "connections": CHECKERS, "a_second": CHECKS_A_SECOND}
+    steady |= {"seconds": spec["seconds"], "requests": checks(tokens)}
+    took: dict[bool, list[float]] = {True: [], False: []}
+    for turn in range(6):
+        for second in (False, True) if turn % 2 else (True, False):
+            found, _ = beside(port, spec | {"requests": kinds[second]}, lambda: _run("tests.bench.paced", steady))
+            took[second].extend(found["took"])
+    for named, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
+        one, other = (sorted(took[second])[int(len(took[second]) * share)] for second in (True, False))
+        row(
+            database,
+            f"check_guardrails at {CHECKS_A_SECOND} a second beside {RECALLS_A_SECOND} recalls a second, {named} ms",
+            f"{one:.1f}",
+            f"{one / other:.2f}",
+            f"beside as many check_locks {other:.1f}",
+        )
 
 
 def measure_listing(database: str, port: int, tokens: dict[str, str]) -> None:

@@ -1,8 +1,8 @@
 """Requests at a steady pace on a few connections, beside something that is measured. Bounded in count and time.
 
 Run as `python -m tests.bench.paced` with one JSON object on standard input: {"host", "port", "connections",
-"seconds", "a_second", "requests": [{"path", "body", "headers"}, …]}. Prints {"answered"}. A connection that
-falls behind sends the next one at once, and never more than one at a time.
+"seconds", "a_second", "requests": [{"path", "body", "headers"}, …]}. Prints {"answered", "took"}, the latter in
+milliseconds. A connection that falls behind sends the next one at once, and never more than one at a time.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 
-def _ask(spec: dict[str, Any], offset: int, answered: list[int]) -> None:
+def _ask(spec: dict[str, Any], offset: int, took: list[float]) -> None:
     line = http.client.HTTPConnection(spec["host"], spec["port"], timeout=60)
     pause = spec["connections"] / spec["a_second"]
     started = time.perf_counter()
@@ -25,10 +25,12 @@ def _ask(spec: dict[str, Any], offset: int, answered: list[int]) -> None:
             break
         time.sleep(max(0.0, due - time.perf_counter()))
         request = spec["requests"][(turn * spec["connections"] + offset) * 7 % len(spec["requests"])]
+        sent = time.perf_counter()
         line.request("POST", request["path"], json.dumps(request["body"]), request["headers"] | _JSON)
         answer = line.getresponse()
         answer.read()
-        answered[offset] += answer.status == 200
+        if answer.status == 200:
+            took.append((time.perf_counter() - sent) * 1000)
     line.close()
 
 
@@ -38,16 +40,15 @@ _JSON = {"Content-Type": "application/json"}
 def main() -> None:
     """Send, and tell how many were answered."""
     spec = json.load(sys.stdin)
-    answered = [0] * spec["connections"]
+    took: list[float] = []
     threads = [
-        threading.Thread(target=_ask, args=(spec, offset, answered), daemon=True)
-        for offset in range(spec["connections"])
+        threading.Thread(target=_ask, args=(spec, offset, took), daemon=True) for offset in range(spec["connections"])
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(spec["seconds"] + 60)
-    print(json.dumps({"answered": sum(answered)}))
+    print(json.dumps({"answered": len(took), "took": took}))
 
 
 if __name__ == "__main__":

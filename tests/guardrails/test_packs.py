@@ -162,8 +162,8 @@ def test_explaining_searches_each_text_for_secrets_once(monkeypatch: pytest.Monk
     texts = (Examined("t", text, "file"), Examined("u", "rm -rf / ; git push --force origin main"))
     findings = packs.examine(texts) * 10
     searched: list[int] = []
-    search = packs._secret_spans
-    monkeypatch.setattr(packs, "_secret_spans", lambda one: searched.append(len(one)) or search(one))
+    search = packs._secrets.spans
+    monkeypatch.setattr(packs._secrets, "spans", lambda one: searched.append(len(one)) or search(one))
     explained = packs.explain(texts, findings)
     assert len(explained) == len(findings) >= 50
     assert searched.count(len(text)) == 1

@@ -8,6 +8,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -23,6 +24,7 @@ from guardhouse.gateway.fetch import fetch, unavailable
 from guardhouse.gateway.offer import Onlooker, Stood
 from guardhouse.gateway.prepare import Located, Prepared, prepare
 from guardhouse.gateway.train import Answered, Train, unreadable
+from guardhouse.gateway.turns import Turns
 from guardhouse.governance import standing
 from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
 from guardhouse.ledger import entries
@@ -38,11 +40,15 @@ from guardhouse.storage.store import Store
 _TOKENS_KEPT = 10_000
 _FETCHERS = 4
 _PREPARERS = 4
+_LONG_PREPARERS = 2
+_LONG_BYTES = 16 * 1024
+"""Longer bodies have threads of their own, so that what is read soon waits for a turn, never for them to end."""
 _GATHERERS = 2
 _MOST_GATHERING = 16
 """Gathering (a child process) has threads of its own, so that nobody else waits for it."""
 _LOOP_BYTES = 2_048
 """Bodies up to this size are prepared on the event loop; examining a longer one could hold up everybody else."""
+_AT_ONCE = nullcontext()
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +97,9 @@ class Gateway:
         self._closed = False
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
         self._preparers = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
+        self._long_preparers = ThreadPoolExecutor(_LONG_PREPARERS, thread_name_prefix="prepare-long")
         self._gatherers = ThreadPoolExecutor(_GATHERERS, thread_name_prefix="gather")
+        self._turns = Turns()
         self._gathering = threading.BoundedSemaphore(_MOST_GATHERING)
 
     def on_notice(self, handler: NoticeHandler) -> None:
@@ -185,21 +193,26 @@ class Gateway:
     ) -> tuple[Prepared, Ticket]:
         """Prepare on a thread what could hold up everybody else on the loop, and queue the call."""
         if not gathers:
-            prepared = await self._on_thread(self._preparers, raw, loop)
+            pool = self._long_preparers if len(raw.body) > _LONG_BYTES else self._preparers
+            prepared = await self._on_thread(pool, self._prepare_in_turns, raw, loop)
             return prepared, self._board(prepared, loop)
         if not self._gathering.acquire(blocking=False):
             raise NotPerformed("too many texts are being parsed already; send the call again in a few seconds")
         try:
-            prepared = await self._on_thread(self._gatherers, raw, loop)
+            prepared = await self._on_thread(self._gatherers, self._prepare, raw, loop)
         finally:
             self._gathering.release()
         return prepared, self._board(prepared, loop)
 
     def _on_thread(
-        self, pool: ThreadPoolExecutor, raw: RawCall, loop: asyncio.AbstractEventLoop
+        self,
+        pool: ThreadPoolExecutor,
+        preparing: Callable[[RawCall], Prepared],
+        raw: RawCall,
+        loop: asyncio.AbstractEventLoop,
     ) -> asyncio.Future[Prepared]:
         try:
-            return loop.run_in_executor(pool, self._prepare, raw)
+            return loop.run_in_executor(pool, preparing, raw)
         except RuntimeError:  # pools end with the gateway
             raise NotPerformed(CLOSING) from None
 
@@ -228,7 +241,11 @@ class Gateway:
             self._corridor(prepared).enter(tickets[-1])
         return [ticket.wait() for ticket in tickets]
 
-    def _prepare(self, raw: RawCall) -> Prepared:
+    def _prepare_in_turns(self, raw: RawCall) -> Prepared:
+        return self._prepare(raw, self._turns.taken())
+
+    def _prepare(self, raw: RawCall, working: AbstractContextManager[None] = _AT_ONCE) -> Prepared:
+        """The call read and examined, which is done inside of `working`; what it takes from the database is read before."""
         token_hash = _hash(raw.token)
         try:
             located = self._locate(token_hash)
@@ -236,16 +253,17 @@ class Gateway:
             gather = self._may_gather(raw, token_hash, located)
         except SQLAlchemyError as error:
             raise NotPerformed("the database cannot be read, so nothing was done; send the call again") from error
-        prepared = prepare(
-            raw,
-            token_hash,
-            located,
-            self.catalog,
-            bundle,
-            self.ids.new("decision"),
-            gather=gather,
-            around=self.around,
-        )
+        with working:
+            prepared = prepare(
+                raw,
+                token_hash,
+                located,
+                self.catalog,
+                bundle,
+                self.ids.new("decision"),
+                gather=gather,
+                around=self.around,
+            )
         gathered = getattr(prepared.evidence, "bundle", None)
         if isinstance(gathered, Bundle):
             self.bundles.put(gathered)  # should the train activate it, its next call is judged by it
@@ -393,7 +411,7 @@ class Gateway:
             corridors = list(self._corridors.values())
         for corridor in corridors:
             corridor.stop()
-        for pool in (self._fetchers, self._preparers, self._gatherers):
+        for pool in (self._fetchers, self._preparers, self._long_preparers, self._gatherers):
             pool.shutdown(wait=True)
 
 

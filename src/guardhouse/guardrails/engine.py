@@ -8,8 +8,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import re2
-
 from guardhouse.errors import LawFault, LawProblem
 from guardhouse.guardrails import paths, reports, sql, tools
 from guardhouse.guardrails.alternatives import propose
@@ -18,11 +16,14 @@ from guardhouse.guardrails.guarding import LIKENESS, uses
 from guardhouse.guardrails.indexing import Candidate, Index
 from guardhouse.guardrails.match import Parsed, fits
 from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, LoadedRule, read_packs
+from guardhouse.guardrails.patterns import PatternSet
 from guardhouse.guardrails.programs import UNSPECIFIED
 from guardhouse.guardrails.reading import MOST_NODES, MOST_SHELL
+from guardhouse.guardrails.redacting import SURROGATES, Secrets, Span, excerpt
 from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.surroundings import SAMPLE
 from guardhouse.guardrails.text import NOTHING_ALLOWS, UNSEEN, Examined, Explained, Rule, Seen
+from guardhouse.guardrails.turns import turn
 from guardhouse.guardrails.units import Spent, Unit
 from guardhouse.guardrails.watch import watch
 from guardhouse.guardrails.words import UNKNOWN, clean
@@ -35,11 +36,10 @@ MOST_SHOWN = 500
 """Characters of a match that an explanation quotes; the span says where the rest stands."""
 _KEPT = 512
 _KEPT_LETTERS = 4 * 1024 * 1024
-_SHORT = 80
-_KEPT_CLEAN = 4_096
+_LONG = 2_048
+"""Letters from which on the secrets of a text with findings are looked for at once, not where others wait for its words."""
 _RANK = {name: rank for rank, name in enumerate(SEVERITIES)}
 _HIDDEN = re.compile("[\x00-\x08\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
-_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(slots=True)
@@ -52,22 +52,6 @@ class Hit:
     detail: str = ""
 
 
-class _PatternSet:
-    """Patterns as one RE2 set."""
-
-    def __init__(self, rules: list[LoadedRule]) -> None:
-        self.rules = rules
-        self._set = re2.Set.SearchSet()
-        for made in rules:
-            self._set.Add(made.source)
-        if rules:
-            self._set.Compile()
-
-    def hits(self, text: str) -> list[LoadedRule]:
-        """The rules that match somewhere, in the order of the packs."""
-        return [self.rules[number] for number in sorted(self._set.Match(text) or ())] if self.rules else []
-
-
 class Engine:
     """Loaded packs. See `guardrails.text.Packs` for the contract."""
 
@@ -75,16 +59,15 @@ class Engine:
         self.digest = loaded.digest
         self.overrides = loaded.overrides
         self._programs = loaded.programs
-        self._clean: set[str] = set()  # short texts that hold no secret: field names and resources come again and again
         self._by_id = {made.rule.id: made for made in loaded.rules}
         self.rules: Mapping[str, Rule] = {name: made.rule for name, made in self._by_id.items()}
         patterns = [made for made in loaded.rules if made.pattern is not None]
         self._texts = {
-            kind: _PatternSet([one for one in patterns if kind in one.kinds and one.place == "text"]) for kind in KINDS
+            kind: PatternSet([one for one in patterns if kind in one.kinds and one.place == "text"]) for kind in KINDS
         }
-        self._units = _PatternSet([one for one in patterns if one.place == "units"])
-        self._codes = _PatternSet([one for one in patterns if one.place == "code"])
-        self._secrets = _PatternSet([one for one in patterns if one.redact])
+        self._units = PatternSet([one for one in patterns if one.place == "units"])
+        self._codes = PatternSet([one for one in patterns if one.place == "code"])
+        self._secrets = Secrets([one for one in patterns if one.redact])
         self._events: dict[str, list[LoadedRule]] = {}
         for made in loaded.rules:
             for name in made.events:
@@ -102,7 +85,13 @@ class Engine:
     def look(self, texts: tuple[Examined, ...]) -> Seen:
         """The same with what explaining needs, so that nothing is examined twice."""
         hits = self._seen(texts)
-        return Seen(self.digest, tuple([hit.finding for hit in hits]), hits)
+        if not hits:
+            return Seen(self.digest)
+        secrets = {text.field: self._secrets_of(text) for text in texts if len(text.text) > _LONG}
+        return Seen(self.digest, tuple([hit.finding for hit in hits]), hits, secrets)
+
+    def _secrets_of(self, text: Examined) -> list[Span]:
+        return self._secrets.spans(SURROGATES.sub("\ufffd", text.text))
 
     def _seen(self, texts: tuple[Examined, ...]) -> tuple[Hit, ...]:
         if len(texts) == 1:
@@ -117,16 +106,17 @@ class Engine:
         if seen.packs != self.digest:
             seen = self.look(texts)
         known = {(hit.finding.rule, hit.finding.field, hit.finding.start, hit.finding.end): hit for hit in seen.notes}
-        whole = {name: _SURROGATES.sub("\ufffd", text.text) for name, text in by_field.items()}
+        whole = {name: SURROGATES.sub("\ufffd", text.text) for name, text in by_field.items()}
         # Once for each text, however many findings it has: this runs where other calls wait.
-        secrets = {name: self._secret_spans(text) for name, text in whole.items()}
+        secrets = {name: self._secrets_of(text) for name, text in by_field.items() if name not in seen.secrets}
+        secrets.update(seen.secrets)
         explained = []
         for finding in findings:
             made = self._by_id.get(finding.rule)
             if made is None:
                 continue
             hit = known.get((finding.rule, finding.field, finding.start, finding.end))
-            matched = _cut(
+            matched = excerpt(
                 whole.get(finding.field, ""), finding.start, finding.end, secrets.get(finding.field, []), MOST_SHOWN
             )
             explained.append(
@@ -141,8 +131,8 @@ class Engine:
                     end=finding.end,
                     matched_text=matched,
                     reason=made.rule.reason,
-                    alternative=self._cut_all(propose(made, hit.unit if hit is not None else None, self._programs)),
-                    via=tuple(self._cut_all(name) for name in hit.via) if hit is not None else (),
+                    alternative=self._secrets.cut(propose(made, hit.unit if hit is not None else None, self._programs)),
+                    via=tuple(self._secrets.cut(name) for name in hit.via) if hit is not None else (),
                     allowed_by=NOTHING_ALLOWS if made.rule.protects else "",
                 )
             )
@@ -150,32 +140,7 @@ class Engine:
 
     def redact(self, value: Any) -> Any:
         """A plain JSON value with every caught secret replaced by `[redacted:RULE]`."""
-        if isinstance(value, str):
-            if value in self._clean:
-                return value
-            return self._cut_all(_SURROGATES.sub("\ufffd", value))
-        if isinstance(value, list):
-            return [self.redact(item) for item in value]
-        if isinstance(value, dict):
-            return {self.redact(key): self.redact(item) for key, item in value.items()}
-        return value
-
-    def _cut_all(self, text: str) -> str:
-        spans = self._secret_spans(text)
-        return _cut(text, 0, len(text), spans) if spans else text
-
-    def _secret_spans(self, text: str) -> list[tuple[int, int, str]]:
-        if text in self._clean:
-            return []
-        found: list[tuple[int, int, str]] = []
-        for made in self._secrets.hits(text):
-            matches = made.pattern.finditer(text)
-            found.extend((*match.span(match.lastindex or 0), made.rule.id) for match in matches)
-        if not found and len(text) <= _SHORT:
-            if len(self._clean) >= _KEPT_CLEAN:
-                self._clean.clear()
-            self._clean.add(text)
-        return sorted(found)
+        return self._secrets.redact(value)
 
     # -- finding ------------------------------------------------------------------------------------------------------
 
@@ -199,8 +164,8 @@ class Engine:
         if kind == "auto" and text.tool:
             kind = tools.kind(text.tool)
             text = replace(text, kind=kind)
-        if not text.text.isascii() and _SURROGATES.search(text.text):
-            text = replace(text, text=_SURROGATES.sub("\ufffd", text.text))
+        if not text.text.isascii() and SURROGATES.search(text.text):
+            text = replace(text, text=SURROGATES.sub("\ufffd", text.text))
         size = len(text.text)
         for made in self._texts[kind].hits(text.text):
             for number, match in enumerate(made.pattern.finditer(text.text)):
@@ -314,6 +279,7 @@ class Engine:
 
     def _argv(self, found: dict[tuple[str, int, int], Hit], text: Examined, units: list[Unit], workspace: str) -> None:
         for unit in units:
+            turn()
             if not (unit.program.isascii() and unit.program.isprintable()):
                 self._event(found, text, "hidden", unit.start, unit.end, unit.via)
             bucket = self._index.bucket(unit.program)
@@ -429,24 +395,6 @@ def _strictest(hits: Sequence[Hit]) -> list[Hit]:
 def _ordered(found: Mapping[tuple[str, int, int], Hit]) -> tuple[Hit, ...]:
     by_place = sorted(found.values(), key=lambda hit: (hit.finding.start, hit.finding.end, hit.finding.rule))
     return tuple(_strictest(by_place))
-
-
-def _cut(text: str, start: int, end: int, secrets: list[tuple[int, int, str]], most: int = 0) -> str:
-    """A span of a text with every secret in or across it replaced; `most` bounds what is quoted beside the marks (0: all)."""
-    cut = bool(most) and end - start > most
-    if cut:
-        end = start + most
-    made, at = [], start
-    for first, last, rule in secrets:
-        if first >= end:
-            break
-        if last <= at:
-            continue
-        made.append(text[at : max(at, first)])
-        made.append(f"[redacted:{rule}]")
-        at = min(last, end)
-    made.append(text[at:end])
-    return "".join(made) + ("…" if cut else "")
 
 
 def prove(engine: Engine, examples: list[Example]) -> list[LawProblem]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from guardhouse.guardrails import sql
 from guardhouse.guardrails.reading import MOST_SHELL
+from guardhouse.guardrails.turns import turn
 
 NOT_UNDERSTOOD = frozenset({"size", "depth", "syntax", "program", "code", "hidden", "wrapper"})
 """The events that only say that a text is no plain command, as prose never is."""
@@ -53,6 +54,7 @@ def pieces(text: str) -> Iterator[Piece]:
     """What is read of a report, each different piece once, in order; nothing of it is left out."""
     seen: set[tuple[str, bool]] = set()
     for start, end, piece, marked in _all(text):
+        turn()
         if not piece and end - start > MOST_SHELL:
             yield start, end, piece, marked
         elif (piece, marked) not in seen and _LETTER.search(piece):
@@ -63,6 +65,7 @@ def pieces(text: str) -> Iterator[Piece]:
 def _all(text: str) -> Iterator[Piece]:
     fence, opened, passage, said = "", 0, 0, ""
     for start, end in _lines(text):
+        turn()
         line = text[start:end]
         mark = _FENCE.match(line)
         if mark and not fence:
@@ -95,7 +98,7 @@ def _lines(text: str) -> Iterator[tuple[int, int]]:
         end = text.find("\n", at)
         end = len(text) if end < 0 else end
         at = end + 1
-        if text[start:end].endswith("\\") and at <= len(text):
+        if text.endswith("\\", start, end) and at <= len(text):
             continue
         yield start, end
         start = at

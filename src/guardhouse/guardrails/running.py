@@ -13,6 +13,7 @@ from guardhouse.guardrails.effects import chosen
 from guardhouse.guardrails.opening import ASSIGNMENT, Opener
 from guardhouse.guardrails.programs import Arguments, Program, arguments
 from guardhouse.guardrails.searching import without_clauses
+from guardhouse.guardrails.turns import turn
 from guardhouse.guardrails.units import ALONE, NOTHING, SOMETHING, Flow, Spent, base_name
 from guardhouse.guardrails.words import UNKNOWN, Word
 
@@ -44,6 +45,7 @@ class Runner(Opener):
 
     def command(self, args: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
         """One simple command with its words known as far as they can be."""
+        turn()
         self.nodes -= 1 + len(args)
         if self.nodes < 0:
             raise Spent

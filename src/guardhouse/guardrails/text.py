@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from guardhouse.guardrails.surroundings import NOWHERE, Surroundings
@@ -110,12 +110,13 @@ class Rule:
 class Seen:
     """What examining some texts gave: the findings, and what only the moment of finding knows of each.
 
-    `packs` is the digest of those who looked; `notes` are theirs alone to read.
+    `packs` is the digest of those who looked; `notes` and `secrets`, where they stand in long texts, are theirs alone to read.
     """
 
     packs: str = ""
     findings: tuple[Finding, ...] = ()
     notes: tuple[Any, ...] = ()
+    secrets: Mapping[str, Any] = field(default_factory=dict)
 
 
 UNSEEN = Seen()
