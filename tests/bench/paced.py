@@ -1,8 +1,10 @@
 """Requests at a steady pace on a few connections, beside something that is measured. Bounded in count and time.
 
 Run as `python -m tests.bench.paced` with one JSON object on standard input: {"host", "port", "connections",
-"seconds", "a_second", "requests": [{"path", "body", "headers"}, …]}. Prints {"answered", "took"}, the latter in
-milliseconds. A connection that falls behind sends the next one at once, and never more than one at a time.
+"seconds", "a_second", "requests": [{"path", "body", "headers"}, …]}. Prints {"answered", "took",
+"spent"}: each in milliseconds, and seconds of the processor that this took here. A connection that falls behind sends the
+next one at once, and never more than one at a time. With "burns" instead of "requests" so many seconds of the processor
+are taken each time, and nobody is asked anything.
 """
 
 from __future__ import annotations
@@ -12,18 +14,16 @@ import json
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from typing import Any
 
 
 def _ask(spec: dict[str, Any], offset: int, took: list[float]) -> None:
+    if "burns" in spec:
+        _burn(spec, offset, took)
+        return
     line = http.client.HTTPConnection(spec["host"], spec["port"], timeout=60)
-    pause = spec["connections"] / spec["a_second"]
-    started = time.perf_counter()
-    for turn in range(int(spec["seconds"] / pause) + 1):
-        due = started + turn * pause + pause * offset / spec["connections"]
-        if due - started >= spec["seconds"] or time.perf_counter() - started >= spec["seconds"]:
-            break
-        time.sleep(max(0.0, due - time.perf_counter()))
+    for turn in _paced(spec, offset):
         request = spec["requests"][(turn * spec["connections"] + offset) * 7 % len(spec["requests"])]
         sent = time.perf_counter()
         line.request("POST", request["path"], json.dumps(request["body"]), request["headers"] | _JSON)
@@ -32,6 +32,26 @@ def _ask(spec: dict[str, Any], offset: int, took: list[float]) -> None:
         if answer.status == 200:
             took.append((time.perf_counter() - sent) * 1000)
     line.close()
+
+
+def _paced(spec: dict[str, Any], offset: int) -> Iterator[int]:
+    """Numbers, each when it is its time."""
+    pause = spec["connections"] / spec["a_second"]
+    started = time.perf_counter()
+    for turn in range(int(spec["seconds"] / pause) + 1):
+        due = started + turn * pause + pause * offset / spec["connections"]
+        if due - started >= spec["seconds"] or time.perf_counter() - started >= spec["seconds"]:
+            break
+        time.sleep(max(0.0, due - time.perf_counter()))
+        yield turn
+
+
+def _burn(spec: dict[str, Any], offset: int, took: list[float]) -> None:
+    for _turn in _paced(spec, offset):
+        begun, until = time.perf_counter(), time.thread_time() + spec["burns"]
+        while time.thread_time() < until:
+            pass
+        took.append((time.perf_counter() - begun) * 1000)
 
 
 _JSON = {"Content-Type": "application/json"}
@@ -48,7 +68,7 @@ def main() -> None:
         thread.start()
     for thread in threads:
         thread.join(spec["seconds"] + 60)
-    print(json.dumps({"answered": len(took), "took": took}))
+    print(json.dumps({"answered": len(took), "took": took, "spent": time.process_time()}))
 
 
 if __name__ == "__main__":
