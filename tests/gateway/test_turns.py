@@ -7,6 +7,7 @@ import threading
 
 import pytest
 
+from guardhouse.errors import NotPerformed
 from guardhouse.gateway.turns import Turns
 from guardhouse.guardrails.turns import turn
 from tests.world import Member, World
@@ -75,3 +76,30 @@ async def _both(home: World, worker: Member, name: str) -> tuple[list[str], int]
         await home.gateway.handle_async(home.raw(worker, "check_guardrails", {"operation_text": f"ls {checks}"}))
         checks += 1
     return [(await call).code for call in waiting], checks
+
+
+def test_what_waits_for_a_thread_at_closing_time_is_told_so_and_not_prepared(home: World) -> None:
+    """Those behind it would else be examined one after another, for nobody, and the process could not end meanwhile."""
+    worker = home.agent("worker")
+    texts = [f"{home.store.dialect} closing {number} " + "a b" * 7_000 for number in range(8)]
+
+    async def closed() -> list[object]:
+        with home.gateway._turns.taken():
+            calls = [home.raw(worker, "submit_work", {"title": "t", "detail": text}) for text in texts]
+            waiting = [asyncio.ensure_future(home.gateway.handle_async(call)) for call in calls]
+            await asyncio.sleep(0)
+            while home.gateway._long_preparers._work_queue.qsize() != len(texts) - 2:
+                await asyncio.sleep(0.001)
+            closing = asyncio.ensure_future(asyncio.to_thread(home.gateway.close))
+            while not home.gateway._closed:
+                await asyncio.sleep(0.001)
+        told = await asyncio.gather(*waiting, return_exceptions=True)
+        await closing
+        return list(told)
+
+    home.done(worker, "check_guardrails", {"operation_text": "ls"})
+    assert [type(told) for told in asyncio.run(closed())] == [NotPerformed] * len(texts)
+    bundle = home.gateway.bundles.latest(home.workspace_id)
+    assert bundle is not None
+    examined = [asked.text for asked in bundle.packs._made]  # type: ignore[attr-defined]  # what the engine has kept
+    assert sum(text in texts for text in examined) <= 2

@@ -68,3 +68,28 @@ def test_what_is_found_does_not_depend_on_turns() -> None:
     told = rests
     assert packs.examine(asked) == alone
     assert rests == told, "outside of it nobody rests"
+
+
+def test_what_is_quoted_of_many_texts_is_made_when_they_are_looked_at() -> None:
+    """200 edits of 1 KB full of secrets took 60 ms more in the train, where everybody waits."""
+    packs = shipped()
+    line = "ghp_" + "abcdefghij" * 3 + "hunter{:04} "
+    texts = tuple(
+        Examined(f"edits.{number}", "".join(line.format(one) for one in range(number, number + 25)), "file")
+        for number in range(200)
+    )
+    seen = packs.look(texts)
+    assert len(seen.findings) > 20
+    searched: list[str] = []
+    search = packs._secrets.spans
+
+    def counting(text: str) -> list[tuple[int, int, str]]:
+        searched.append(text)
+        return search(text)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packs._secrets, "spans", counting)
+        explained = packs.explain(texts, seen.findings, seen)
+        assert not {text.text for text in texts} & set(searched)
+    assert explained == packs.explain(texts, seen.findings)
+    assert all("hunter" not in one.matched_text and "[redacted:" in one.matched_text for one in explained)

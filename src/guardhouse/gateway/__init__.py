@@ -242,6 +242,8 @@ class Gateway:
         return [ticket.wait() for ticket in tickets]
 
     def _prepare_in_turns(self, raw: RawCall) -> Prepared:
+        if self._closed:  # who still waits for a thread would find every corridor shut: nobody's work is done in vain
+            raise NotPerformed(CLOSING)
         return self._prepare(raw, self._turns.taken())
 
     def _prepare(self, raw: RawCall, working: AbstractContextManager[None] = _AT_ONCE) -> Prepared:

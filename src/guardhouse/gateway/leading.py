@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from guardhouse.guardrails.spelling import spelled
 from guardhouse.guardrails.surroundings import Surroundings, absolute, reach
 from guardhouse.guardrails.text import Examined
+from guardhouse.guardrails.turns import turn
 
 KINDS = frozenset({"shell", "auto"})
 """Kinds of text whose words may be names of files."""
@@ -38,6 +39,7 @@ def links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
     bare = any("/" not in name for name in names)
     grounds = [(base, bare and _plain(base)) for base in bases]
     for name in names:
+        turn()
         if name[:1] == "-" or len(name) > 1024:
             continue
         for base, plain in grounds:
@@ -63,6 +65,7 @@ def leads(texts: Iterable[Examined], around: Surroundings) -> tuple[tuple[str, s
         names, bases = _names(text, around)
         grounds = [(base, _plain(base)) for base in bases]
         for name in dict.fromkeys([text.cwd, *names]):
+            turn()
             if not name or name[0] == "-" or len(name) > 1024:
                 continue
             for base, plain in grounds:
@@ -101,7 +104,10 @@ def _matched(path: str) -> Iterator[os.DirEntry[str]]:
 
 def _names(text: Examined, around: Surroundings) -> tuple[dict[str, None], list[str]]:
     """The names that a text may mean files by, and the folders that they may be meant from."""
-    names = dict.fromkeys(one for path in text.file_paths for one in spelled(path, text.cwd, around))
+    names: dict[str, None] = {}
+    for path in text.file_paths:
+        turn()
+        names.update(dict.fromkeys(spelled(path, text.cwd, around)))
     bases = [text.cwd]
     if text.kind in KINDS:
         tokens = [*dict.fromkeys(_words(text.text[:_MOST_LETTERS]))][:_MOST_TOKENS]

@@ -21,6 +21,7 @@ from guardhouse.bundle import Bundle
 from guardhouse.catalog import Ask, Catalog, Home, Operation
 from guardhouse.errors import FieldFault, GuardhouseError, InvalidInput
 from guardhouse.gates import guardrails, network
+from guardhouse.gateway.crowding import MOST_VALUES, crowded
 from guardhouse.gateway.leading import leads
 from guardhouse.gateway.surroundings import placed
 from guardhouse.guardrails import tighten
@@ -42,8 +43,8 @@ _OURS = re.compile(r"req_[0-9a-f]{26}\Z")
 """A request's id as the doors make it: new each time, and no secret."""
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,63}\Z")
 _DEPTH = 64
-_MOST_VALUES = 20_000
 _MOST_FAULTS = 20
+_CROWDED = f"the body holds more than {MOST_VALUES} values"
 _KEY = re.compile(r"[\x21-\x7e]{1,200}\Z")
 """An idempotency key: what every door can carry unchanged, and `get_outcome` can be asked for."""
 
@@ -334,6 +335,8 @@ def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _parse(body: bytes) -> dict[str, Any]:
     """The JSON object in the body. An empty body stands for an empty object."""
+    if crowded(body):
+        raise InvalidInput(_CROWDED)
     plain = quickly(body)
     return carefully(body) if plain is None else plain
 
@@ -398,8 +401,8 @@ def _refuse_hostile(value: Any) -> None:
     while work:
         item, depth = work.pop()
         seen += 1
-        if seen > _MOST_VALUES:
-            raise InvalidInput(f"the body holds more than {_MOST_VALUES} values")
+        if seen > MOST_VALUES:
+            raise InvalidInput(_CROWDED)
         if isinstance(item, str):
             if "\x00" in item:
                 raise InvalidInput("the body holds a NUL character")

@@ -19,7 +19,7 @@ from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, Load
 from guardhouse.guardrails.patterns import PatternSet
 from guardhouse.guardrails.programs import UNSPECIFIED
 from guardhouse.guardrails.reading import MOST_NODES, MOST_SHELL
-from guardhouse.guardrails.redacting import SURROGATES, Secrets, Span, excerpt
+from guardhouse.guardrails.redacting import SURROGATES, Marks, Secrets
 from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.surroundings import SAMPLE
 from guardhouse.guardrails.text import NOTHING_ALLOWS, UNSEEN, Examined, Explained, Rule, Seen
@@ -37,7 +37,9 @@ MOST_SHOWN = 500
 _KEPT = 512
 _KEPT_LETTERS = 4 * 1024 * 1024
 _LONG = 2_048
-"""Letters from which on the secrets of a text with findings are looked for at once, not where others wait for its words."""
+"""Letters of a call's texts above which what explanations quote is made at once, not where others wait for the words."""
+Place = tuple[str, int, int]
+"""The field that a finding stands in, and from where to where."""
 _RANK = {name: rank for rank, name in enumerate(SEVERITIES)}
 _HIDDEN = re.compile("[\x00-\x08\u200b-\u200f\u202a-\u202e\u2060-\u2069\ufeff\u00ad]")
 
@@ -87,11 +89,23 @@ class Engine:
         hits = self._seen(texts)
         if not hits:
             return Seen(self.digest)
-        secrets = {text.field: self._secrets_of(text) for text in texts if len(text.text) > _LONG}
-        return Seen(self.digest, tuple([hit.finding for hit in hits]), hits, secrets)
+        findings = tuple([hit.finding for hit in hits])
+        if sum([len(text.text) for text in texts]) <= _LONG:
+            return Seen(self.digest, findings, hits)
+        return Seen(self.digest, findings, hits, self._shown(texts, findings))
 
-    def _secrets_of(self, text: Examined) -> list[Span]:
-        return self._secrets.spans(SURROGATES.sub("\ufffd", text.text))
+    def _shown(self, texts: tuple[Examined, ...], findings: tuple[Finding, ...]) -> dict[Place, str]:
+        """What an explanation quotes of each finding's place, without any secret."""
+        shown: dict[Place, str] = {}
+        named = {finding.field for finding in findings}
+        for text in {text.field: text for text in texts if text.field in named}.values():
+            turn()
+            whole = SURROGATES.sub("\ufffd", text.text)
+            secrets = Marks(self._secrets.spans(whole))
+            for one in findings:
+                if one.field == text.field and _place(one) not in shown:
+                    shown[_place(one)] = secrets.excerpt(whole, one.start, one.end, MOST_SHOWN)
+        return shown
 
     def _seen(self, texts: tuple[Examined, ...]) -> tuple[Hit, ...]:
         if len(texts) == 1:
@@ -102,23 +116,17 @@ class Engine:
         self, texts: tuple[Examined, ...], findings: tuple[Finding, ...], seen: Seen = UNSEEN
     ) -> tuple[Explained, ...]:
         """The same findings in words, secrets cut from the matched text."""
-        by_field = {text.field: text for text in texts}
         if seen.packs != self.digest:
             seen = self.look(texts)
         known = {(hit.finding.rule, hit.finding.field, hit.finding.start, hit.finding.end): hit for hit in seen.notes}
-        whole = {name: SURROGATES.sub("\ufffd", text.text) for name, text in by_field.items()}
-        # Once for each text, however many findings it has: this runs where other calls wait.
-        secrets = {name: self._secrets_of(text) for name, text in by_field.items() if name not in seen.secrets}
-        secrets.update(seen.secrets)
+        # Of long texts made when they were looked at: this runs where other calls wait.
+        shown = seen.shown or self._shown(texts, findings)
         explained = []
         for finding in findings:
             made = self._by_id.get(finding.rule)
             if made is None:
                 continue
             hit = known.get((finding.rule, finding.field, finding.start, finding.end))
-            matched = excerpt(
-                whole.get(finding.field, ""), finding.start, finding.end, secrets.get(finding.field, []), MOST_SHOWN
-            )
             explained.append(
                 Explained(
                     rule=finding.rule,
@@ -129,7 +137,7 @@ class Engine:
                     field=finding.field,
                     start=finding.start,
                     end=finding.end,
-                    matched_text=matched,
+                    matched_text=shown.get(_place(finding), ""),
                     reason=made.rule.reason,
                     alternative=self._secrets.cut(propose(made, hit.unit if hit is not None else None, self._programs)),
                     via=tuple(self._secrets.cut(name) for name in hit.via) if hit is not None else (),
@@ -390,6 +398,10 @@ def _strictest(hits: Sequence[Hit]) -> list[Hit]:
         met[sort] += 1
         ranked.append((met[sort], not one.protects, -_RANK[one.severity], -one.min_trust, place))
     return [hits[place] for *_rank, place in sorted(sorted(ranked)[:MOST_FINDINGS], key=lambda item: item[-1])]
+
+
+def _place(finding: Finding) -> Place:
+    return finding.field, finding.start, finding.end
 
 
 def _ordered(found: Mapping[tuple[str, int, int], Hit]) -> tuple[Hit, ...]:

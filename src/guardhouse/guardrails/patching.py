@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-_MARKED = re.compile(r"(?i)^\s*\*\*\* ?(add|update|delete) file: ?(.+?)\s*$")
-_MOVED = re.compile(r"(?i)^\s*\*\*\* ?move to: ?(.+?)\s*$")
+_MARKED = re.compile(r"(?i)^\s*\*\*\* ?(add|update|delete) file:(.+)")
+_MOVED = re.compile(r"(?i)^\s*\*\*\* ?move to:(.+)")
 _OTHER = re.compile(r"^\s*\*\*\* ?(?:begin patch|end patch|end of file|environment)", re.I)
 _DIFFED = re.compile(
     r"^(?:(?:---|\+\+\+)[ \t]+(?P<file>[^\t\n]+)|(?:rename|copy) (?:from|to) (?P<moved>[^\n]+)"
@@ -49,12 +49,18 @@ def changes(text: str) -> tuple[Change, ...]:
             made[-1] = _filled(made[-1], lines)
         lines = []
         act: Act = "add" if found[1].lower() == "add" else "update" if found[1].lower() == "update" else "delete"
-        made.append(Change(found[2], act))
+        made.append(Change(_called(found[2]), act))
     return tuple(made[:-1])
 
 
+def _called(rest: str) -> str:
+    """The name after a mark, without the blank before it and those behind it: cut here, since a pattern tries each blank."""
+    text = rest[1:] if rest[0] == " " and len(rest) > 1 else rest
+    return text.rstrip() or text[0]
+
+
 def _filled(change: Change, lines: list[str]) -> Change:
-    moved = next((found[1] for line in lines if (found := _MOVED.match(line))), "")
+    moved = next((_called(found[1]) for line in lines if (found := _MOVED.match(line))), "")
     body = [line for line in lines if not _MOVED.match(line) and not _OTHER.match(line)]
     if change.act == "add":
         told = "".join(f"{line[1:]}\n" for line in body if line[:1] == "+")

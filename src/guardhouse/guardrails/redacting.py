@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from bisect import bisect_right
+from itertools import accumulate
 from typing import Any
 
 from guardhouse.guardrails.packs import LoadedRule
@@ -44,7 +46,7 @@ class Secrets:
     def cut(self, text: str) -> str:
         """The text with `[redacted:RULE]` for every secret."""
         spans = self.spans(text)
-        return excerpt(text, 0, len(text), spans) if spans else text
+        return Marks(spans).excerpt(text, 0, len(text)) if spans else text
 
     def redact(self, value: Any) -> Any:
         """A plain JSON value with every caught secret replaced by `[redacted:RULE]`."""
@@ -59,19 +61,27 @@ class Secrets:
         return value
 
 
-def excerpt(text: str, start: int, end: int, secrets: list[Span], most: int = 0) -> str:
-    """A span of a text with every secret in or across it replaced; `most` bounds what is quoted beside the marks (0: all)."""
-    cut = bool(most) and end - start > most
-    if cut:
-        end = start + most
-    made, at = [], start
-    for first, last, rule in secrets:
-        if first >= end:
-            break
-        if last <= at:
-            continue
-        made.append(text[at : max(at, first)])
-        made.append(f"[redacted:{rule}]")
-        at = min(last, end)
-    made.append(text[at:end])
-    return "".join(made) + ("…" if cut else "")
+class Marks:
+    """A text's secrets in order, to quote from it again and again without going through all of them each time."""
+
+    def __init__(self, secrets: list[Span]) -> None:
+        self._secrets = secrets
+        self._reach = list(accumulate((last for _first, last, _rule in secrets), max))
+
+    def excerpt(self, text: str, start: int, end: int, most: int = 0) -> str:
+        """A span of the text with every secret in or across it replaced; `most` bounds what is quoted beside the marks (0: all)."""
+        cut = bool(most) and end - start > most
+        if cut:
+            end = start + most
+        made, at = [], start
+        for number in range(bisect_right(self._reach, start), len(self._secrets)):
+            first, last, rule = self._secrets[number]
+            if first >= end:
+                break
+            if last <= at:
+                continue
+            made.append(text[at : max(at, first)])
+            made.append(f"[redacted:{rule}]")
+            at = min(last, end)
+        made.append(text[at:end])
+        return "".join(made) + ("…" if cut else "")

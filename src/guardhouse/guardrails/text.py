@@ -110,13 +110,13 @@ class Rule:
 class Seen:
     """What examining some texts gave: the findings, and what only the moment of finding knows of each.
 
-    `packs` is the digest of those who looked; `notes` and `secrets`, where they stand in long texts, are theirs alone to read.
+    `packs` is the digest of those who looked; `notes`, and `shown`, what is quoted of long texts without their secrets, are theirs alone to read.
     """
 
     packs: str = ""
     findings: tuple[Finding, ...] = ()
     notes: tuple[Any, ...] = ()
-    secrets: Mapping[str, Any] = field(default_factory=dict)
+    shown: Mapping[Any, str] = field(default_factory=dict)
 
 
 UNSEEN = Seen()

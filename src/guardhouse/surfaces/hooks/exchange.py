@@ -29,6 +29,8 @@ from guardhouse.surfaces.limits import Disconnected, read_body
 _log = logging.getLogger("guardhouse.hooks")
 
 OPERATION = "check_tool"
+_LOOP_BYTES = 16 * 1024
+"""Payloads up to this size are read on the event loop; a longer one could hold up everybody else."""
 SURFACE = "hook"
 REPAIRS: Mapping[str, str] = {
     "unauthenticated": "guardhouse install {client}",
@@ -127,12 +129,11 @@ class Exchange:
                 body.data, why=f"it is larger than {most} bytes, and those are the most", large=True, oversized=True
             )
         data = body.data or b"null"
-        try:
-            return _Heard(data, read(client, orjson.loads(data)))
-        except Unreadable as fault:
-            return _Heard(data, why=str(fault), large=isinstance(fault, TooMuch))
-        except (ValueError, RecursionError):
-            return _Heard(data, why="the client's payload is no JSON")
+        return (
+            _understood(client, data)
+            if len(data) <= _LOOP_BYTES
+            else await asyncio.to_thread(_understood, client, data)
+        )
 
     async def _ask(
         self, client: str, reading: Reading | None, question: bytes, scope: Scope, receive: Receive, *, oversized: bool
@@ -184,6 +185,15 @@ class Exchange:
         except NotOpened as refused:
             return refused.outcome
         return await ask(OPERATION, question, lent)
+
+
+def _understood(client: str, data: bytes) -> _Heard:
+    try:
+        return _Heard(data, read(client, orjson.loads(data)))
+    except Unreadable as fault:
+        return _Heard(data, why=str(fault), large=isinstance(fault, TooMuch))
+    except (ValueError, RecursionError):
+        return _Heard(data, why="the client's payload is no JSON")
 
 
 def _token(headers: Mapping[bytes, str], repeated: set[bytes]) -> str:

@@ -7,7 +7,7 @@ examined, never waved through. Raises Unreadable for a payload that is none of t
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -199,7 +199,7 @@ def _question(use: _Use) -> dict[str, Any]:
     if name in _READS:
         return made | {"action": "read", "file_paths": files}
     if name in _FETCHES:
-        urls = [_text(given, "url"), *(one for _, text in places.leaves(given) for one in _URLS.findall(text))]
+        urls = [_text(given, "url"), *(one for _, text in _leaves(given) for one in _URLS.findall(text))]
         urls = [*dict.fromkeys(one for one in urls if one)]
         if len(urls) > MOST_TEXTS:
             raise TooMuch(f"the tool's input names more than {MOST_TEXTS} addresses")
@@ -262,14 +262,21 @@ def _places(name: str, given: Mapping[str, Any]) -> list[str]:
 
 
 def _arguments(given: Mapping[str, Any]) -> list[dict[str, str]]:
-    made = [{"name": name[:200], "value": value} for name, value in places.leaves(given)]
+    made = [{"name": name[:200], "value": value} for name, value in _leaves(given)]
     if len(made) > MOST_TEXTS:
         raise TooMuch(f"the tool's input holds more than {MOST_TEXTS} texts")
     return made
 
 
 def _strings(value: Any) -> list[str]:
-    return [text for _, text in places.leaves(value)]
+    return [text for _, text in _leaves(value)]
+
+
+def _leaves(value: Any) -> Iterator[tuple[str, str]]:
+    try:
+        yield from places.leaves(value)
+    except places.TooMany as error:
+        raise TooMuch(str(error)) from None
 
 
 def _listed(value: Any) -> list[str]:

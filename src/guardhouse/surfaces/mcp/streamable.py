@@ -20,6 +20,7 @@ from mcp.server.auth.provider import AccessToken
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 
 from guardhouse.errors import GuardhouseError, SettingsFault, Unauthenticated
+from guardhouse.gateway.crowding import MOST_VALUES, crowded
 from guardhouse.surfaces import problem
 from guardhouse.surfaces.http import Door, Message, Receive, Scope, Send, bearer, declared_length
 from guardhouse.surfaces.limits import Disconnected, read_body
@@ -111,6 +112,12 @@ class Streamable:
                 decision = answered.meta.get("guardhouse/decision", "")
                 words = f"a message has at most {self._most} bytes"
                 await _refuse(send, "payload_too_large", words, decision_id=decision)
+                return
+            if crowded(body):
+                answered = await carry(self._house, caller, "", body)
+                decision = answered.meta.get("guardhouse/decision", "")
+                words = f"a message holds at most {MOST_VALUES} values"
+                await _refuse(send, "validation", words, status=400, decision_id=decision)
                 return
             message = twice.named_twice(body)
             if message is not None:
