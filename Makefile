@@ -48,7 +48,9 @@ run: $(PROJECT)
 demo: $(PROJECT)
 	@$(BIN)/guardhouse demo $(if $(COMMANDS),--commands $(COMMANDS)) $(ARGS)
 
+# The tests start this program hundreds of times. Compiled here once, since the environment may forbid writing bytecode.
 test: $(PROJECT)
+	@$(BIN)/python -m compileall -q src migrations
 	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
 
 fuzz: $(PROJECT)
