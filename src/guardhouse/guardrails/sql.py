@@ -26,13 +26,13 @@ MOST_OPERATORS = 250
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 STARTS = re.compile(
-    r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:SELECT\s|INSERT\s+INTO\s|UPDATE\s+(?:ONLY\s+|OR\s+\w+\s+)?\S+\s+(?:(?:AS\s+)?\w+\s+)?SET\s|DELETE\s+FROM\s|DROP\s+(?:TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER|ROLE|FUNCTION|TRIGGER|COLUMN|OWNED|MATERIALIZED|SEQUENCE|TYPE|EXTENSION|PROCEDURE|TABLESPACE)\b|"
-    r"TRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[\]]+|ALTER\s+(?:TABLE|USER|ROLE|DATABASE|SYSTEM|SCHEMA)\s|CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP\w*\s+)?(?:TABLE|DATABASE|INDEX|VIEW|USER|ROLE|FUNCTION|SCHEMA)\s|GRANT\s|REVOKE\s|WITH\s+(?:RECURSIVE\s+)?\w+\s*(?:\([^)]*\)\s*)?AS\s*\(|"
-    r"MERGE\s+INTO\s|COPY\s+\w+\s|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?(?:\s+(?:IMMEDIATE|xp_|sp_)|\s*\()|FLUSH(?:ALL|DB)\b|REPLACE\s+INTO\s|CALL\s+\w+|SHUTDOWN\s*(?:;|$|(?:WITH|NOSAVE|SAVE|ABORT|IMMEDIATE|NORMAL|TRANSACTIONAL|FORCE)\b)|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s)",
+    r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:SELECT\s|INSERT\s+INTO\s|UPDATE\s+(?:ONLY\s+|OR\s+\w+\s+)?\S+\s+(?:(?:AS\s+)?\w+\s+)?SET\s|DELETE\s+FROM\s|DROP\s+(?:TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER|ROLE|FUNCTION|TRIGGER|COLUMN|OWNED|MATERIALIZED|SEQUENCE|TYPE|EXTENSION|PROCEDURE|TABLESPACE|KEYSPACE|PUBLICATION|SUBSCRIPTION|EVENT|LOGIN|SERVER|POLICY|WAREHOUSE|STAGE|STREAM|TASK|PIPE|DOMAIN|AGGREGATE|CATALOG|CONTINUOUS|DICTIONARY|SYNONYM|PACKAGE)\b|"
+    r"TRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[\]]+|ALTER\s+(?:TABLE|USER|ROLE|DATABASE|SYSTEM|SCHEMA|DEFAULT\s+PRIVILEGES|LOGIN|SEQUENCE|INDEX|VIEW|TYPE|FUNCTION|POLICY|SERVER|WAREHOUSE|KEYSPACE)\s|RENAME\s+TABLE\s|PURGE\s+BINARY\s|RESET\s+(?:MASTER|REPLICA|SLAVE)\b|LOAD\s+DATA\s+(?:LOCAL\s+)?INFILE\b|CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP\w*\s+)?(?:TABLE|DATABASE|INDEX|VIEW|USER|ROLE|FUNCTION|SCHEMA)\s|GRANT\s|REVOKE\s|WITH\s+(?:RECURSIVE\s+)?\w+\s*(?:\([^)]*\)\s*)?AS\s*\(|"
+    r"MERGE\s+INTO\s|COPY\s+\w+\s|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?(?:\s+(?:IMMEDIATE|xp_|sp_)|\s*\()|FLUSH(?:ALL|DB)\b|REPLACE\s+INTO\s|CALL\s+\w+|SHUTDOWN\s*(?:;|$|(?:WITH|NOSAVE|SAVE|ABORT|IMMEDIATE|NORMAL|TRANSACTIONAL|FORCE)\b)|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s|CREATE\s+(?:EXTENSION|LANGUAGE)\s)",
     re.I | re.S,
 )
 _HEADS = frozenset(
-    ["SE", "IN", "UP", "DE", "DR", "TR", "AL", "CR", "GR", "RE", "WI", "ME", "CO", "DO", "EX", "VA", "BE", "FL", "CA", "SH"]
+    ["SE", "IN", "UP", "DE", "DR", "TR", "AL", "CR", "GR", "RE", "WI", "ME", "CO", "DO", "EX", "VA", "BE", "FL", "CA", "SH", "PU", "LO"]
 )  # fmt: skip
 """How the verbs of `STARTS` begin: most texts begin otherwise, and this is told sooner."""
 _OPERATORS = re.compile(r"[.*+/%=<>~|[-]")
@@ -43,7 +43,7 @@ _LITERAL = re.compile(r"'(?:''|[^'])*'", re.S)
 _FALLBACK = [
     (
         "sql.drop",
-        r"(?i)\bDROP\s+(?:TABLE|VIEW|INDEX|MATERIALIZED|FUNCTION|SEQUENCE|TYPE|TRIGGER|EXTENSION|PROCEDURE|COLUMN|CONSTRAINT|PARTITION|POLICY)\b",
+        r"(?i)\bDROP\s+(?:TABLE|VIEW|INDEX|MATERIALIZED|FUNCTION|SEQUENCE|TYPE|TRIGGER|EXTENSION|PROCEDURE|COLUMN|CONSTRAINT|PARTITION|POLICY|PUBLICATION|SUBSCRIPTION|EVENT|SERVER|STREAM|TASK|PIPE|DOMAIN|AGGREGATE|DICTIONARY|SYNONYM|PACKAGE|CONTINUOUS\s+(?:QUERY|AGGREGATE))\b",
     ),
     ("sql.drop.database", r"(?i)\bDROP\s+(?:DATABASE|SCHEMA|KEYSPACE|CATALOG|TABLESPACE|OWNED|WAREHOUSE|STAGE)\b"),
     (
@@ -54,14 +54,17 @@ _FALLBACK = [
     ("sql.grant", r"(?i)\bGRANT\b[^;]*\bTO\b|\bREVOKE\b[^;]*\bFROM\b"),
     (
         "sql.program",
-        r"(?i)\bCOPY\b[^;]*\bPROGRAM\b|\bxp_cmdshell\b|\bsys_exec\b|\blo_export\b|\bINTO\s+(?:OUTFILE|DUMPFILE)\b|\bpg_read_(?:binary_)?file\b|\bLOAD_FILE\s*\(|\bload_extension\s*\(|\bdblink_exec\b|\bpg_write_file\b",
+        r"(?i)\bCOPY\b[^;]*\bPROGRAM\b|\bxp_cmdshell\b|\bsys_exec\b|\blo_export\b|\bINTO\s+(?:OUTFILE|DUMPFILE)\b|\bLOAD\s+DATA\s+INFILE\b|\bCREATE\s+(?:EXTENSION|LANGUAGE)\s+(?:IF\s+NOT\s+EXISTS\s+)?\"?(?:pl\w+u|file_fdw|dblink|adminpack)\b|\bpg_read_(?:binary_)?file\b|\bLOAD_FILE\s*\(|\bload_extension\s*\(|\bdblink_exec\b|\bpg_write_file\b",
     ),
     (
         "sql.server",
-        r"(?i)\bpg_terminate_backend\b|\bSHUTDOWN\b|\bALTER\s+SYSTEM\b|\bpg_cancel_backend\b|\bRESET\s+MASTER\b|\bPURGE\s+BINARY\b|\bFLUSH\s+PRIVILEGES\b|\bALTER\s+DATABASE\b|\bKILL\s+\d",
+        r"(?i)\bpg_terminate_backend\b|\bSHUTDOWN\b|\bALTER\s+SYSTEM\b|\bpg_cancel_backend\b|\bRESET\s+(?:MASTER|REPLICA|SLAVE)\b|\bPURGE\s+BINARY\b|\bFLUSH\s+PRIVILEGES\b|\bALTER\s+DATABASE\b|\bKILL\s+\d",
     ),
     ("sql.replace", r"(?i)\bCREATE\s+OR\s+REPLACE\s+TABLE\b|\bINSERT\s+OVERWRITE\b"),
-    ("sql.alter", r"(?i)\bALTER\s+TABLE\b[^;]*\b(?:DROP|RENAME|DISABLE\s+(?:TRIGGER|ROW))\b"),
+    (
+        "sql.alter",
+        r"(?i)\bALTER\s+TABLE\b[^;]*\b(?:DROP|RENAME|DISABLE\s+(?:TRIGGER|ROW))\b|^\s*RENAME\s+TABLE\b|^\s*ALTER\s+(?:INDEX|VIEW|SEQUENCE|TYPE)\b[^;]*\bRENAME\b",
+    ),
     ("sql.server", r"(?i)^\s*FLUSH(?:ALL|DB)\b"),
     ("sql.detach", r"(?i)\bDETACH\s+(?:TABLE|PARTITION|DATABASE)\b"),
     (
@@ -302,7 +305,13 @@ def _true(node: Any) -> bool:
     if isinstance(node, exp.And):
         return _true(node.left) and _true(node.right)
     if isinstance(node, exp.Not):
-        return _false(node.this)
+        return _false(node.this) or (
+            isinstance(node.this, exp.Is) and _key(node.this.this) and isinstance(node.this.expression, exp.Null)
+        )
+    if isinstance(node, exp.GT | exp.GTE | exp.NEQ) and _key(node.this) and _lowest(node.expression):
+        return True
+    if isinstance(node, exp.In) and _same_rows(node):
+        return True
     if isinstance(node, exp.EQ | exp.GTE | exp.LTE | exp.NullSafeEQ | exp.Like | exp.ILike):
         if (
             isinstance(node, exp.Like | exp.ILike)
@@ -325,6 +334,40 @@ def _true(node: Any) -> bool:
             except ValueError:
                 return False
     return False
+
+
+_KEYS = frozenset(["id", "_id", "pk", "uuid", "guid", "rowid", "oid", "ctid"])
+"""Columns that no row is without."""
+
+
+def _key(node: Any) -> bool:
+    return isinstance(node, exp.Column) and str(node.name).lower() in _KEYS
+
+
+def _lowest(node: Any) -> bool:
+    """What every number of a row lies above, or no row's name is: 0, 1 (by `>=`), -1 and the empty text."""
+    if isinstance(node, exp.Neg):
+        return isinstance(node.this, exp.Literal)
+    if not isinstance(node, exp.Literal):
+        return False
+    return str(node.this) in ("0", "") or (str(node.this) == "1" and isinstance(node.parent, exp.GTE))
+
+
+def _same_rows(node: Any) -> bool:
+    """`id IN (SELECT id FROM t)` for all of the very table that is changed."""
+    query = node.args.get("query")
+    inner = query.this if isinstance(query, exp.Subquery) else query
+    if not isinstance(inner, exp.Select) or any(inner.args.get(part) for part in ("where", "limit", "joins", "having")):
+        return False
+    source = inner.find(exp.Table)
+    changed = node.find_ancestor(exp.Delete, exp.Update)
+    return (
+        source is not None
+        and changed is not None
+        and isinstance(changed.this, exp.Table)
+        and source.name == changed.this.name
+        and _key(node.this)
+    )
 
 
 def _false(node: Any) -> bool:
