@@ -348,7 +348,11 @@ class Coder(Bringer):
         if script.text in _INPUTS and feed is not None:
             self._within("source", self._feed_code, feed, start, end, "shell")
         else:
-            self._within("source", self._run_script, script, "shell", start, end)
+            source = self.source[script.start : script.end] if script.end > script.start else ""
+            if not (
+                source.startswith("<(") and not script.kinds & {"fetch", "decode"} and _prints_shell(f"${source[1:]}")
+            ):
+                self._within("source", self._run_script, script, "shell", start, end)
         return SOMETHING
 
 

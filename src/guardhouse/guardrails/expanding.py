@@ -40,6 +40,9 @@ _COUNTED = re.compile(
 class Expander(Reading):
     """A reading that resolves words."""
 
+    opens: str = ""
+    """The number that `exec {name}>` opens just now."""
+
     def word(self, node: Node, *, assignment: bool = False) -> list[Word]:
         """The words that one node becomes."""
         start, end = self.span(node)
@@ -402,13 +405,34 @@ class Expander(Reading):
         if not made:
             return
         word = made[0]
+        number = self.opens if descriptor is None else self.raw(descriptor)
+        prints = descriptor is None or number == "1"
         if operator in (">&", "<&", ">&-", "<&-") and (word.text.isdigit() or word.text == "-"):
+            self._descriptor(operator, word, notes, prints=prints)
             return
+        if number and number not in ("1", "2"):
+            self._opened(number, operator, word)
         if operator.startswith("<") and operator != "<>":
             notes.append(("<read>", word, False))
         else:
-            prints = descriptor is None or self.raw(descriptor) == "1"
             notes.append(("<append>" if operator.endswith(">>") else "<write>", word, prints))
+
+    def _opened(self, number: str, operator: str, word: Word) -> None:
+        """Remember what stands behind this number from now on."""
+        if operator.startswith("<") and operator != "<>":
+            known = self.state.files.get(word.text)
+            self.state.files[f"/dev/fd/{number}"] = known or Flow(None, word.kinds | {"file"})
+        else:
+            self.state.opened[number] = word
+
+    def _descriptor(self, operator: str, word: Word, notes: list[Redirection], *, prints: bool) -> None:
+        """`<&4` and `>&4`: what was opened under that number is read or written."""
+        name = f"/dev/fd/{word.text}"
+        if operator == "<&" and name in self.state.files:
+            notes.append(("<read>", Word(name, word.start, word.end, word.kinds), False))
+        elif operator == ">&" and word.text in self.state.opened:
+            target = self.state.opened[word.text]
+            notes.append(("<append>", Word(target.text, word.start, word.end, target.kinds), prints))
 
 
 def _SECRET_NAME(name: str) -> bool:  # noqa: N802  reads as a predicate constant

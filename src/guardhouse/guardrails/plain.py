@@ -64,8 +64,8 @@ def read(text: str, base: int, fixed: tuple[int, int] | None) -> list[Plain] | N
                 return None
             command.words.append(_placed(_unquoted(raw), match.start("word"), at, base, fixed))
         elif kind != "mark":
-            if not command.words:
-                return None
+            if not command.words or (match["copy"] or "1")[-1] not in "012" or (match["sign"] or "1")[0] not in "12&>":
+                return None  # the numbers of files that `exec` opened are followed by the grammar's reader
             command.redirected = True
             if kind == "target":
                 sign = match["sign"]

@@ -69,6 +69,11 @@ def _breeds(loop: str) -> bool:
     return _ENDLESS.match(loop) is not None and not _WAITS.search(loop, loop.rindex("&"))
 
 
+_OPENS = re.compile(r"exec\s+\{(\w+)\}")
+_NAMED = 10
+"""Bash numbers from here what `exec {name}> file` opens; which number it is says nothing, but that it is another."""
+
+
 class Reader(Binder):
     """An abstract interpreter of one text. Its runner (see `running`) says what each command does."""
 
@@ -201,6 +206,12 @@ class Reader(Binder):
         tails: list[Node] = []
         notes: list[Redirection] = []
         extra: list[Word] = []
+        opens = None
+        if body is not None and self._text[body.start_byte : body.start_byte + 4] == b"exec":
+            opens = _OPENS.fullmatch(self.raw(body))
+        if opens is not None:
+            self.opens = str(_NAMED + len(self.state.opened) + len(self.state.files))
+            self.state.variables[opens[1]] = (self.opens, NOTHING)
         for redirect in redirects:
             if redirect.type == "heredoc_redirect":
                 feed = self._heredoc(redirect, tails, notes, extra)
@@ -211,6 +222,7 @@ class Reader(Binder):
                 feed = Flow(None if UNKNOWN in text else text + "\n", kinds)
             elif redirect.type == "file_redirect":
                 self._file_redirect(redirect, notes, extra)
+        self.opens = ""
         for operator, target, _ in notes:
             if operator == "<read>":
                 known = self.state.files.get(target.text)

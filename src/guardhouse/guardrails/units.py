@@ -83,6 +83,8 @@ class State:
     clones: set[str] = field(default_factory=set)
     copies: dict[str, str] = field(default_factory=dict)
     """Where programs were copied or linked to, each with the program's own name."""
+    opened: dict[str, Word] = field(default_factory=dict)
+    """What `exec 4> file` opened for writing, by the number; what it opened for reading is the file `/dev/fd/4`."""
     cwd: str = ""
 
 
