@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from sqlalchemy.engine.url import make_url
 
 from tests.server import environment, guardhouse
+from tests.surfaces.terminal import Desk, prepare
 
 COMMANDS = (("init",), ("migrate",), ("serve", "--port", "0"))
 
@@ -26,11 +27,15 @@ def closed_port() -> int:
 
 
 def one_line(done: subprocess.CompletedProcess[str], name: str) -> str:
-    assert done.returncode == 69, done.stderr
-    assert "Traceback" not in done.stderr
-    assert name in done.stderr, done.stderr
-    lines = [line for line in done.stderr.splitlines() if line.strip()]
-    assert len(lines) <= 3, done.stderr  # one line of ours, folded where a terminal is narrow
+    return said(done.returncode, done.stderr, name)
+
+
+def said(status: int, stderr: str, name: str) -> str:
+    assert status == 69, stderr
+    assert "Traceback" not in stderr
+    assert name in stderr, stderr
+    lines = [line for line in stderr.splitlines() if line.strip()]
+    assert len(lines) <= 3, stderr  # one line of ours, folded where a terminal is narrow
     return " ".join(lines)
 
 
@@ -62,8 +67,7 @@ def test_a_database_that_is_not_there_is_one_line(
 )
 def test_a_certificate_that_cannot_be_used_is_one_line(tmp_path: Path, certificate: str, key: str, name: str) -> None:
     home = tmp_path / "home"
-    env = environment(home)
-    guardhouse(env, "init")
+    env = prepare(home)
     (home / "certificate.pem").write_text("no certificate\n")
     secret = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     (home / "key.pem").write_bytes(secret)
@@ -77,8 +81,7 @@ def test_a_certificate_that_cannot_be_used_is_one_line(tmp_path: Path, certifica
 
 
 def test_a_notify_command_that_is_not_there_is_one_line(tmp_path: Path) -> None:
-    env = environment(tmp_path / "home")
-    guardhouse(env, "init")
+    env = prepare(tmp_path / "home")
     env["GUARDHOUSE_NOTIFY_COMMAND"] = "no-such-program --tell"
     told = one_line(guardhouse(env, "serve", "--port", "0", check=False), "GUARDHOUSE_NOTIFY_COMMAND")
     assert "no-such-program" in told
@@ -99,9 +102,13 @@ def test_a_notify_command_that_is_not_there_is_one_line(tmp_path: Path) -> None:
         ("GUARDHOUSE_HOME", "/proc/nowhere"),
     ],
 )
-def test_a_setting_that_cannot_be_used_is_one_line(tmp_path: Path, name: str, value: str) -> None:
+def test_a_setting_that_cannot_be_used_is_one_line(
+    tmp_path: Path, name: str, value: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In this process: the tests beside this one show that the command's own ends in the same way."""
     env = environment(tmp_path / "home") | {name: value}
-    one_line(guardhouse(env, "init", check=False), name)
+    done = Desk(tmp_path / "home", env, capsys, monkeypatch).run("init", expect=None)
+    said(done.status, done.err, name)
 
 
 def test_an_empty_home_of_the_user_is_one_line(tmp_path: Path) -> None:
