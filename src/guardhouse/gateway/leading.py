@@ -29,31 +29,101 @@ _MOST_TOKENS = 1_024
 _MOST_LETTERS = 65_536
 _MOST_FOLDERS = 4
 _MOST_ENTRIES = 1_000
+_MOST_ENTRIES_A_CALL = 8_000
+_MOST_TRIES_A_CALL = 20_000
+_MOST_LINKS_A_CALL = 500
+"""Entries of all folders, links held against patterns, and links followed, for all names in a call."""
 
 
-def links(text: Examined, around: Surroundings) -> Iterator[tuple[str, str]]:
+class Disk:
+    """What one call's names are looked up in: no folder is read twice, no link followed twice, and so much in all.
+
+    What is over the bounds is not looked up, as in a folder of too many entries. The clock has no part in it.
+    """
+
+    def __init__(self) -> None:
+        self._links: dict[str, dict[str, str]] = {}
+        self._real: dict[str, str] = {}
+        self._there: dict[str, bool] = {}
+        self._entries = _MOST_ENTRIES_A_CALL
+        self._tries = _MOST_TRIES_A_CALL
+
+    def matched(self, path: str) -> list[tuple[str, str]]:
+        """The links that a pattern at a path's end matches, and where each leads."""
+        folder, name = os.path.split(path)
+        if not _MARKS.search(name) or _MARKS.search(folder):
+            return []
+        links = self._read(folder)
+        self._tries -= 1 + len(links)
+        if self._tries < 0:
+            return []
+        found = []
+        for link in fnmatch.filter(links, name) if links else []:
+            one = links[link]
+            real = self._real.get(one)
+            if real is None:
+                if len(self._real) == _MOST_LINKS_A_CALL:
+                    break
+                real = self._real[one] = os.path.realpath(one)
+            found.append((one, real))
+        return found
+
+    def _read(self, folder: str) -> dict[str, str]:
+        """The links in a folder, name and path."""
+        links = self._links.get(folder)
+        if links is None:
+            links = self._links[folder] = {}
+            turn()
+            with contextlib.suppress(OSError, ValueError), os.scandir(folder) as entries:
+                for _, entry in zip(range(min(_MOST_ENTRIES, self._entries)), entries, strict=False):
+                    self._entries -= 1
+                    if entry.is_symlink():
+                        links[entry.name] = entry.path
+        return links
+
+    def lacks(self, name: str, base: str, *, plain: bool) -> bool:
+        """Whether a name of several parts leads nowhere, since nothing bears its first part. False where nobody looked.
+
+        Below a folder that is a link, what is not there yet leads elsewhere all the same.
+        """
+        if plain:
+            name, base = _climbed(name, base)
+        elif name[:1] != "/":
+            return False
+        lead, mark, rest = name.partition("/")
+        if not mark or ".." in rest or name[0] == "~" or _MARKS.search(lead):
+            return False
+        first = os.path.join(base, lead) if lead else "/" + rest.partition("/")[0]
+        there = self._there.get(first)
+        if there is None:
+            there = self._there[first] = os.path.lexists(first)
+        return not there
+
+
+def links(text: Examined, around: Surroundings, disk: Disk | None = None) -> Iterator[tuple[str, str]]:
     """(name as the guard will see it, where it leads), for each that leads to a guarded place which it does not name."""
+    disk = disk or Disk()
     names, bases = _names(text, around)
     if not names:
         return
-    bare = any("/" not in name for name in names)
+    bare = any("/" not in name or name.startswith("../") for name in names)
     grounds = [(base, bare and _plain(base)) for base in bases]
     for name in names:
         turn()
         if name[:1] == "-" or len(name) > 1024:
             continue
-        for base, plain in grounds:
+        for base, plain in grounds[:1] if name[:1] == "/" else grounds:
             if base[:1] != "/" and name[:1] not in ("/", "~"):
                 continue
             try:
-                leads = _led(name, base, around, plain=plain)
+                leads = _led(name, base, around, disk, plain=plain)
             except (OSError, ValueError):
                 continue
             for real in leads:
                 yield absolute(name, base, around), real
 
 
-def leads(texts: Iterable[Examined], around: Surroundings) -> tuple[tuple[str, str], ...]:
+def leads(texts: Iterable[Examined], around: Surroundings, disk: Disk | None = None) -> tuple[tuple[str, str], ...]:
     """Names in texts that lead elsewhere on this machine, with where to: a leave for them ends when that changes.
 
     The same names as the guard looks at, seen from the same folders, and wherever they lead. A file of several names
@@ -61,6 +131,7 @@ def leads(texts: Iterable[Examined], around: Surroundings) -> tuple[tuple[str, s
     bears here, lead nowhere. Never raises.
     """
     found: set[tuple[str, str]] = set()
+    disk = disk or Disk()
     for text in texts:
         names, bases = _names(text, around)
         grounds = [(base, _plain(base)) for base in bases]
@@ -68,17 +139,20 @@ def leads(texts: Iterable[Examined], around: Surroundings) -> tuple[tuple[str, s
             turn()
             if not name or name[0] == "-" or len(name) > 1024:
                 continue
-            for base, plain in grounds:
-                if plain and _itself(name, base):
+            for base, plain in grounds[:1] if name[0] == "/" else grounds:
+                if disk.lacks(name, base, plain=plain) or (plain and _itself(name, base)):
+                    continue
+                if plain and _only_marks(name, base):
+                    found.update(disk.matched(os.path.join(base, name)))
                     continue
                 with contextlib.suppress(OSError, ValueError):
                     path = os.path.join(base, expanded(name, around))
                     if os.path.isabs(path):
-                        found.update(_places(path))
+                        found.update(_places(path, disk))
     return tuple(sorted(found))
 
 
-def _places(path: str) -> Iterator[tuple[str, str]]:
+def _places(path: str, disk: Disk) -> Iterator[tuple[str, str]]:
     """(a path, where it leads) of a path as the system walks it and as programs fold it, and of what a pattern matches."""
     folded = os.path.normpath(path)
     for one in dict.fromkeys((path, folded)):
@@ -88,18 +162,7 @@ def _places(path: str) -> Iterator[tuple[str, str]]:
     seen = os.stat(folded) if os.path.lexists(folded) else None
     if seen is not None and stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:
         yield folded, f"{seen.st_dev}:{seen.st_ino}"
-    for entry in _matched(folded):
-        yield entry.path, os.path.realpath(entry.path)
-
-
-def _matched(path: str) -> Iterator[os.DirEntry[str]]:
-    """The links that a pattern at a path's end matches."""
-    folder, name = os.path.split(path)
-    if _MARKS.search(name) and not _MARKS.search(folder):
-        with os.scandir(folder) as entries:
-            for _, entry in zip(range(_MOST_ENTRIES), entries, strict=False):
-                if entry.is_symlink() and fnmatch.fnmatchcase(entry.name, name):
-                    yield entry
+    yield from disk.matched(folded)
 
 
 def _names(text: Examined, around: Surroundings) -> tuple[dict[str, None], list[str]]:
@@ -122,20 +185,35 @@ def _plain(base: str) -> bool:
     return os.path.isabs(base) and "\0" not in base and os.path.realpath(base) == os.path.normpath(base)
 
 
-def _led(name: str, base: str, around: Surroundings, *, plain: bool) -> list[str]:
-    if plain and _itself(name, base):
+def _led(name: str, base: str, around: Surroundings, disk: Disk, *, plain: bool) -> list[str]:
+    if disk.lacks(name, base, plain=plain) or (plain and _itself(name, base)):
         return []
+    if plain and _only_marks(name, base):
+        return [real for _link, real in disk.matched(os.path.join(base, name)) if reach(real, "", around)]
     path = os.path.join(base, expanded(name, around))
-    return [*_leading(path, around)] if os.path.isabs(path) else []
+    return [*_leading(path, around, disk)] if os.path.isabs(path) else []
+
+
+def _climbed(name: str, base: str) -> tuple[str, str]:
+    """A name below a plain folder without what only leads out of it, and the folder that it then is below."""
+    while name.startswith("../"):
+        name, base = name[3:].lstrip("/"), os.path.dirname(os.path.normpath(base))
+    return name or ".", base
+
+
+def _only_marks(name: str, base: str) -> bool:
+    """Whether a bare name in a plain folder is a pattern, and no file's own name."""
+    return "/" not in name and name[:1] != "~" and bool(_MARKS.search(name)) and not os.path.lexists(f"{base}/{name}")
 
 
 def _itself(name: str, base: str) -> bool:
     """Whether one look says that a bare name in a plain folder is no file, as most words are, or just the file it seems."""
+    name, base = _climbed(name, base)
     if "/" in name or name[:1] == "~" or _MARKS.search(name):
         return False
     try:
         seen = os.lstat(f"{base}/{name}")
-    except OSError:
+    except (OSError, ValueError):
         return True
     return not stat.S_ISLNK(seen.st_mode) and seen.st_nlink < 2
 
@@ -172,7 +250,7 @@ def expanded(path: str, around: Surroundings) -> str:
     return os.path.expanduser(path)
 
 
-def _leading(path: str, around: Surroundings) -> Iterator[str]:
+def _leading(path: str, around: Surroundings, disk: Disk) -> Iterator[str]:
     """Where a path leads: as the system walks it, link by link before `..`, and as programs fold it before they ask."""
     folded = os.path.normpath(path)
     for one in {path, folded}:
@@ -182,8 +260,7 @@ def _leading(path: str, around: Surroundings) -> Iterator[str]:
     twin = _twin(folded, around)
     if twin:
         yield twin
-    for entry in _matched(folded):
-        real = os.path.realpath(entry.path)
+    for _link, real in disk.matched(folded):
         if reach(real, "", around):
             yield real
 

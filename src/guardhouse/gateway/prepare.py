@@ -22,7 +22,7 @@ from guardhouse.catalog import Ask, Catalog, Home, Operation
 from guardhouse.errors import FieldFault, GuardhouseError, InvalidInput
 from guardhouse.gates import guardrails, network
 from guardhouse.gateway.crowding import MOST_VALUES, crowded
-from guardhouse.gateway.leading import leads
+from guardhouse.gateway.leading import Disk, leads
 from guardhouse.gateway.surroundings import placed
 from guardhouse.guardrails import tighten
 from guardhouse.guardrails.normal import normal_form
@@ -185,11 +185,12 @@ def prepare(
         if located.principal_kind == "person":
             # Why a person stops something is told to people: its secrets are taken out, and nothing in it may stop the person.
             texts = tuple(text for text in texts if text.field != "reason")
-        prepared.texts = placed(texts, around)
+        disk = Disk()
+        prepared.texts = placed(texts, around, disk)
         prepared.destinations = operation.destinations(ask) if operation.destinations else ()
         examine(prepared, bundle)
         if prepared.findings:
-            prepared.links = leads(prepared.texts, around)
+            prepared.links = leads(prepared.texts, around, disk)
             _question(prepared)
     return prepared
 

@@ -14,7 +14,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import guardhouse
-from guardhouse.gateway.leading import KINDS, expanded
+from guardhouse.gateway.leading import KINDS, Disk, expanded
 from guardhouse.gateway.leading import links as found_links
 from guardhouse.guardrails import databases
 from guardhouse.guardrails.kept import MOST, Kept, applied, kept
@@ -95,14 +95,14 @@ def _files(client: str, path: Path) -> list[str]:
     return [path.as_posix(), *(path.with_name(one).as_posix() for one in beside if one != path.name)]
 
 
-def placed(texts: tuple[Examined, ...], around: Surroundings) -> tuple[Examined, ...]:
+def placed(texts: tuple[Examined, ...], around: Surroundings, disk: Disk | None = None) -> tuple[Examined, ...]:
     """The texts with what the guard needs to judge them. Never raises: what cannot be looked up is left out."""
-    around = hooked(around)
-    return tuple(_placed(text, around) for text in texts)
+    around, disk = hooked(around), disk or Disk()
+    return tuple([_placed(text, around, disk) for text in texts])
 
 
-def _placed(text: Examined, around: Surroundings) -> Examined:
-    links = tuple(found_links(text, around)) if text.kind in KINDS or text.file_paths else ()
+def _placed(text: Examined, around: Surroundings, disk: Disk) -> Examined:
+    links = tuple(found_links(text, around, disk)) if text.kind in KINDS or text.file_paths else ()
     left: Kept = ""
     if text.act in ("write", "edit", "patch"):
         try:

@@ -154,6 +154,7 @@ class Engine:
 
     def hits(self, text: Examined) -> tuple[Hit, ...]:
         """All hits in one text; kept for the last few texts, since the answer is a function of the text alone."""
+        turn()
         kept = self._made.get(text)
         if kept is not None:
             return kept

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from guardhouse.guardrails.turns import turn
+
 _MARKED = re.compile(r"(?i)^\s*\*\*\* ?(add|update|delete) file:(.+)")
 _MOVED = re.compile(r"(?i)^\s*\*\*\* ?move to:(.+)")
 _OTHER = re.compile(r"^\s*\*\*\* ?(?:begin patch|end patch|end of file|environment)", re.I)
@@ -40,6 +42,7 @@ def changes(text: str) -> tuple[Change, ...]:
     made: list[Change] = []
     lines: list[str] = []
     for line in [*text.split("\n"), "*** Add File: end"]:
+        turn()
         found = _MARKED.match(line)
         if found is None:
             if made:

@@ -15,6 +15,7 @@ from guardhouse.catalog import Ask, Context, Home, Operation, operation
 from guardhouse.guardrails import governing, patching
 from guardhouse.guardrails.surroundings import NOWHERE, reach
 from guardhouse.guardrails.text import Examined
+from guardhouse.guardrails.turns import turn
 from guardhouse.model.call import Category, Resource
 from guardhouse.model.decision import Verdict
 from guardhouse.operations import arguments
@@ -130,6 +131,7 @@ def _of_files(ask: CheckToolAsk, here: Examined) -> Iterator[Examined]:
         act, paths = "search", paths or ((ask.cwd,) if ask.cwd else ())
     yield replace(here, field="content", text=ask.content, kind="file", file_paths=paths, act=act, edits=edits)
     for change in patch:
+        turn()
         hunks = tuple((old, new, False) for old, new in change.hunks or ())
         does = "delete" if change.act == "delete" or change.moved else "patch" if change.hunks is not None else ""
         yield replace(here, field="file_paths", kind="file", file_paths=(change.path,), act=does, edits=hunks)

@@ -344,3 +344,23 @@ def test_a_message_that_names_a_field_twice_is_refused_as_over_http(place: Place
         place, agent.token, b'{"jsonrpc": "2.0", "id": 8, "id": 9, "method": "tools/list"}', Mcp_Session_Id=own
     )
     assert (listed.status, listed.json["error"]["code"]) == (400, -32600)
+
+
+def test_a_message_of_too_many_values_is_refused_before_it_is_read(place: Place) -> None:
+    """Two megabytes of small values took the SDK and the door some tenths of a second on the event loop."""
+    agent = place.world.agent("worker")
+    own = session(place, agent)
+    before = place.world.count()
+    arguments = b'{"title": "t", "input": {"a": [' + b"[]," * 300_000 + b"1]}}"
+    body = (
+        b'{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {"name": "submit_work", "arguments": '
+        + arguments
+        + b"}}"
+    )
+    refused = send(place, agent.token, body, Mcp_Session_Id=own)
+    assert (refused.status, refused.json["error"]["code"]) == (400, -32600)
+    told = refused.json["error"]["data"]["error"]
+    assert (told["code"], told["message"]) == ("validation", "a message holds at most 20000 values")
+    assert place.world.count() == before + 1
+    assert place.world.entry(told["decision_id"])["outcome"] != "performed"
+    assert place.world.done(agent, "check_locks", {})["locks"] == []
