@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from guardhouse.errors import NotPerformed
+from guardhouse.errors import NotPerformed, Unauthenticated
 from guardhouse.gateway.turns import Turns
 from guardhouse.guardrails.turns import turn
 from tests.world import Member, World
@@ -103,3 +103,23 @@ def test_what_waits_for_a_thread_at_closing_time_is_told_so_and_not_prepared(hom
     assert bundle is not None
     examined = [asked.text for asked in bundle.packs._made]  # type: ignore[attr-defined]  # what the engine has kept
     assert sum(text in texts for text in examined) <= 2
+
+
+def test_a_newcomers_short_call_waits_for_nobodys_examination(home: World) -> None:
+    """Where its token leads is not known yet, which is read from the database beside the threads that examine."""
+    worker, newcomer = home.agent("worker"), home.agent("newcomer")
+    home.done(worker, "check_guardrails", {"operation_text": "ls"})
+    examined = [f"echo {home.store.dialect} {number} " + "a" * 4_000 for number in range(6)]
+
+    async def both() -> tuple[list[bool], str, list[str]]:
+        with home.gateway._turns.taken():  # nobody else may examine meanwhile
+            calls = [home.raw(worker, "check_guardrails", {"operation_text": text}) for text in examined]
+            waiting = [asyncio.ensure_future(home.gateway.handle_async(call)) for call in calls]
+            first = home.raw(newcomer, "check_guardrails", {"operation_text": "ls -l"})
+            told = await asyncio.wait_for(home.gateway.handle_async(first), 60)
+            done = [call.done() for call in waiting]
+        return done, told.code, [(await call).code for call in waiting]
+
+    assert asyncio.run(both()) == ([False] * 6, "performed", ["performed"] * 6)
+    with pytest.raises(Unauthenticated):
+        asyncio.run(home.gateway.handle_async(home.raw("ghst_nobody", "check_guardrails", {"operation_text": "ls"})))

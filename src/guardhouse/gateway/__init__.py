@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
@@ -43,12 +43,15 @@ _PREPARERS = 4
 _LONG_PREPARERS = 2
 _LONG_BYTES = 16 * 1024
 """Longer bodies have threads of their own, so that what is read soon waits for a turn, never for them to end."""
+_LOCATORS = 2
+"""Where an unknown token leads is read on threads of its own, so that a newcomer's short call waits for no examination."""
 _GATHERERS = 2
 _MOST_GATHERING = 16
 """Gathering (a child process) has threads of its own, so that nobody else waits for it."""
 _LOOP_BYTES = 2_048
 """Bodies up to this size are prepared on the event loop; examining a longer one could hold up everybody else."""
 _AT_ONCE = nullcontext()
+_UNREAD = "the database cannot be read, so nothing was done; send the call again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +62,7 @@ class Housework:
     body: Mapping[str, Any]
 
 
+T = TypeVar("T")
 NoticeHandler = Callable[[str, Mapping[str, Any]], None]
 
 
@@ -98,6 +102,7 @@ class Gateway:
         self._fetchers = ThreadPoolExecutor(_FETCHERS, thread_name_prefix="fetch")
         self._preparers = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare")
         self._long_preparers = ThreadPoolExecutor(_LONG_PREPARERS, thread_name_prefix="prepare-long")
+        self._locators = ThreadPoolExecutor(_LOCATORS, thread_name_prefix="locate")
         self._gatherers = ThreadPoolExecutor(_GATHERERS, thread_name_prefix="gather")
         self._turns = Turns()
         self._gathering = threading.BoundedSemaphore(_MOST_GATHERING)
@@ -192,6 +197,10 @@ class Gateway:
         self, raw: RawCall, loop: asyncio.AbstractEventLoop, *, gathers: bool
     ) -> tuple[Prepared, Ticket]:
         """Prepare on a thread what could hold up everybody else on the loop, and queue the call."""
+        if not gathers and len(raw.body) <= _LOOP_BYTES:
+            await self._on_thread(self._locators, self._meet, raw, loop)
+            prepared = self._prepare(raw)
+            return prepared, self._board(prepared, loop)
         if not gathers:
             pool = self._long_preparers if len(raw.body) > _LONG_BYTES else self._preparers
             prepared = await self._on_thread(pool, self._prepare_in_turns, raw, loop)
@@ -207,10 +216,10 @@ class Gateway:
     def _on_thread(
         self,
         pool: ThreadPoolExecutor,
-        preparing: Callable[[RawCall], Prepared],
+        preparing: Callable[[RawCall], T],
         raw: RawCall,
         loop: asyncio.AbstractEventLoop,
-    ) -> asyncio.Future[Prepared]:
+    ) -> asyncio.Future[T]:
         try:
             return loop.run_in_executor(pool, preparing, raw)
         except RuntimeError:  # pools end with the gateway
@@ -241,6 +250,13 @@ class Gateway:
             self._corridor(prepared).enter(tickets[-1])
         return [ticket.wait() for ticket in tickets]
 
+    def _meet(self, raw: RawCall) -> None:
+        """Read where a token leads and the law there, so that preparing its call asks the database for nothing."""
+        try:
+            self._bundle(self._locate(_hash(raw.token)).workspace_id)
+        except SQLAlchemyError as error:
+            raise NotPerformed(_UNREAD) from error
+
     def _prepare_in_turns(self, raw: RawCall) -> Prepared:
         if self._closed:  # who still waits for a thread would find every corridor shut: nobody's work is done in vain
             raise NotPerformed(CLOSING)
@@ -254,7 +270,7 @@ class Gateway:
             bundle = self._bundle(located.workspace_id)
             gather = self._may_gather(raw, token_hash, located)
         except SQLAlchemyError as error:
-            raise NotPerformed("the database cannot be read, so nothing was done; send the call again") from error
+            raise NotPerformed(_UNREAD) from error
         with working:
             prepared = prepare(
                 raw,
@@ -413,7 +429,7 @@ class Gateway:
             corridors = list(self._corridors.values())
         for corridor in corridors:
             corridor.stop()
-        for pool in (self._fetchers, self._preparers, self._long_preparers, self._gatherers):
+        for pool in (self._fetchers, self._locators, self._preparers, self._long_preparers, self._gatherers):
             pool.shutdown(wait=True)
 
 
