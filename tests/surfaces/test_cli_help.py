@@ -22,6 +22,7 @@ from guardhouse.__main__ import _Composition
 from guardhouse.surfaces.cli import exits, operator
 from guardhouse.surfaces.cli.main import command_line, main
 from tests.server import environment
+from tests.surfaces.terminal import Desk, prepare
 
 RENEW = os.environ.get("GUARDHOUSE_RENEW_GOLDEN") == "1"
 GOLDEN = Path(__file__).parent.parent / "golden" / "cli_help.txt"
@@ -118,18 +119,23 @@ def test_colours_are_for_terminals(tmp_path: Path, terminal: bool) -> None:
     assert (b"\x1b[" in seen) is terminal
 
 
-def test_an_agents_shell_is_told_to_hand_over(tmp_path: Path) -> None:
-    home = tmp_path / "home"
-    env = environment(home)
-    subprocess.run([sys.executable, "-m", "guardhouse", "init"], env=env, check=True, capture_output=True)
+def test_an_agents_shell_is_told_to_hand_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the real command, and by the same command in this process in every agent's shell."""
+    env = prepare(tmp_path / "home")
+    done = subprocess.run(
+        [sys.executable, "-m", "guardhouse", "approvals", "list"],
+        env=env | {"CLAUDECODE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == exits.REFUSED
+    assert "CLAUDECODE" in done.stderr
+    assert "in your own terminal" in done.stderr
+    desk = Desk(tmp_path / "home", env, capsys, monkeypatch)
     for variable in ("CLAUDECODE", "CODEX_SANDBOX", "GEMINI_CLI", "CURSOR_AGENT"):
-        done = subprocess.run(
-            [sys.executable, "-m", "guardhouse", "approvals", "list"],
-            env=env | {variable: "1"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-        )
-        assert done.returncode == exits.REFUSED
-        assert variable in done.stderr
-        assert "in your own terminal" in done.stderr
+        told = desk.run("approvals", "list", shell=variable, expect=exits.REFUSED).err
+        assert variable in told
+        assert "in your own terminal" in told

@@ -16,10 +16,12 @@ from typing import Any
 
 import pytest
 
+from guardhouse.__main__ import _Composition
 from guardhouse.ledger import checkpoint
 from guardhouse.ledger.keys import Verifier
 from guardhouse.ledger.tree import verify_consistency, verify_inclusion
 from guardhouse.surfaces.cli import exits
+from guardhouse.surfaces.cli.main import main
 from tests.server import environment
 from tests.surfaces.terminal import Desk, prepare
 
@@ -30,7 +32,14 @@ def quiet_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     home = tmp_path_factory.mktemp("quiet")
     env = prepare(home)
     for arguments in (("agents", "add", "one", "--trust", "2"), ("people", "list"), ("agents", "list")):
-        subprocess.run([sys.executable, "-m", "guardhouse", *arguments], env=env, check=True, capture_output=True)
+        with pytest.MonkeyPatch.context() as patch:
+            for name in (*os.environ, *env):
+                if name.startswith("GUARDHOUSE_"):
+                    patch.delenv(name, raising=False)
+            for name, value in env.items():
+                if name.startswith("GUARDHOUSE_"):
+                    patch.setenv(name, value)
+            assert main(_Composition(), arguments) == exits.OK
     return home
 
 

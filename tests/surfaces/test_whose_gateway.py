@@ -92,7 +92,9 @@ def test_the_operators_token_is_sent_to_nobody_who_has_not_proved_to_be_ours(
 
 
 @pytest.mark.parametrize("answer", [b"{}", b"<html>"])
-def test_doctor_sends_no_token_to_a_stranger_and_takes_none_for_a_gateway(tmp_path: Path, answer: bytes) -> None:
+def test_doctor_sends_no_token_to_a_stranger_and_takes_none_for_a_gateway(
+    tmp_path: Path, answer: bytes, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     env = prepare(tmp_path / "home")
     token = (tmp_path / "home" / "operator.token").read_text().strip()
     guardhouse(env | {"HOME": str(tmp_path)}, "install", "codex", "--user", check=False)
@@ -101,9 +103,9 @@ def test_doctor_sends_no_token_to_a_stranger_and_takes_none_for_a_gateway(tmp_pa
     assert heard
     assert not any(token.encode() in sent or b"authorization" in sent.lower() for sent in heard)
     assert told.returncode != 0, told
-    dead = guardhouse(env | {"GUARDHOUSE_URL": "http://127.0.0.1:1"}, "doctor", "--json", check=False)
-    assert dead.returncode == 69, dead
-    (gateway,) = (one for one in json.loads(dead.stdout)["findings"] if one["part"] == "gateway")
+    desk = Desk(tmp_path / "home", env | {"GUARDHOUSE_URL": "http://127.0.0.1:1"}, capsys, monkeypatch)
+    dead = desk.json("doctor", expect=69)
+    (gateway,) = (one for one in dead["findings"] if one["part"] == "gateway")
     assert (gateway["ok"], "nothing answers there" in gateway["detail"], bool(gateway["repair"])) == (False, True, True)
 
 
