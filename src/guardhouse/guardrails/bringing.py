@@ -23,7 +23,9 @@ _COMPILERS = _OF_C | frozenset(
     ["rustc", "javac", "ghc", "swiftc", "kotlinc", "nvcc", "zig", "dmd", "fpc", "nim", "ocamlopt", "ocamlc", "nasm", "go-build", "tsc", "ld"]
 )  # fmt: skip
 _STARTERS = frozenset(["java", "kotlin", "scala", "mono", "wine", "wine64", "dotnet", "electron"])
-BRINGERS = _UNPACKS | _COMPILERS | _STARTERS
+_INSTALLERS = frozenset(["dpkg", "rpm", "apt", "apt-get", "dnf", "yum", "zypper", "apk"])
+"""What runs the scripts of a package file, mostly as root."""
+BRINGERS = _UNPACKS | _COMPILERS | _STARTERS | _INSTALLERS
 _OWN_FOLDERS = frozenset(
     ["src", "scripts", "script", "tools", "test", "tests", "node_modules", ".venv", "venv", "build", "dist", "examples", "ci", ".github", "packages", "apps", "app", "cmd", "gradlew", "mvnw"]
 )  # fmt: skip
@@ -103,8 +105,9 @@ class Bringer(Effects):
         """Note what an unpacker or a compiler leaves behind, or run what a starter is given."""
         if name in _COMPILERS:
             self._compiled(name, given, feed)
-        elif name in _STARTERS:
-            for word in given.value(("-jar", "--jar")) or given.positionals[:1]:
+        elif name in _STARTERS or name in _INSTALLERS:
+            started = given.value(("-jar", "--jar")) or given.positionals[:1]
+            for word in given.positionals if name in _INSTALLERS else started:
                 found = self.known(word.text)
                 if found is not None and found.kinds & _BROUGHT:
                     self.event("fetched" if "fetch" in found.kinds else "unpacked", start, end)

@@ -37,7 +37,11 @@ _ENDLESS_LIST = re.compile(
 _BACKTICK = re.compile(
     r"`([^`\n]{1,1000})`|(?:%x|\bqx)\s*(?:\(([^\)]{1,1000})|\{([^\}]{1,1000})|\[([^\]]{1,1000})|/([^/]{1,1000})/|!([^!]{1,1000})!|'([^']{1,1000})')"
 )
-_QUERY = re.compile(r"\b(?:execute\w*|query\w*|raw\w*|exec_sql|exec_query|run_sql|prepare|do)\s*\(?\s*" + _STRING, re.S)
+_QUERY = re.compile(
+    r"\b(?:execute\w*|query\w*|raw\w*|exec_sql|exec_query|run_sql|prepare|do)\s*\(?\s*(?:[\w.]{0,20}\b(?:text|SQL|sql|raw)\s*\(\s*)?"
+    + _STRING,
+    re.S,
+)
 _OTHER_SHELL = re.compile(
     r"\b(?:do shell script|shell-command(?:-to-string)?|start-process-shell-command|System\.cmd|system|Process\.system|cmd)\s*\(?\s*"
     + _STRING,
@@ -72,9 +76,9 @@ _MODES = re.compile(
 _EACH_GLOBBED = re.compile(
     r"\b(?:array_map|array_walk|map)\s*\(\s*['\"](?:unlink|rmdir)['\"]\s*,\s*glob\s*\(\s*" + _STRING, re.S
 )
-_KILLED = re.compile(
-    r"\b(?:process|os|posix|Process)(?:\.|_)kill(?:pg)?\s*\(\s*(-?\d+)\s*(?:,\s*['\"]?([\w.]+)['\"]?)?\s*\)"
-)
+_KILLED = re.compile(r"\b(?:process|os|posix)(?:\.|_)kill(?:pg)?\s*\(\s*(-?\d+)\s*(?:,\s*['\"]?([\w.]+)['\"]?)?\s*\)")
+_SIGNALLED = re.compile(r"(?<![.\w])(?:Process\.)?kill\s*\(?\s*['\":]?(\w{1,10})['\"]?\s*,\s*(-?\d{1,9})\b")
+"""Perl and Ruby name the signal first."""
 _LISP_REMOVED = re.compile(r"\((delete-directory|delete-file)\s+\"((?:\\.|[^\"\\]){1,500})\"")
 _WRITTEN = re.compile(
     r"\b(?:open|fopen|file_put_contents|writeFile(?:Sync)?|appendFile(?:Sync)?|createWriteStream|File\.(?:write|open)|truncate(?:Sync)?)\s*\(?\s*"
@@ -180,6 +184,9 @@ def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
             made.append(f"rm -rf {_unquote(match['s'])}")
         for match in _KILLED.finditer(source):
             made.append(f"kill -{(match[2] or 'TERM').rpartition('.')[2].removeprefix('SIG')} {match[1]}")
+    if lang in ("ruby", "perl"):
+        for match in _SIGNALLED.finditer(code):
+            made.append(f"kill -{match[1].removeprefix('SIG')} {match[2]}")
     if lang in ("ruby", "perl", "php"):
         for match in _BACKTICK.finditer(code):
             made.append(next(filter(None, match.groups()), ""))
