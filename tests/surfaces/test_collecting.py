@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from guardhouse.surfaces.collecting import THRESHOLDS, Collecting
-from tests.server import environment, guardhouse, serving
+from tests.server import environment, serving
+from tests.surfaces.terminal import prepare
 
 
 class Knot:
@@ -62,7 +63,7 @@ def test_what_came_later_is_collected_as_ever() -> None:
 
 def test_a_gateway_sets_the_law_in_force_aside_before_anybody_calls(database_url: str, tmp_path: Path) -> None:
     env = environment(tmp_path / "home", database_url)
-    guardhouse(env, "init", "--json")
+    prepare(tmp_path / "home", database_url)
     with serving(env) as server:
         deadline = time.monotonic() + 30
         while True:

@@ -30,6 +30,7 @@ from guardhouse.surfaces.hooks import shim
 from tests.server import Server, environment, guardhouse, serving
 from tests.surfaces.hooks.payloads import GIVEN, PAYLOADS, refused
 from tests.surfaces.mcp.test_forwarding import spoken
+from tests.surfaces.terminal import prepare
 
 ELSEWHERE = "gateway.example.com"
 NEAR = ("localhost", "127.0.0.1")
@@ -109,7 +110,7 @@ def _secured(folder: Path, names: Sequence[str]) -> Iterator[Secured]:
     home = folder / "home"
     env = environment(home, GUARDHOUSE_CHECKPOINT_SECONDS="600")
     env.pop("SSL_CERT_FILE", None)
-    guardhouse(env, "init")
+    prepare(home)
     added = json.loads(guardhouse(env, "agents", "add", "worker", "--trust", "2", "--json").stdout)
     certificate, key = self_signed(folder / "tls", *names)
     tls = {"GUARDHOUSE_TLS_CERTIFICATE_FILE": str(certificate), "GUARDHOUSE_TLS_KEY_FILE": str(key)}

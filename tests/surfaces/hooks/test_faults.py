@@ -29,6 +29,7 @@ from guardhouse.surfaces.hooks import shim
 from guardhouse.surfaces.install import acting, clients, managed, placing
 from tests.server import Server, environment, guardhouse, serving
 from tests.surfaces.hooks.payloads import ACCEPTED, GIVEN, PAYLOADS, accepted, refused
+from tests.surfaces.terminal import prepare
 
 CLIENTS = tuple(PAYLOADS)
 DOCS = Path(__file__).parents[3] / "docs" / "hooks.md"
@@ -106,7 +107,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     # The gateway runs on behind some faults: it is not to put its file back while they last.
     env = environment(home, GUARDHOUSE_CHECKPOINT_SECONDS="3600")
     env.pop("XDG_CONFIG_HOME", None)
-    guardhouse(env, "init")
+    prepare(home)
     token = json.loads(guardhouse(env, "agents", "add", "hooked", "--trust", "2", "--json").stdout)["token"]
     placing.place(home)
     for client in CLIENTS:

@@ -23,6 +23,7 @@ from guardhouse.surfaces.install import acting, clients, codex_trust, managed, p
 from tests.server import environment, guardhouse, serving
 from tests.surfaces.hooks.model import model
 from tests.surfaces.hooks.payloads import FORMS, GIVEN, KINDS
+from tests.surfaces.terminal import prepare
 
 ROOT = Path(__file__).parents[3]
 GOLDEN = ROOT / "tests" / "golden" / "hooks"
@@ -74,7 +75,7 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     home = tmp_path_factory.mktemp("clients") / "home"
     env = environment(home)
-    guardhouse(env, "init")
+    prepare(home)
     token = json.loads(guardhouse(env, "agents", "add", "hooked", "--trust", "2", "--json").stdout)["token"]
     placing.place(home)
     for client in clients.CLIENTS:

@@ -23,6 +23,7 @@ from guardhouse.surfaces.hooks import shim as shim_module
 from guardhouse.surfaces.install import examining
 from tests.server import environment, guardhouse, serving
 from tests.surfaces.hooks.payloads import ACCEPTED, GIVEN, PAYLOADS, accepted, refused
+from tests.surfaces.terminal import prepare
 
 CLIENTS = tuple(PAYLOADS)
 SOURCE = Path(shim_module.__file__).parent
@@ -59,7 +60,7 @@ class Hook:
 def house(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str], dict[str, str]]:
     home = tmp_path_factory.mktemp("shim") / "home"
     env = environment(home)
-    guardhouse(env, "init")
+    prepare(home)
     added = json.loads(guardhouse(env, "agents", "add", "hooked", "--trust", "2", "--json").stdout)
     return home, env, added
 

@@ -18,6 +18,7 @@ from guardhouse.surfaces.hooks import shim
 from guardhouse.surfaces.install import clients, placing
 from tests.server import environment, guardhouse, serving
 from tests.surfaces.hooks.payloads import GIVEN, PAYLOADS, refused
+from tests.surfaces.terminal import prepare
 
 AT_ONCE = 8
 SLACK = 20.0
@@ -81,7 +82,7 @@ class House:
 def house(tmp_path_factory: pytest.TempPathFactory) -> House:
     home = tmp_path_factory.mktemp("starting") / "home"
     env = environment(home, GUARDHOUSE_CHECKPOINT_SECONDS="3600")
-    guardhouse(env, "init")
+    prepare(home)
     added = json.loads(guardhouse(env, "agents", "add", "hooked", "--trust", "2", "--json").stdout)
     placing.place(home)
     return House(home, env, added["token"])

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from guardhouse.surfaces.install import placing, records
-from tests.server import environment, guardhouse, serving
+from tests.server import environment, serving
 from tests.surfaces.hooks.payloads import GIVEN, PAYLOADS, refused
 from tests.surfaces.terminal import Desk, prepare
 
@@ -174,7 +174,7 @@ def test_from_a_folder_that_is_gone_all_that_needs_none_works(tmp_path: Path) ->
     user.mkdir()
     env = environment(tmp_path / "home", HOME=str(user))
     env.pop("XDG_CONFIG_HOME", None)
-    guardhouse(env, "init")
+    prepare(tmp_path / "home")
     put = _in_a_folder_that_is_gone(env, tmp_path / "gone", "install", "gemini", "--json")
     assert (put.returncode, json.loads(put.stdout)["scope"]) == (0, "user"), put
     project = _in_a_folder_that_is_gone(env, tmp_path / "gone", "install", "gemini", "--project")
