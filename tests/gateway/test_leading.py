@@ -16,6 +16,7 @@ from guardhouse.gateway.surroundings import placed
 from guardhouse.guardrails.surroundings import NOWHERE
 from guardhouse.guardrails.text import Examined
 from tests.effort import within
+from tests.guardrails.packs import shipped
 
 PARTS = ["..", ".", "a", "b", "l", "m", "gone", "*", "l*", "[lm]", "?", "", "loop"]
 
@@ -117,3 +118,26 @@ def test_patterns_in_full_folders_take_bounded_work(tmp_path: Path) -> None:
         leads(placed(texts, NOWHERE, disk), NOWHERE, disk)
 
     assert within(0.09, look)
+
+
+@pytest.mark.parametrize("padding", ["names", "patterns", "folders", "links"])
+def test_nobody_hides_a_name_behind_many_others(tmp_path: Path, padding: str) -> None:
+    """What exceeds the bounds of looking up is asked about."""
+    ground = Path(os.path.realpath(tmp_path))
+    many = 600 if padding == "links" else 400
+    for number in range(many):
+        (ground / f"link{number}").symlink_to(f"gone{number}")
+    hidden = {
+        "names": " ".join(f"n{number}" for number in range(1_030)),
+        "patterns": " ".join(f"*k{number}*" for number in range(60)),
+        "folders": " ".join(f"f{number}/*" for number in range(12)),
+        "links": "link*",
+    }[padding]
+    for number in range(12 if padding == "folders" else 0):
+        (ground / f"f{number}").mkdir()
+        for entry in range(800):
+            (ground / f"f{number}" / f"e{entry}").touch()
+    for text, crowded in ((f"ls {hidden} last*", True), ("ls link1 last*", False)):
+        (one,) = placed((Examined("t", text, "shell", cwd=str(ground)),), NOWHERE)
+        assert one.crowded is crowded
+        assert bool({found.rule for found in shipped().examine((one,))} & {"execution.unknown.text"}) is crowded

@@ -38,7 +38,8 @@ _MOST_LINKS_A_CALL = 500
 class Disk:
     """What one call's names are looked up in: no folder is read twice, no link followed twice, and so much in all.
 
-    What is over the bounds is not looked up, as in a folder of too many entries. The clock has no part in it.
+    What is over the bounds is not looked up, which `short` says, so that nobody hides a name behind many others. Of a
+    folder of too many entries only so many are read, and that is not said. The clock has no part in it.
     """
 
     def __init__(self) -> None:
@@ -47,6 +48,7 @@ class Disk:
         self._there: dict[str, bool] = {}
         self._entries = _MOST_ENTRIES_A_CALL
         self._tries = _MOST_TRIES_A_CALL
+        self.short = False
 
     def matched(self, path: str) -> list[tuple[str, str]]:
         """The links that a pattern at a path's end matches, and where each leads."""
@@ -56,6 +58,7 @@ class Disk:
         links = self._read(folder)
         self._tries -= 1 + len(links)
         if self._tries < 0:
+            self.short = True
             return []
         found = []
         for link in fnmatch.filter(links, name) if links else []:
@@ -63,6 +66,7 @@ class Disk:
             real = self._real.get(one)
             if real is None:
                 if len(self._real) == _MOST_LINKS_A_CALL:
+                    self.short = True
                     break
                 real = self._real[one] = os.path.realpath(one)
             found.append((one, real))
@@ -73,6 +77,7 @@ class Disk:
         links = self._links.get(folder)
         if links is None:
             links = self._links[folder] = {}
+            self.short = self.short or not self._entries
             turn()
             with contextlib.suppress(OSError, ValueError), os.scandir(folder) as entries:
                 for _, entry in zip(range(min(_MOST_ENTRIES, self._entries)), entries, strict=False):
@@ -103,7 +108,7 @@ class Disk:
 def links(text: Examined, around: Surroundings, disk: Disk | None = None) -> Iterator[tuple[str, str]]:
     """(name as the guard will see it, where it leads), for each that leads to a guarded place which it does not name."""
     disk = disk or Disk()
-    names, bases = _names(text, around)
+    names, bases = _names(text, around, disk)
     if not names:
         return
     bare = any("/" not in name or name.startswith("../") for name in names)
@@ -133,7 +138,7 @@ def leads(texts: Iterable[Examined], around: Surroundings, disk: Disk | None = N
     found: set[tuple[str, str]] = set()
     disk = disk or Disk()
     for text in texts:
-        names, bases = _names(text, around)
+        names, bases = _names(text, around, disk)
         grounds = [(base, _plain(base)) for base in bases]
         for name in dict.fromkeys([text.cwd, *names]):
             turn()
@@ -165,7 +170,7 @@ def _places(path: str, disk: Disk) -> Iterator[tuple[str, str]]:
     yield from disk.matched(folded)
 
 
-def _names(text: Examined, around: Surroundings) -> tuple[dict[str, None], list[str]]:
+def _names(text: Examined, around: Surroundings, disk: Disk) -> tuple[dict[str, None], list[str]]:
     """The names that a text may mean files by, and the folders that they may be meant from."""
     names: dict[str, None] = {}
     for path in text.file_paths:
@@ -173,7 +178,10 @@ def _names(text: Examined, around: Surroundings) -> tuple[dict[str, None], list[
         names.update(dict.fromkeys(spelled(path, text.cwd, around)))
     bases = [text.cwd]
     if text.kind in KINDS:
-        tokens = [*dict.fromkeys(_words(text.text[:_MOST_LETTERS]))][:_MOST_TOKENS]
+        tokens = [*dict.fromkeys(_words(text.text[:_MOST_LETTERS]))]
+        if len(tokens) > _MOST_TOKENS:
+            disk.short = True
+            del tokens[_MOST_TOKENS:]
         names.update(dict.fromkeys(tokens))
         if not _ENTERS.isdisjoint(tokens):
             bases.extend(_folders(tokens, text.cwd, around))

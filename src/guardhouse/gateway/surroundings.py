@@ -109,7 +109,7 @@ def _placed(text: Examined, around: Surroundings, disk: Disk) -> Examined:
             left = _left(text, around, dict(links))
         except (OSError, ValueError):
             left = ""
-    return text.at(around, links, left)
+    return text.at(around, links, left, crowded=disk.short)
 
 
 def _left(text: Examined, around: Surroundings, links: dict[str, str]) -> Kept:

@@ -244,6 +244,8 @@ class Engine:
         if len(source) > MOST_SHELL or (not ordinary and len(source.encode("utf-8", "replace")) > MOST_SHELL):
             self._event(found, text, "size", 0, size, ())
             return
+        if text.crowded:
+            self._event(found, text, "size", 0, size, ())
         runner = Runner(self._programs, source if ordinary else clean(source), text.cwd)
         runner.workspace = text.workspace_root or (paths.working(text.cwd) if text.cwd else "")
         runner.state.variables.update(text.around.variables)

@@ -27,7 +27,8 @@ class Examined:
     (a `shell` text with an act is that tool's use put as a command, so that the rules on files bind it too);
     `edits` are an edit's (old, new, everywhere). The gateway adds what deciding may not look up itself: `around`, where
     this deployment keeps what no agent may touch; `links`, paths as written (absolute, case folded) that lead there; and
-    `kept`, for a change to a client's configuration: whether our entries stay as they were (`same`, `changed`, or empty).
+    `kept`, for a change to a client's configuration: whether our entries stay as they were (`same`, `changed`, or empty);
+    and `crowded`, that it names more than was looked up.
     """
 
     field: str
@@ -42,11 +43,12 @@ class Examined:
     kept: str = ""
     links: tuple[tuple[str, str], ...] = ()
     around: Surroundings = NOWHERE
+    crowded: bool = False
 
     def __hash__(self) -> int:
         return hash((self.text, self.field, self.file_paths))
 
-    def at(self, around: Surroundings, links: tuple[tuple[str, str], ...], kept: str) -> Examined:
+    def at(self, around: Surroundings, links: tuple[tuple[str, str], ...], kept: str, *, crowded: bool) -> Examined:
         """The same text with what the gateway adds. Spelled out, as it is made for every call."""
         return Examined(
             self.field,
@@ -61,6 +63,7 @@ class Examined:
             kept,
             links,
             around,
+            crowded,
         )
 
 
