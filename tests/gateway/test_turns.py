@@ -84,7 +84,7 @@ def test_what_waits_for_a_thread_at_closing_time_is_told_so_and_not_prepared(hom
     texts = [f"{home.store.dialect} closing {number} " + "a b" * 7_000 for number in range(8)]
 
     async def closed() -> list[object]:
-        with home.gateway._turns.taken():
+        with home.gateway._turns._place:
             calls = [home.raw(worker, "submit_work", {"title": "t", "detail": text}) for text in texts]
             waiting = [asyncio.ensure_future(home.gateway.handle_async(call)) for call in calls]
             await asyncio.sleep(0)
@@ -112,7 +112,7 @@ def test_a_newcomers_short_call_waits_for_nobodys_examination(home: World) -> No
     examined = [f"echo {home.store.dialect} {number} " + "a" * 4_000 for number in range(6)]
 
     async def both() -> tuple[list[bool], str, list[str]]:
-        with home.gateway._turns.taken():  # nobody else may examine meanwhile
+        with home.gateway._turns._place:  # nobody may examine meanwhile
             calls = [home.raw(worker, "check_guardrails", {"operation_text": text}) for text in examined]
             waiting = [asyncio.ensure_future(home.gateway.handle_async(call)) for call in calls]
             first = home.raw(newcomer, "check_guardrails", {"operation_text": "ls -l"})

@@ -48,7 +48,7 @@ _LOCATORS = 2
 _GATHERERS = 2
 _MOST_GATHERING = 16
 """Gathering (a child process) has threads of its own, so that nobody else waits for it."""
-_LOOP_BYTES = 1_024
+_LOOP_BYTES = 512
 """Bodies up to this size are prepared on the event loop; examining a longer one could hold up everybody else."""
 _AT_ONCE = nullcontext()
 _UNREAD = "the database cannot be read, so nothing was done; send the call again"
