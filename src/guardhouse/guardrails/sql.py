@@ -20,9 +20,9 @@ MOST_SQL = 16 * 1024
 MOST_STATEMENTS = 100
 MOST_NESTING = 60
 MOST_INNER = 10
+"""Bodies and executed texts in one text, each; more are told as `size`."""
 MOST_OPERATORS = 250
 """Signs of arithmetic, comparison and parts of names: each makes a level of the tree."""
-"""Bodies and executed texts in one text, each; more are told as `size`."""
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 STARTS = re.compile(
