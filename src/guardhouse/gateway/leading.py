@@ -145,10 +145,9 @@ def leads(texts: Iterable[Examined], around: Surroundings, disk: Disk | None = N
             if not name or name[0] == "-" or len(name) > 1024:
                 continue
             for base, plain in grounds[:1] if name[0] == "/" else grounds:
-                if disk.lacks(name, base, plain=plain) or (plain and _itself(name, base)):
-                    continue
-                if plain and _only_marks(name, base):
-                    found.update(disk.matched(os.path.join(base, name)))
+                told = _told(name, base, disk, plain=plain)
+                if told is not None:
+                    found.update(told)
                     continue
                 with contextlib.suppress(OSError, ValueError):
                     path = os.path.join(base, expanded(name, around))
@@ -194,12 +193,18 @@ def _plain(base: str) -> bool:
 
 
 def _led(name: str, base: str, around: Surroundings, disk: Disk, *, plain: bool) -> list[str]:
-    if disk.lacks(name, base, plain=plain) or (plain and _itself(name, base)):
-        return []
-    if plain and _only_marks(name, base):
-        return [real for _link, real in disk.matched(os.path.join(base, name)) if reach(real, "", around)]
+    told = _told(name, base, disk, plain=plain)
+    if told is not None:
+        return [real for _link, real in told if reach(real, "", around)]
     path = os.path.join(base, expanded(name, around))
     return [*_leading(path, around, disk)] if os.path.isabs(path) else []
+
+
+def _told(name: str, base: str, disk: Disk, *, plain: bool) -> list[tuple[str, str]] | None:
+    """(link, where it leads) of a name that one look tells all of; None of one that has to be followed."""
+    if disk.lacks(name, base, plain=plain) or (plain and _itself(name, base)):
+        return []
+    return disk.matched(os.path.join(base, name)) if plain and _only_marks(name, base) else None
 
 
 def _climbed(name: str, base: str) -> tuple[str, str]:
