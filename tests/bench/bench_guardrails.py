@@ -95,7 +95,7 @@ def main() -> int:
         (min(measured(engine, [frame.format(unit * (size // len(unit))) + mark])[0] for mark in ("", " ")), unit, frame)
         for unit in HOSTILE
         for frame in FRAMES
-        for size in (4_000, 8_000, 20_000)
+        for size in (2_400, 4_000, 8_000, 20_000)
     )
     print(f"hostile text: worst {worst[0] / 1000:.1f} ms (`{worst[1]}` repeated in `{worst[2]!r}`)")
     return 0

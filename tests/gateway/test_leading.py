@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import fnmatch
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from guardhouse.gateway.leading import Disk, leads
+from guardhouse.gateway.disk import MOST_STEPS, Disk
+from guardhouse.gateway.leading import leads
 from guardhouse.gateway.surroundings import placed
 from guardhouse.guardrails.surroundings import NOWHERE
 from guardhouse.guardrails.text import Examined
@@ -71,7 +74,7 @@ def test_a_name_leads_where_it_leads_when_each_is_looked_up_on_its_own(
     name = f"{ground}/" * rooted + "/".join(parts)
     if not name or (name[:1] == "/" and not rooted):
         return
-    found = set(leads((Examined("t", "", "file", cwd=where, file_paths=(name,)),), NOWHERE))
+    found = set(leads((Examined("t", "", "file", cwd=where, file_paths=(name,)),), NOWHERE, Disk()))
     wanted = {one for said in (where, name) for one in plainly(said, where)}
     real = {(os.path.normpath(path), place) for path, place in found}
     assert real <= {(os.path.normpath(path), place) for path, place in wanted}
@@ -101,30 +104,108 @@ def test_no_folder_is_read_twice_for_one_call(ground: Path) -> None:
     assert read == [str(ground)]
 
 
-def test_patterns_in_full_folders_take_bounded_work(tmp_path: Path) -> None:
-    """2 KB of patterns, seen from five folders of links, took over a second on the event loop."""
-    folders = [tmp_path / name for name in "abcd"]
-    for folder in folders:
-        folder.mkdir()
+HOSTILE = {
+    "patterns": lambda number: "*" * (1 + number % 9) + f"k{number}*",
+    "sets": lambda number: f"[a-z]*{number}",
+    "climbing patterns": lambda number: f"a/../l*{number}",
+    "climbing names": lambda number: f"a/../x{number}",
+    "names that climb out": lambda number: f"d{number % 7}/../../{number}*",
+    "links": lambda number: f"a/link{number % 400}/b",
+    "all of it": lambda number: f"a/./../b/link{number % 400}/../*{number}",
+    "words": lambda number: f"n{number}",
+    "names in the home": lambda number: f"~/x{number}",
+}
+
+
+@pytest.fixture(scope="module")
+def crowd(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four folders of 400 links each."""
+    ground = Path(os.path.realpath(tmp_path_factory.mktemp("crowd")))
+    for name in "abcd":
+        (ground / name).mkdir()
         for number in range(400):
-            (folder / f"link{number}").symlink_to(f"gone{number}")
-    text = f"cd {' '.join(map(str, folders))}; rm " + " ".join(
-        "*" * (1 + number % 9) + f"k{number}*" for number in range(150)
-    )
-    texts = (Examined("t", text, "shell", cwd=str(folders[0])),)
+            (ground / name / f"link{number}").symlink_to(f"gone{number}")
+    return ground
 
-    def look() -> None:
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_hostile_names_in_full_folders_take_bounded_work(crowd: Path, kind: str) -> None:
+    """2 KB of patterns, seen from five folders of links, took over a second, and 8 KB of climbing names a quarter of one."""
+    enters = "cd a b c d; rm "
+    for size in (440, 900, 8_000):
+        names = ""
+        for number in range(size):
+            if len(names) > size:
+                break
+            names += HOSTILE[kind](number) + " "
+        texts = (Examined("t", enters + names, "shell", cwd=str(crowd)),)
+
+        def look(texts: tuple[Examined, ...] = texts) -> None:
+            disk = Disk()
+            leads(placed(texts, NOWHERE, disk), NOWHERE, disk)
+
+        looks = 0
+        with pytest.MonkeyPatch.context() as patch:
+            for asked in (os.lstat, os.stat, os.scandir):
+
+                def counting(path: str, *, real: Callable[[str], Any] = asked) -> Any:
+                    nonlocal looks
+                    looks += 1
+                    return real(path)
+
+                patch.setattr(os, asked.__name__, counting)
+            look()
+        assert looks * 3 < MOST_STEPS
+        assert within(0.09, look)
+
+
+def test_looking_again_takes_no_more(crowd: Path) -> None:
+    """What a leave is bound to is looked up after the verdict: nothing may be left out there for want of work."""
+    (crowd / "one").touch()
+    os.link(crowd / "one", crowd / "twin")
+    around = replace(NOWHERE, state=(str(crowd / "state"),))
+    text = "cd a b; git add twin link1 a/link2 ~/x ../y l*3 a/../z " + " ".join(f"w{number}" for number in range(60))
+    for cwd in (crowd, crowd / "a", crowd / "a" / "link7"):
         disk = Disk()
-        leads(placed(texts, NOWHERE, disk), NOWHERE, disk)
+        texts = placed((Examined("t", text, "shell", cwd=str(cwd)),), around, disk)
+        left = disk.left
+        leads(texts, around, disk)
+        assert disk.left == left > 0
+        assert not disk.short
 
-    assert within(0.09, look)
+
+def test_a_long_everyday_command_is_looked_up_whole(tmp_path: Path) -> None:
+    ground = Path(os.path.realpath(tmp_path))
+    paths = [f"services/part{number % 30}/src/module/file{number}.py" for number in range(150)]
+    for path in paths:
+        (ground / path).parent.mkdir(parents=True, exist_ok=True)
+        (ground / path).touch()
+    for text in (
+        f"git add {' '.join(paths)}",
+        f"cd {ground} && git add {' '.join(paths)}",
+        "cd services && python3 - <<'E'\n"
+        + "\n".join(f"value{number} = other{number}" for number in range(300))
+        + "\nE",
+    ):
+        (one,) = placed((Examined("t", text, "shell", cwd=str(ground)),), NOWHERE, Disk())
+        assert not one.crowded, text[:40]
+
+
+def test_a_file_tool_that_names_more_than_is_looked_up_asks(crowd: Path) -> None:
+    many = tuple(f"a/../x{number}*" for number in range(600))
+    for paths, crowded in ((many, True), (many[:20], False)):
+        for kind in ("file", "prose"):
+            text = Examined("t", "words", kind, cwd=str(crowd), file_paths=paths, act="read")
+            (one,) = placed((text,), NOWHERE, Disk())
+            assert one.crowded is crowded
+            assert bool({found.rule for found in shipped().examine((one,))} & {"execution.unknown.text"}) is crowded
 
 
 @pytest.mark.parametrize("padding", ["names", "patterns", "folders", "links"])
 def test_nobody_hides_a_name_behind_many_others(tmp_path: Path, padding: str) -> None:
     """What exceeds the bounds of looking up is asked about."""
     ground = Path(os.path.realpath(tmp_path))
-    many = 600 if padding == "links" else 400
+    many = 900 if padding == "links" else 400
     for number in range(many):
         (ground / f"link{number}").symlink_to(f"gone{number}")
     hidden = {
@@ -138,6 +219,6 @@ def test_nobody_hides_a_name_behind_many_others(tmp_path: Path, padding: str) ->
         for entry in range(800):
             (ground / f"f{number}" / f"e{entry}").touch()
     for text, crowded in ((f"ls {hidden} last*", True), ("ls link1 last*", False)):
-        (one,) = placed((Examined("t", text, "shell", cwd=str(ground)),), NOWHERE)
+        (one,) = placed((Examined("t", text, "shell", cwd=str(ground)),), NOWHERE, Disk())
         assert one.crowded is crowded
         assert bool({found.rule for found in shipped().examine((one,))} & {"execution.unknown.text"}) is crowded

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from guardhouse.gateway.disk import Disk
 from guardhouse.gateway.surroundings import placed
 from guardhouse.guardrails import governing
 from guardhouse.guardrails.kept import applied, kept
@@ -66,11 +67,11 @@ def test_a_link_is_followed_by_the_gateway(tmp_path: Path) -> None:
     (work / "n.txt").symlink_to(home / "operator.token")
     around = Surroundings(user_home=str(tmp_path), state=(str(home.resolve()),))
     for text in ("cat notes/operator.token", "cat n.txt", "cat ./n.txt", f"cat {work}/notes/operator.token"):
-        texts = placed((Examined("t", text, "shell", str(work)),), around)
+        texts = placed((Examined("t", text, "shell", str(work)),), around, Disk())
         assert "guardhouse.state" in [one.rule for one in shipped().examine(texts)], text
-    texts = placed((Examined("t", "", "file", str(work), file_paths=("n.txt",), act="read"),), around)
+    texts = placed((Examined("t", "", "file", str(work), file_paths=("n.txt",), act="read"),), around, Disk())
     assert [one.rule for one in shipped().examine(texts)] == ["guardhouse.state"]
-    plain = placed((Examined("t", "cat other.txt", "shell", str(work)),), around)
+    plain = placed((Examined("t", "cat other.txt", "shell", str(work)),), around, Disk())
     assert shipped().examine(plain) == ()
 
 
@@ -105,7 +106,7 @@ def test_an_edit_passes_only_if_our_entries_stay_as_they_were(after: str | None,
     if after is None:
         return
     text = Examined("t", after, "file", str(tmp_path), file_paths=(str(settings),), act="write")
-    rules = [one.rule for one in shipped().examine(placed((text,), SAMPLE)) if one.protects]
+    rules = [one.rule for one in shipped().examine(placed((text,), SAMPLE, Disk())) if one.protects]
     assert rules == ([] if wanted == "same" else ["guardhouse.hooks"])
 
 
@@ -119,7 +120,7 @@ def test_edits_are_applied_as_the_client_would(tmp_path: Path) -> None:
 
     def rules(*edits: tuple[str, str, bool]) -> list[str]:
         text = Examined("t", "", "file", str(tmp_path), file_paths=(".claude/settings.json",), act="edit", edits=edits)
-        return [one.rule for one in shipped().examine(placed((text,), SAMPLE)) if one.protects]
+        return [one.rule for one in shipped().examine(placed((text,), SAMPLE, Disk())) if one.protects]
 
     assert rules(('"x"', '"y"', False)) == []
     assert rules(("hook claude-code", "true", False)) == ["guardhouse.hooks"]

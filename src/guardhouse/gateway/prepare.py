@@ -22,7 +22,8 @@ from guardhouse.catalog import Ask, Catalog, Home, Operation
 from guardhouse.errors import FieldFault, GuardhouseError, InvalidInput
 from guardhouse.gates import guardrails, network
 from guardhouse.gateway.crowding import MOST_VALUES, crowded
-from guardhouse.gateway.leading import Disk, leads
+from guardhouse.gateway.disk import Disk
+from guardhouse.gateway.leading import leads
 from guardhouse.gateway.surroundings import placed
 from guardhouse.guardrails import tighten
 from guardhouse.guardrails.normal import normal_form

@@ -14,7 +14,8 @@ from functools import lru_cache
 from pathlib import Path
 
 import guardhouse
-from guardhouse.gateway.leading import KINDS, Disk, expanded
+from guardhouse.gateway.disk import Disk
+from guardhouse.gateway.leading import KINDS, expanded
 from guardhouse.gateway.leading import links as found_links
 from guardhouse.guardrails import databases
 from guardhouse.guardrails.kept import MOST, Kept, applied, kept
@@ -95,21 +96,22 @@ def _files(client: str, path: Path) -> list[str]:
     return [path.as_posix(), *(path.with_name(one).as_posix() for one in beside if one != path.name)]
 
 
-def placed(texts: tuple[Examined, ...], around: Surroundings, disk: Disk | None = None) -> tuple[Examined, ...]:
+def placed(texts: tuple[Examined, ...], around: Surroundings, disk: Disk) -> tuple[Examined, ...]:
     """The texts with what the guard needs to judge them. Never raises: what cannot be looked up is left out."""
-    around, disk = hooked(around), disk or Disk()
+    around = hooked(around)
     return tuple([_placed(text, around, disk) for text in texts])
 
 
 def _placed(text: Examined, around: Surroundings, disk: Disk) -> Examined:
-    links = tuple(found_links(text, around, disk)) if text.kind in KINDS or text.file_paths else ()
+    named = text.kind in KINDS or bool(text.file_paths)
+    links = tuple(found_links(text, around, disk)) if named else ()
     left: Kept = ""
     if text.act in ("write", "edit", "patch"):
         try:
             left = _left(text, around, dict(links))
         except (OSError, ValueError):
             left = ""
-    return text.at(around, links, left, crowded=disk.short)
+    return text.at(around, links, left, crowded=named and disk.short)
 
 
 def _left(text: Examined, around: Surroundings, links: dict[str, str]) -> Kept:

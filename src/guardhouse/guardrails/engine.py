@@ -181,6 +181,8 @@ class Engine:
                 if number == MOST_SPANS:
                     break
                 self._add(found, made, text, *match.span())
+        if text.crowded:  # of whatever kind: the names of a file tool's question are no part of its text
+            self._event(found, replace(text, kind="auto"), "size", 0, size, ())
         if kind in ("shell", "auto", "sql") and text.text.strip():
             self._read(found, text, kind, size, budget or Budget())
         for event in uses(text, kind):
@@ -244,8 +246,6 @@ class Engine:
         if len(source) > MOST_SHELL or (not ordinary and len(source.encode("utf-8", "replace")) > MOST_SHELL):
             self._event(found, text, "size", 0, size, ())
             return
-        if text.crowded:
-            self._event(found, text, "size", 0, size, ())
         runner = Runner(self._programs, source if ordinary else clean(source), text.cwd)
         runner.workspace = text.workspace_root or (paths.working(text.cwd) if text.cwd else "")
         runner.state.variables.update(text.around.variables)

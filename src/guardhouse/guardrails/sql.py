@@ -21,7 +21,7 @@ MOST_STATEMENTS = 100
 MOST_NESTING = 60
 MOST_INNER = 10
 """Bodies and executed texts in one text, each; more are told as `size`."""
-MOST_OPERATORS = 250
+MOST_OPERATORS = 200
 """Signs of arithmetic, comparison and parts of names: each makes a level of the tree."""
 logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
@@ -289,8 +289,24 @@ def _everything(where: Any, budget: Budget) -> bool:
     return any(_opposite(one) in either for one in either)
 
 
+_OPPOSITES: dict[type[Any], type[Any]] = {
+    exp.EQ: exp.NEQ,
+    exp.NEQ: exp.EQ,
+    exp.GT: exp.LTE,
+    exp.LTE: exp.GT,
+    exp.LT: exp.GTE,
+    exp.GTE: exp.LT,
+}
+
+
 def _opposite(node: Any) -> Any:
-    return node.this if isinstance(node, exp.Not) else simplify(exp.not_(node.copy()))
+    """The negation of a part that is simplified already, as simplifying it would write it."""
+    if isinstance(node, exp.Not):
+        return node.this
+    other = _OPPOSITES.get(type(node))
+    if other is not None:
+        return other(this=node.this.copy(), expression=node.expression.copy())
+    return exp.Not(this=node.copy())
 
 
 def _true(node: Any) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from guardhouse.gateway.disk import Disk
 from guardhouse.gateway.surroundings import placed
 from guardhouse.guardrails.surroundings import Surroundings
 from guardhouse.operations.tools import check_tool
@@ -84,7 +85,7 @@ class Ground:
             return UNREAD
         assert body is not None, sent
         assert check_tool.texts is not None
-        texts = placed(check_tool.texts(check_tool.ask.model_validate_json(json.dumps(body))), self.around)
+        texts = placed(check_tool.texts(check_tool.ask.model_validate_json(json.dumps(body))), self.around, Disk())
         return frozenset(one.rule for one in shipped().examine(texts) if one.protects)
 
 
