@@ -6,7 +6,7 @@ from guardhouse.guardrails import paths
 from guardhouse.guardrails.programs import Arguments, Program
 from guardhouse.guardrails.statements import Reader
 from guardhouse.guardrails.units import Flow
-from guardhouse.guardrails.words import Word
+from guardhouse.guardrails.words import UNKNOWN, Word
 
 SENSITIVE = frozenset({"credential", "account", "memory"})
 
@@ -29,6 +29,8 @@ class Effects(Reader):
                     kinds.add("secret")
                 if "glob" in found or "dynamic" in found:
                     kinds.add("file")
+                    if word.text == UNKNOWN:
+                        kinds.add("unnamed")
                 if operator == "<read>" and found & {"home", "root"}:
                     kinds.add("homes")
                 kinds |= word.kinds & {"secret"}

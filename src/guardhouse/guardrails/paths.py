@@ -93,6 +93,17 @@ _CREDENTIAL = re.compile(
     r")$",
     re.S,
 )
+_KEPT_AT_HOME = tuple(
+    tuple(one.split("/"))
+    for one in [".aws/credentials", ".ssh/id_rsa", ".ssh/id_ed25519", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".git-credentials", ".vault-token", ".kube/config", ".docker/config.json", ".config/gh/hosts.yml", ".config/gcloud/credentials.db", ".azure/accessTokens.json", ".cargo/credentials.toml", ".gnupg/secring.gpg", ".claude/.credentials.json", ".codex/auth.json", ".config/rclone/rclone.conf", ".m2/settings.xml", ".my.cnf", ".s3cfg"]
+)
+_KEPT_IN_ETC: tuple[tuple[str, ...], ...] = (("shadow",), ("gshadow",), ("sudoers",))
+_KEPT_HERE = ((".env",), (".netrc",), (".npmrc",), (".aws", "credentials"), (".ssh", "id_rsa"))
+"""Files that hold secrets under names that everybody gives them: what a glob is held against."""
+_LONGEST_KEPT = 40
+_BELOW_HOME = re.compile(r"(?:~[\w.-]*|/root|/home/[^/]+|/Users/[^/]+)/")
+_GLOB = re.compile(r"([^*?\[]*)(?:[*?\[](?:.*[*?\]])?([^*?\]]*))?", re.S)
+"""One name: what stands before its marks, and what behind them (None where it has none)."""
 _SHELLRC = re.compile(
     r"(?:.*/)?(?:\.bashrc|\.bash_profile|\.bash_login|\.bash_logout|\.profile|\.zshrc|\.zshenv|\.zprofile|\.zlogin|\.config/fish/config\.fish|\.ssh/authorized_keys2?"
     r"|\.ssh/config|\.ssh/rc|\.xinitrc|\.xsession|\.config/autostart/.*|LaunchAgents/.*|LaunchDaemons/.*|\.gitconfig|\.config/git/config|\.inputrc|\.vimrc|\.pam_environment"
@@ -182,6 +193,8 @@ def classes(text: str, cwd: str = "", workspace: str = "") -> frozenset[str]:
         bool(workspace) and believed(workspace) and (path == workspace or path.startswith(workspace.rstrip("/") + "/"))
     )
     found |= _named(path)
+    if "glob" in found and _reaches(path):
+        found.add("account" if path.startswith("/etc/") else "credential")
     rooted = path.startswith(("/", "~"))
     if rooted:
         found |= _rooted(path, inside=inside)
@@ -204,6 +217,31 @@ def classes(text: str, cwd: str = "", workspace: str = "") -> frozenset[str]:
     if _REMOTE.fullmatch(text) and not _WINDOWS.match(text):
         found.add("remote")
     return frozenset(found)
+
+
+def _reaches(path: str) -> bool:
+    """Whether a glob fits the name of a file that everybody keeps secrets in. Several marks in one name count as one."""
+    if path.startswith("/etc/"):
+        below, kept = path[5:], _KEPT_IN_ETC
+    else:
+        home = _BELOW_HOME.match(path)
+        if home is None and path.startswith(("/", "~")):
+            return False
+        below, kept = path[home.end() :] if home else path, _KEPT_AT_HOME if home else _KEPT_HERE
+    if len(below) > _LONGEST_KEPT:
+        return False
+    given = [_GLOB.match(part) for part in below.split("/")]
+    return any(
+        len(parts) == len(given)
+        and all(
+            part == whole[0]
+            if whole[2] is None
+            else part.startswith(whole[1]) and part.endswith(whole[2]) and (bool(whole[1]) or part[0] != ".")
+            for whole, part in zip(given, parts, strict=True)
+            if whole is not None
+        )
+        for parts in kept
+    )
 
 
 def _rooted(path: str, *, inside: bool) -> set[str]:

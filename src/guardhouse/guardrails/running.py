@@ -21,7 +21,35 @@ _DESCRIPTOR = re.compile(r"\{\w+\}")
 """`exec {fd}> file`: a variable for the number of an opened file."""
 
 
+_SIEVES = frozenset({"grep", "egrep", "fgrep", "rg", "ag"})
+
+
+def _sieves(given: Arguments) -> bool:
+    """Whether a filter lets only some lines through: a pattern with three letters together, and not all but those."""
+    if any(option in ("-v", "--invert-match", "-L", "--files-without-match", "-f") for option, _ in given.options):
+        return False
+    patterns = [word.text for word in given.value(("-e", "--regexp"))] or [word.text for word in given.positionals[:1]]
+    return bool(patterns) and all("|" not in text and re.search(r"\w{3}", text) is not None for text in patterns)
+
+
+def _lists_all(name: str, given: Arguments) -> bool:
+    """Whether `git ls-files` or `rg --files` names every file of a tree, and not only some."""
+    options = {option for option, _ in given.options}
+    if name == "rg":
+        return "--files" in options and options.isdisjoint(("-g", "--glob", "-t", "--type", "--iglob"))
+    named = [word.text for word in given.positionals]
+    return (
+        named[:1] == ["ls-files"]
+        and all(text in (".", ":/", "*", "./") for text in named[1:])
+        and options.isdisjoint(("-d", "--deleted", "-u", "--unmerged", "-i", "--ignored"))
+    )
+
+
 _NUMBERS = re.compile(r"(?:%[sd]|\\n|\s)+")
+_ONE_PORT = re.compile(
+    r"(?:-[tnPw]+ |-sTCP:LISTEN )*-[tnPw]*i ?(?:[46]|tcp|udp|TCP|UDP|@[\w.]+)*:\d+(?: -[tnPw]+| -sTCP:LISTEN)*"
+)
+"""Arguments by which `lsof` lists whoever holds one port, and nobody else."""
 
 
 def _only_own(name: str, words: list[Word]) -> bool:
@@ -251,8 +279,12 @@ class Runner(Opener):
                 kept = self.state.files.get(given.positionals[0].text)
                 if kept is not None:
                     return Flow(kept.text, kept.kinds | kinds)
+                if name == "cat" and given.positionals[0].text.endswith(".pid"):
+                    kinds.add("known_pid")
         elif program.flow and not (program.flow == "fetch" and not given.positionals and not given.options[1:]):
             kinds.add(program.flow)
+            if name == "lsof" and _ONE_PORT.fullmatch(" ".join([word.text for word in rest])):
+                kinds.add("known_pid")
         if program.write_flags and program.flow == "fetch":
             saved = given.value(program.write_flags)
             folder = next(iter(given.value(("-P", "--directory-prefix", "--output-dir"))), None)
@@ -268,6 +300,10 @@ class Runner(Opener):
             self._copied(given)
         if name == "git" and given.positionals and given.positionals[0].text == "clone":
             self.cloned(given)
+        if name in ("git", "rg") and _lists_all(name, given):
+            kinds.add("everything")
+        elif "everything" in kinds and name in _SIEVES and _sieves(given):
+            kinds.discard("everything")
         if name in BRINGERS:
             self.brings(name, given, rest, feed, start, end)
         if name == "tee" and feed is not None:

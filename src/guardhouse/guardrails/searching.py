@@ -40,7 +40,7 @@ class Finder(Hooker):
         roots = given if name == "find" else given[1:] or []
         roots = roots or [Word(".", start, end)]
         texts = [word.text for word in rest]
-        narrowed = name != "find" or _narrows(texts)
+        narrowed = _narrows(texts) if name == "find" else _fits_some(given, texts)
         own = [word.text for word in without_clauses(rest)] if name == "find" and "-delete" in texts else []
         if "-delete" in own:
             cut = own.index("-delete")
@@ -106,6 +106,16 @@ def _narrows(texts: list[str]) -> bool:
     return any(
         text in _FILTERS and before not in ("!", "-not") and not (text in _NAMES and _EVERY.fullmatch(follows))
         for before, text, follows in zip(["", *texts], texts, [*texts[1:], ""], strict=False)
+    )
+
+
+def _fits_some(given: list[Word], texts: list[str]) -> bool:
+    """Whether `fd` looks for some names, kinds or times only, and not for every file."""
+    if given and given[0].text not in ("", ".", ".*", "*", "^"):
+        return True
+    return any(
+        text.startswith(("-e", "-g", "-S", "--ext", "--glob", "--size", "--chang", "--newer", "--older"))
+        for text in texts
     )
 
 

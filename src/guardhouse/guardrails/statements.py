@@ -69,6 +69,11 @@ def _breeds(loop: str) -> bool:
     return _ENDLESS.match(loop) is not None and not _WAITS.search(loop, loop.rindex("&"))
 
 
+_RETURN = re.compile(r"return(?:[ \t]+\d{1,3})?")
+_CHANGES_WORDS = frozenset({"alias", "enable", "eval", "shopt", "source", ".", "trap", "function"})
+"""After these, `return` need not be the shell's own, or may be passed over."""
+
+
 _OPENS = re.compile(r"exec\s+\{(\w+)\}")
 _NAMED = 10
 """Bash numbers from here what `exec {name}> file` opens; which number it is says nothing, but that it is another."""
@@ -173,6 +178,7 @@ class Reader(Binder):
         before = dict(self.state.variables) if own else None
         texts: list[str | None] = []
         kinds: frozenset[str] = NOTHING
+        body = node.parent is not None and node.parent.type == "function_definition"
         for child in node.named_children:
             if child.type in ("word", "string", "raw_string", "variable_name", "heredoc_body", "comment"):
                 if child.type == "string":
@@ -187,6 +193,8 @@ class Reader(Binder):
             if child.type != "function_definition":
                 texts.append(flow.text)
                 kinds |= flow.kinds
+            if body and behind[:1] != b"&" and self._returns(child):
+                break
         if before is not None:
             # What a subshell binds ends with it.
             self.state.cwd = cwd
@@ -196,6 +204,21 @@ class Reader(Binder):
         if any(text is None for text in texts):
             return Flow(None, kinds)
         return Flow("".join(text or "" for text in texts), kinds)
+
+    def _returns(self, node: Node) -> bool:
+        """Whether a statement of a function's body ends the function, so that nothing behind it runs.
+
+        Only there: `return` elsewhere is an error that a shell goes on from, and an interactive shell with jobs, or a
+        text typed line by line into another program, goes on from `exit`.
+        """
+        return (
+            node.type == "command"
+            and self._text[node.start_byte : node.start_byte + 6] == b"return"
+            and _RETURN.fullmatch(self.raw(node)) is not None
+            and "return" not in self.state.functions
+            and "return" not in self.state.aliases
+            and not any(unit.program in _CHANGES_WORDS for unit in self.units)
+        )
 
     def _redirected(self, node: Node, feed: Flow | None) -> Flow:
         body = node.child_by_field_name("body")
@@ -226,7 +249,8 @@ class Reader(Binder):
         for operator, target, _ in notes:
             if operator == "<read>":
                 known = self.state.files.get(target.text)
-                feed = known if known is not None else Flow(None, target.kinds | {"file"})
+                unnamed = {"unnamed"} if target.text == UNKNOWN else NOTHING
+                feed = known if known is not None else Flow(None, target.kinds | {"file"} | unnamed)
         flow = SILENT
         if body is not None:
             flow = self._command(body, feed, extra) if body.type == "command" else self.run(body, feed)

@@ -13,7 +13,7 @@ from guardhouse.guardrails.words import Word
 MOST_DEPTH = 8
 """Wrappers and texts within texts; deeper is told as the event `depth`."""
 NOTHING: frozenset[str] = frozenset()
-ALONE = frozenset({"own"})
+ALONE = frozenset({"own", "known_pid"})
 """Kinds that tell what *all* of a text is: they go where something else joins it."""
 
 
