@@ -95,7 +95,30 @@ _CREDENTIAL = re.compile(
 )
 _KEPT_AT_HOME = tuple(
     tuple(one.split("/"))
-    for one in [".aws/credentials", ".ssh/id_rsa", ".ssh/id_ed25519", ".netrc", ".pgpass", ".npmrc", ".pypirc", ".git-credentials", ".vault-token", ".kube/config", ".docker/config.json", ".config/gh/hosts.yml", ".config/gcloud/credentials.db", ".azure/accessTokens.json", ".cargo/credentials.toml", ".gnupg/secring.gpg", ".claude/.credentials.json", ".codex/auth.json", ".config/rclone/rclone.conf", ".m2/settings.xml", ".my.cnf", ".s3cfg"]
+    for one in [
+        ".aws/credentials",
+        ".ssh/id_rsa",
+        ".ssh/id_ed25519",
+        ".netrc",
+        ".pgpass",
+        ".npmrc",
+        ".pypirc",
+        ".git-credentials",
+        ".vault-token",
+        ".kube/config",
+        ".docker/config.json",
+        ".config/gh/hosts.yml",
+        ".config/gcloud/credentials.db",
+        ".azure/accessTokens.json",
+        ".cargo/credentials.toml",
+        ".gnupg/secring.gpg",
+        ".claude/.credentials.json",
+        ".codex/auth.json",
+        ".config/rclone/rclone.conf",
+        ".m2/settings.xml",
+        ".my.cnf",
+        ".s3cfg",
+    ]
 )
 _KEPT_IN_ETC: tuple[tuple[str, ...], ...] = (("shadow",), ("gshadow",), ("sudoers",))
 _KEPT_HERE = ((".env",), (".netrc",), (".npmrc",), (".aws", "credentials"), (".ssh", "id_rsa"))
