@@ -11,6 +11,7 @@ from guardhouse.bundle import Bundle
 from guardhouse.catalog import Reader
 from guardhouse.errors import Refusal
 from guardhouse.gateway.prepare import Prepared
+from guardhouse.gateway.turns import resting
 from guardhouse.model.answer import Outcome
 from guardhouse.model.facts import Principal
 from guardhouse.model.instants import Micros
@@ -48,7 +49,8 @@ def fetch(
                 bundle=bundle,
                 timeout_seconds=timeout_seconds,
             )
-            answer = operation.fetch(reader, prepared.ask)
+            with resting():
+                answer = operation.fetch(reader, prepared.ask)
     except Refusal as refusal:
         return replace(outcome, code=refusal.code, message=refusal.message, result=None, error=dict(refusal.extra))
     except SQLAlchemyError as error:

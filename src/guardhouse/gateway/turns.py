@@ -20,6 +20,21 @@ REST_SECONDS = 0.00005
 """Long enough for who waits to wake up; whoever else prepares goes on meanwhile."""
 
 
+@contextmanager
+def resting(turn_seconds: float = TURN_SECONDS) -> Iterator[None]:
+    """Work beside everybody else, and rest at a turn once that has taken so long."""
+    since = time.perf_counter()
+
+    def rest() -> None:
+        nonlocal since
+        if time.perf_counter() - since >= turn_seconds:
+            time.sleep(REST_SECONDS)
+            since = time.perf_counter()
+
+    with taking(rest):
+        yield
+
+
 class Turns:
     """One place to work, which threads hand to each other."""
 

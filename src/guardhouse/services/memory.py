@@ -12,6 +12,7 @@ from sqlalchemy import Connection, Index, select
 from sqlmodel import SQLModel
 
 from guardhouse.errors import Refusal
+from guardhouse.guardrails.turns import turn
 from guardhouse.model.canonical import decode, digest, encode
 from guardhouse.model.ids import Ids
 from guardhouse.model.instants import DAY, Micros
@@ -313,6 +314,7 @@ def _candidates(
         columns=("id", "number", "last_at", "length", "terms"),
         only=seen,
         values={"now": now} | ({} if below is None else {"below": below}),
+        rest=turn,
     )
 
 
@@ -325,7 +327,9 @@ def _scored(
     rarities = [math.log(1 + (memories - counts[term] + 0.5) / (counts[term] + 0.5)) for term in terms]
     sought = [(f" {term} ", len(term) + 1, rarity) for term, rarity in zip(terms, rarities, strict=True)]
     scored = []
-    for row_id, number, last_at, length, held in candidates:
+    for position, (row_id, number, last_at, length, held) in enumerate(candidates):
+        if position % 32 == 31:
+            turn()
         padded = f" {held} "
         relevance = 0.0 if terms else 1.0
         held_back = _SATURATION * (1 - _LENGTH + _LENGTH * length / usual)
