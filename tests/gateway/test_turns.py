@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 
 import pytest
 
 from guardhouse.errors import NotPerformed, Unauthenticated
-from guardhouse.gateway.turns import Turns
+from guardhouse.gateway.turns import Turns, resting
 from guardhouse.guardrails.turns import turn
 from tests.world import Member, World
 
@@ -39,6 +40,33 @@ def test_one_works_at_a_time_and_each_has_its_turn() -> None:
     assert set(crowded) == {1}
     first_done = min(len(steps) - 1 - steps[::-1].index(number) for number in range(3))
     assert all(steps.index(number) < first_done for number in range(3)), "one did all its work before another began"
+
+
+@pytest.mark.parametrize(("turn_seconds", "lets"), [(0.0, True), (3_600.0, False)])
+def test_who_rests_lets_others_go_on(turn_seconds: float, lets: bool) -> None:
+    """With an interpreter that nobody is taken from, only who rests lets another work."""
+    asked, answered = threading.Event(), threading.Event()
+
+    def other() -> None:
+        asked.wait()
+        answered.set()
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1_000)
+    try:
+        with resting(turn_seconds):
+            asked.set()
+            for _ in range(100_000):
+                turn()
+                if answered.is_set():
+                    break
+            rested = answered.is_set()
+    finally:
+        sys.setswitchinterval(before)
+    thread.join(60)
+    assert rested is lets
 
 
 def test_who_fails_leaves_its_place() -> None:

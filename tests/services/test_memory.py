@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import select, text
+from sqlalchemy import event, select, text
 
 from guardhouse.errors import Refusal
+from guardhouse.guardrails.turns import taking
 from guardhouse.services import memory
 from guardhouse.storage import fulltext
 from guardhouse.storage.opening import open_store
@@ -121,6 +122,26 @@ def test_c44_more_candidates_than_are_weighed_is_said(shop: Workshop, monkeypatc
     assert (len(found.found), found.more, found.complete) == (5, True, False)
     rare = recall(shop, "common unique0x", limit=50)
     assert rare.found[0].row["summary"].endswith("unique0x")
+
+
+def test_a_recall_rests_between_its_questions_to_a_database_in_this_process(shop: Workshop) -> None:
+    """So that who shares the process waits for a processor no longer than one question takes; what is found is the same."""
+    for number in range(140):
+        remember(shop, f"note {number} on cache invalidation and retries", agent_id=f"agt_{number}")
+    sqlite, statements, at = shop.store.dialect == "sqlite", [0], []
+
+    def counted(*_told: Any) -> None:
+        statements[0] += 1
+
+    with shop.store.reading() as connection:
+        event.listen(connection, "before_cursor_execute", counted)
+        with taking(lambda: at.append(statements[0])):
+            rested = memory.recall(connection, WORKSPACE, shop.clock.at, query="cache retries note")
+    assert rested == recall(shop, "cache retries note")
+    assert len(rested.found) == 10
+    # Counting words; those of the rarest; those of all; twice 64 of them; and what is shown.
+    assert statements[0] == (6 if sqlite else 3)
+    assert set(at) == ({2, 3, 4, 5} if sqlite else {2})
 
 
 def test_forgetting_takes_it_out_and_names_what_to_erase(shop: Workshop) -> None:
