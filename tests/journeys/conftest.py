@@ -16,7 +16,7 @@ from guardhouse import app
 from guardhouse.bundle import load
 from guardhouse.settings import Settings
 from guardhouse.surfaces.cli.composition import Founded
-from tests.conftest import _administer as administer
+from tests.conftest import administer
 from tests.server import Server, environment, guardhouse, serving
 
 

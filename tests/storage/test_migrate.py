@@ -27,7 +27,7 @@ import guardhouse.services
 from guardhouse.ledger import fsck
 from guardhouse.storage import migrate as migrating
 from guardhouse.storage.opening import open_store
-from tests.conftest import CountingIds, FakeClock, _administer
+from tests.conftest import CountingIds, FakeClock, administer
 from tests.world import world
 
 # Every room's tables are declared once its modules are loaded.
@@ -61,13 +61,13 @@ def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[
             return f"sqlite:///{tmp_path}/empty-{next(_numbers)}.db"
         server = request.getfixturevalue("postgres_server")
         name = f"guardhouse_empty_{os.getpid()}_{next(_numbers)}"
-        _administer(server, f'CREATE DATABASE "{name}"')
+        administer(server, f'CREATE DATABASE "{name}"')
         made.append((server, name))
         return make_url(server).set(database=name).render_as_string(hide_password=False)
 
     yield make
     for server, name in made:
-        _administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 both = pytest.mark.parametrize("dialect", ["sqlite", "postgresql"])
@@ -136,7 +136,7 @@ def two_roles(request: pytest.FixtureRequest, new_database: Callable[[str], str]
     owner = new_database("postgresql")
     role = f"guardhouse_service_{os.getpid()}_{next(_numbers)}"
     server = request.getfixturevalue("postgres_server")
-    _administer(server, f"CREATE ROLE {role} LOGIN PASSWORD 'sample'")
+    administer(server, f"CREATE ROLE {role} LOGIN PASSWORD 'sample'")
     try:
         migrating.grant_service(owner, role)
         yield owner, make_url(owner).set(username=role, password="sample").render_as_string(hide_password=False)
@@ -144,7 +144,7 @@ def two_roles(request: pytest.FixtureRequest, new_database: Callable[[str], str]
         with opened(owner) as connection:
             connection.execute(text(f"DROP OWNED BY {role}"))
             connection.commit()
-        _administer(server, f"DROP ROLE {role}")
+        administer(server, f"DROP ROLE {role}")
 
 
 def test_the_service_role_serves(two_roles: tuple[str, str], clock: FakeClock, ids: CountingIds) -> None:

@@ -8,19 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from sqlalchemy import create_engine, text
 from sqlalchemy.engine.url import make_url
 
+from tests.conftest import administer
 from tests.surfaces.terminal import Desk, served
 
 _count = itertools.count(1)
-
-
-def _administer(server: str, statement: str) -> None:
-    engine = create_engine(make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(statement))
-    engine.dispose()
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
@@ -35,13 +28,13 @@ def running_home(
         return
     server = request.getfixturevalue("postgres_server")
     name = f"guardhouse_cli_{os.getpid()}_{next(_count)}"
-    _administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{request.getfixturevalue("postgres_template")}"')
+    administer(server, f'CREATE DATABASE "{name}" TEMPLATE "{request.getfixturevalue("postgres_template")}"')
     try:
         url = make_url(server).set(database=name).render_as_string(hide_password=False)
         with served(home, url) as (env, _process):
             yield home, env
     finally:
-        _administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
+        administer(server, f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
 
 
 @pytest.fixture

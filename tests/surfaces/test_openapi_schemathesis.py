@@ -27,8 +27,7 @@ from sqlalchemy.engine.url import make_url
 from guardhouse.operations import CATALOG
 from guardhouse.storage.opening import open_store
 from guardhouse.surfaces.openapi import document
-from tests.conftest import CountingIds, FakeClock
-from tests.conftest import _administer as administer
+from tests.conftest import CountingIds, FakeClock, administer
 from tests.surfaces.doors import listening
 from tests.world import world
 

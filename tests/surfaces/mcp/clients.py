@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
@@ -12,6 +11,8 @@ from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared._httpx_utils import create_mcp_http_client
 from mcp_types import CallToolResult, TextContent
+
+from tests.server import program
 
 T = TypeVar("T")
 
@@ -29,8 +30,9 @@ async def over_http(address: str, token: str, *, mode: str = "legacy", query: st
 @asynccontextmanager
 async def over_stdio(env: dict[str, str], *, mode: str = "legacy") -> AsyncIterator[Client]:
     """A client of `guardhouse mcp`, started as its own process."""
-    command = StdioServerParameters(command=sys.executable, args=["-m", "guardhouse", "mcp"], env=env)
-    async with Client(command, mode=mode, cache=None) as client:
+    command, *words = program()
+    started = StdioServerParameters(command=command, args=[*words, "mcp"], env=env)
+    async with Client(started, mode=mode, cache=None) as client:
         yield client
 
 

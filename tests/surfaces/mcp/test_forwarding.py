@@ -16,7 +16,7 @@ import pytest
 
 from guardhouse.governance import approvals
 from guardhouse.surfaces.mcp.forwarding import Line, Pipe, _encoded, _Turn
-from tests.server import environment
+from tests.server import environment, program
 from tests.surfaces.doors import listening
 from tests.surfaces.mcp.conftest import Place
 
@@ -34,7 +34,7 @@ class Spoken:
 
     def __init__(self, env: dict[str, str]) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "guardhouse", "mcp"],
+            [*program(), "mcp"],
             env=env,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
