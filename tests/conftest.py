@@ -22,7 +22,7 @@ from guardhouse.model.instants import Micros
 from guardhouse.storage.migrate import migrate
 from guardhouse.storage.opening import open_store
 from guardhouse.surfaces.collecting import THRESHOLDS
-from tests.forking import Nursery
+from tests.forking import ANEW, READER, Nursery, start_readers_by
 from tests.server import NURSERIES
 
 START: Micros = 2_050_000_000_000_000
@@ -80,10 +80,12 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _nursery() -> Iterator[None]:
-    """Processes of the real command are forked from one that has loaded it."""
+    """Processes of the real command, and those that read law from callers, are forked from one that has loaded it."""
     nursery = Nursery()
     NURSERIES.append(nursery)
+    start_readers_by(lambda: nursery.command(READER))
     yield
+    start_readers_by(ANEW)
     NURSERIES.remove(nursery)
     nursery.close()
 

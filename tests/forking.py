@@ -24,10 +24,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
+import guardhouse
+from guardhouse.app import actions
+from guardhouse.bundle import child, load
 from tests import relay
+
+READER = "guardhouse.bundle.child"
+ANEW = child.command
+"""What starts a child that reads law outside of the tests."""
 
 ROOT = Path(__file__).parents[1]
 STARTUP = ("PYTHON", "LC_", "LANG", "LD_", "TZ", "MALLOC_")
@@ -102,7 +110,7 @@ class Nursery:
     def command(self, module: str) -> list[str]:
         """What to start for `python -m module` where a program can be started only by a command line."""
         self._open()
-        return [sys.executable, "-I", "-S", relay.__file__, self._place, module]
+        return _command(self._place, module)
 
     def _open(self) -> None:
         with self._guard:
@@ -112,7 +120,7 @@ class Nursery:
                 listener.bind(self._place)
                 listener.listen(64)
                 self._process = subprocess.Popen(
-                    [sys.executable, "-m", "tests.forking", str(listener.fileno())],
+                    [sys.executable, "-m", "tests.forking", str(listener.fileno()), self._place],
                     env=_environment(),
                     cwd=ROOT,
                     pass_fds=[listener.fileno()],
@@ -129,6 +137,10 @@ class Nursery:
         shutil.rmtree(self._folder)
 
 
+def _command(place: str, module: str) -> list[str]:
+    return [sys.executable, "-I", "-S", relay.__file__, place, module]
+
+
 def _environment() -> dict[str, str]:
     """As `tests.server.environment`, as far as it matters before a program begins."""
     return os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
@@ -138,15 +150,20 @@ def _at_startup(env: Mapping[str, str]) -> dict[str, str]:
     return {name: value for name, value in env.items() if name.startswith(STARTUP)}
 
 
-def _load() -> None:
-    """Everything that the program may load, also what it loads late."""
-    import guardhouse
+def start_readers_by(command: Callable[[], list[str]]) -> None:
+    """From now on this process has law from callers read by a child that is started so."""
+    child.command = command
 
+
+def _load(place: str) -> None:
+    """Everything that the program may load, also what it loads late, and what it compiles once."""
     for found in pkgutil.walk_packages(guardhouse.__path__, "guardhouse."):
         if not found.name.endswith("__main__"):
             importlib.import_module(found.name)
     for name in _LATE:
         importlib.import_module(name)
+    load.load_directory(load.shipped_directory(), actions())
+    start_readers_by(partial(_command, place, READER))
     gc.collect()
     gc.freeze()
 
@@ -197,9 +214,11 @@ def _become(told: Mapping[str, object], streams: Sequence[int], line: socket.soc
     os.environ.update(env)
     sys.path[0] = cwd
     sys.argv = ["", *arguments]
-    return str(told["module"])
+    module = str(told["module"])
+    sys.modules.pop(module, None)  # it is run as `__main__`, as if nobody had imported it
+    return module
 
 
 if __name__ == "__main__":
-    _load()
+    _load(sys.argv[2])
     runpy.run_module(_nurse(socket.socket(fileno=int(sys.argv[1]))), run_name="__main__", alter_sys=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import socket
 import struct
@@ -61,6 +62,7 @@ def main() -> None:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _PASSED_ON)
     status = told(line)
     if status < 0:
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     os._exit(status)

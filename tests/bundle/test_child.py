@@ -8,6 +8,7 @@ import pytest
 
 from guardhouse.bundle import child
 from guardhouse.bundle.child import Limits, parse_untrusted
+from tests.forking import ANEW
 from tests.judging import ACTIONS, SHIPPED
 
 SCHEMA = SHIPPED["schema.cedarschema"]
@@ -18,6 +19,12 @@ HOSTILE = {
     "bidi": "\u202e".encode(),
     "negated": b'@id("x") permit(principal,action,resource) when {' + b"!" * 9_000 + b"true};",
 }
+
+
+@pytest.fixture(autouse=True)
+def _anew(monkeypatch):
+    """Each child here is an interpreter of its own, as it is outside of the tests."""
+    monkeypatch.setattr(child, "command", ANEW)
 
 
 @pytest.mark.parametrize("kind", HOSTILE)

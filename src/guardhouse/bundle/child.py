@@ -35,6 +35,11 @@ PATIENCE_SECONDS = _LIMITS.patience
 """The longest that reading somebody's law may take by the clock."""
 
 
+def command() -> list[str]:
+    """What starts the child: our own interpreter and module. Its limits follow, in seconds and bytes."""
+    return [sys.executable, "-P", "-m", "guardhouse.bundle.child"]
+
+
 def parse_untrusted(
     files: Mapping[str, bytes],
     *,
@@ -56,7 +61,7 @@ def parse_untrusted(
     }
     try:
         done = subprocess.run(  # noqa: S603  # our own interpreter and module, no shell
-            [sys.executable, "-P", "-m", "guardhouse.bundle.child", str(limits.seconds), str(limits.memory)],
+            [*command(), str(limits.seconds), str(limits.memory)],
             input=json.dumps(asked).encode(),
             capture_output=True,
             timeout=limits.patience,
