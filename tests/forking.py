@@ -52,7 +52,11 @@ class Forked:
         self.returncode: int | None = None
         self._line = line
         self._guard = threading.Lock()
-        self.pid = relay.told(line)
+        try:
+            self.pid = relay.told(line)
+        except BaseException:
+            line.close()
+            raise
 
     def _ended(self, seconds: float | None) -> int | None:
         with self._guard:

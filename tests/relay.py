@@ -25,9 +25,13 @@ def ask(
     """Have a nursery start a process in this folder. It tells two numbers: the process's id and, at its end, its status."""
     data = json.dumps({"module": module, "arguments": list(arguments), "env": dict(env), "cwd": os.getcwd()}).encode()
     line = socket.socket(socket.AF_UNIX)
-    line.connect(place)
-    socket.send_fds(line, [_NUMBER.pack(len(data))], streams)
-    line.sendall(data)
+    try:
+        line.connect(place)
+        socket.send_fds(line, [_NUMBER.pack(len(data))], streams)
+        line.sendall(data)
+    except BaseException:
+        line.close()
+        raise
     return line
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 from typing import Any
 
 import pytest
@@ -82,11 +83,11 @@ def test_a28_an_activation_is_whole_for_readers_at_work_in_two_processes(here: W
     digests: dict[str, int] = {shipped_bundle().digest: 0}
     seen: list[dict[str, Any]] = []
     with second_process(here) as there, ThreadPoolExecutor(4) as pool:
-        over: list[bool] = []
+        over = Event()
 
         def work(number: int) -> None:
             place = (here, there)[number % 2]
-            while not over:
+            while not over.wait(0.001):  # lets the activation have the processor, too
                 seen.append(read(place, workers[number]))
             seen.append(read(place, workers[number]))
 
@@ -96,7 +97,7 @@ def test_a28_an_activation_is_whole_for_readers_at_work_in_two_processes(here: W
             digests[made["digest"]] = number
             # Another process at its very next call.
             assert read(there, workers[1])["guide"] == f"Guide {number} of developer.\n"
-        over.append(True)
+        over.set()
         for reader in readers:
             reader.result(60)
     for book in seen:
