@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlalchemy import func, select, update
 
 from guardhouse.app import actions
 from guardhouse.bundle import Bundle, load, versions
+from guardhouse.gates import policy
 from guardhouse.gateway import Gateway
 from guardhouse.governance import agents, people, tokens, workspaces
 from guardhouse.ledger.tables import ENTRY, HEAD
@@ -46,11 +47,15 @@ def shipped_bundle() -> Bundle:
 
 
 def bundle_cache() -> versions.BundleCache:
-    """A cache of its own, in which the shipped law is compiled: that takes longer than most tests, and is the same each time."""
+    """A cache of its own, in which the shipped law is compiled: that takes longer than most tests, and is the same each time.
+
+    What the policy gate remembers of its rulings is each cache's own.
+    """
     if not _STORED:
         _STORED.append(load.load_stored(shipped_bundle().files))
     cache = versions.BundleCache()
-    cache.put(_STORED[0])
+    stored = _STORED[0]
+    cache.put(replace(stored, rules={**stored.rules, policy.NAME: replace(stored.rules[policy.NAME])}))
     return cache
 
 
