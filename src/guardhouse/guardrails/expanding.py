@@ -35,6 +35,9 @@ _EVERY = re.compile(r'"\$(?:\{(?:(\w+)\[@\]|@)(?::\s*(\d{1,4})(?::\s*(\d{1,4}))?
 _COUNTED = re.compile(
     r"([A-Za-z_]\w*)(?:\[[^\]]*\])?\s*(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))|(?:\+\+|--)\s*([A-Za-z_]\w*)"
 )
+_COMMENTS = r"grep -[vE]+ (?:'\^ ?#'|\"\^#\"|'\^(?:\\s\*)?#')"
+_LOADS = re.compile(rf"\$\((?:cat|{_COMMENTS}) (?:[\w.-]+/)*\.env(?:\.[\w-]+)?(?: ?\| ?{_COMMENTS})?(?: ?\| ?xargs(?: -0| -d '\\n')?)?\)")
+"""`$(grep -v '^#' .env | xargs)` and its like."""
 
 
 class Expander(Reading):
@@ -345,6 +348,9 @@ class Expander(Reading):
         return found if altered(found, rest) == found else UNKNOWN
 
     def _substitution(self, node: Node, kinds: list[frozenset[str]]) -> str:
+        if node.parent is not None and self._loads(node, node.parent):
+            kinds.append(frozenset({"substituted"}))
+            return UNKNOWN
         flow = SILENT
         redirected = [child for child in node.named_children if child.type == "file_redirect"]
         if redirected:
@@ -361,6 +367,14 @@ class Expander(Reading):
                 kinds.append(frozenset({"substituted"}))
             return UNKNOWN
         return words.clean(flow.text)
+
+    def _loads(self, node: Node, around: Node) -> bool:
+        """Whether a substitution only makes variables of a project's own `.env`, as `source .env` does."""
+        return (
+            around.type in ("declaration_command", "command")
+            and self._text[around.start_byte : node.start_byte].strip() in (b"export", b"env")
+            and _LOADS.fullmatch(self.raw(node)) is not None
+        )
 
     def _process(self, node: Node, kinds: list[frozenset[str]]) -> str:
         writes = self.raw(node).startswith(">")
