@@ -87,10 +87,22 @@ _WRITTEN = re.compile(
     re.S,
 )
 _READ = re.compile(
-    r"\b(?:open|readFile(?:Sync)?|file_get_contents|File\.(?:read|readlines|open)|IO\.read|readlines?|read_text|Path|createReadStream|slurp|copyfile|copy2?|copyFile(?:Sync)?|move|rename(?:Sync)?)\s*\(?\s*(?:os\.path\.expanduser\(\s*)?"
+    r"\b(?:open|readFile(?:Sync)?|file_get_contents|File\.(?:read|readlines|open)|IO\.read|readlines?|read_text|Path|createReadStream|slurp|copyfile|copy2?|copyFile(?:Sync)?|move|rename(?:Sync)?)\s*\(?\s*(?:[\w.]{0,24}(?:expanduser|expand_path|resolve|normalize|normpath|abspath|realpath|fspath|Path)\(\s*){0,3}"
     + _STRING,
     re.S,
 )
+_OPENED = re.compile(
+    r"\bopen\s*\(?\s*(?:my\s+)?[$*]?\w+\s*,\s*(?:['\"]\s*\+?<[^'\"]{0,20}['\"]\s*,\s*)?" + _STRING,
+    re.S,
+)
+"""Perl names the handle first."""
+_PARTS = r"['\"][^'\"\n]{1,80}['\"]\s*"
+_OF_HOME = re.compile(
+    rf"(?:Path\.home\(\)|Path\(\s*['\"]~['\"]\s*\)(?:\.expanduser\(\))?)\s*((?:/\s*{_PARTS}){{1,6}})(\)?\s*\.\s*\w+)?"
+    r"|\bjoin(?:path)?\s*\(\s*(?:(?:os\.path\.)?expanduser\(\s*['\"]~/?['\"]\s*\)|(?:Path\.home|(?:os\.)?homedir|require\(['\"](?:node:)?os['\"]\)\.homedir)\(\)"
+    rf"|Dir\.home|process\.env\.HOME|(?:os\.environ|ENV)\[\s*['\"]HOME['\"]\s*\]|os\.getenv\(\s*['\"]HOME['\"]\s*\))\s*((?:,\s*{_PARTS}){{1,6}})\)"
+)
+"""A path put together below a home."""
 _ENCODED = re.compile(
     r"(?:b64decode|atob|Buffer\.from|decode64|base64_decode|fromhex|unhexlify)\s*\(\s*[rb]?(['\"])([A-Za-z0-9+/=_-]{8,4000})\1"
 )
@@ -121,6 +133,19 @@ _EACH_BELOW = re.compile(
     r"|Path\(\s*['\"](?P<of>[/~][^'\"\n]*)['\"]\s*\)(?:\.expanduser\(\))?\.(?:r?glob|iterdir|walk)\("
     r"|(?:Path\.home\(\)\.(?:r?glob|iterdir|walk)|(?:os\.walk|readdirSync)\s*\(\s*(?:str\(\s*)?(?:Path\.home|os\.homedir))\s*\("
 )
+_CODE_IN_CODE = re.compile(
+    r"\b(?:exec|eval|compile|Function|(?:instance|class|module)_eval|parse)\s*\(?\s*" + _STRING, re.S
+)
+_MOST_NESTED = 4
+_LEAST_NESTED = 8
+"""Letters that a call needs at least."""
+_REMOVED_ELSEWHERE = re.compile(
+    r"""(?:\bFile\.rm_rf!?|(?<![\w.])rm(?=\s*\([^()]*recursive\s*=\s*true)|removeDirectoryRecursive|removePathForcibly|delete-directory/files"""
+    r"""|removeItem\s*\(\s*at(?:Path)?:(?:\s*URL\(fileURLWithPath:)?|Directory\.Delete|os\.remove\.all|\bFile\s*(?=\([^()]*\)\s*\.\s*delete(?:Dir|Recursively)))"""
+    r"""\s*\(?\s*(?:os\.Path\(\s*)?\"((?:\\.|[^\"\\]){1,500})\"|\bfile\s+delete\s+(?:-force\s+|--\s+)*([~/.][\w./~*-]*)"""
+)
+"""What deletes a folder with all in it in Elixir, Julia, Haskell, Racket, Swift, C#, Scala, Groovy, Kotlin and Tcl."""
+_SH_LIST = re.compile(r"""\(\s*(?:[\w.]{1,40}/)?sh\s+((?:\"(?:\\.|[^\"\\]){1,300}\"\s*){1,20})""")
 _WIPES = re.compile(r"/dev/(?:[shv]d[a-z]|nvme\d|disk\d)")
 
 
@@ -129,7 +154,7 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     code = code[:MOST_CODE]
     made, events = _as_shell(code, lang)
     readings, whole = quoting.readings(code, lang)
-    for reading in readings:
+    for reading in [*readings, *_nested(code)]:
         more, seen = _as_shell(reading, lang)
         made += more
         events += seen
@@ -137,6 +162,19 @@ def as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     if len(made) > MOST_CALLS or not whole:
         events.append("size")
     return made[:MOST_CALLS], list(dict.fromkeys(events))
+
+
+def _nested(code: str) -> list[str]:
+    """The literal texts that code runs as more code of its own language, and theirs: `exec('…')`."""
+    found: list[str] = []
+    waiting = [code]
+    while waiting and len(found) < _MOST_NESTED:
+        for match in islice(_CODE_IN_CODE.finditer(waiting.pop()), _MOST_NESTED):
+            text = _unquote(match["s"])
+            if len(text) >= _LEAST_NESTED:
+                found.append(text)
+                waiting.append(text)
+    return found[:_MOST_NESTED]
 
 
 def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
@@ -173,6 +211,10 @@ def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
         for match in _HOMED.finditer(source):
             if "/" in match["s"]:
                 made.append(f"cat ~/{shlex.quote(_unquote(match['s']).lstrip('/'))}")
+        for match in _OF_HOME.finditer(source):
+            path = shlex.quote("/".join(part.strip("/") for part in _literals(match[1] or match[3])))
+            how = match[2] or ""
+            made.append(f"{': >' if 'write' in how else 'rm' if 'unlink' in how else 'cat'} ~/{path}")
         if lang not in ("python", "perl", "php", "awk"):
             made += _elsewhere(source)
         for match in _PAIRED.finditer(source):
@@ -184,6 +226,9 @@ def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
             made.append(f"rm -rf {_unquote(match['s'])}")
         for match in _KILLED.finditer(source):
             made.append(f"kill -{(match[2] or 'TERM').rpartition('.')[2].removeprefix('SIG')} {match[1]}")
+    if lang == "perl":
+        for match in _OPENED.finditer(code):
+            made.append(f"cat {shlex.quote(_unquote(match['s']).lstrip('+< '))}")
     if lang in ("ruby", "perl"):
         for match in _SIGNALLED.finditer(code):
             made.append(f"kill -{match[1].removeprefix('SIG')} {match[2]}")
@@ -242,6 +287,9 @@ def _elsewhere(code: str) -> list[str]:
     made += [_unquote(match["s"]) for match in _EXECUTED.finditer(code)]
     for match in _LISP_REMOVED.finditer(code):
         made.append(f"{'rm -rf' if match[1] == 'delete-directory' else 'rm'} {shlex.quote(_unquote(match[2]))}")
+    for match in _REMOVED_ELSEWHERE.finditer(code):
+        made.append(f"rm -rf {shlex.quote(_unquote(match[1] or match[2]))}")
+    made += [shlex.join(_literals(match[1])) for match in _SH_LIST.finditer(code)]
     made += [match[1] for match in _SPAWNED.finditer(code)]
     made += [match[1] for match in _JULIA.finditer(code)]
     made += [shlex.join([match[1], *_literals(match[2])]) for match in _RUN_LIST.finditer(code)]

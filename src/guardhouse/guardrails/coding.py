@@ -133,7 +133,7 @@ class Coder(Bringer):
                 literal = [given.positionals[0]]
         if literal:
             flow = SOMETHING
-            if lang in ("perl", "ruby") and names & {"-n", "-p"}:
+            if lang in ("awk", "sed") or (lang in ("perl", "ruby") and names & {"-n", "-p"}):
                 self.effect("<read>", list(given.positionals))
             for word in literal:
                 keep = self.state.variables
@@ -176,6 +176,11 @@ class Coder(Bringer):
             self._within(name, self._code, given.positionals[1], lang, start, end, feed)
             return SOMETHING
         if script is not None and script.text not in ("-", "/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"):
+            if lang in ("awk", "sed") and given.value(("-f", "--file")):
+                self.effect("<read>", list(given.positionals))
+                for word in given.value(("-f", "--file")):
+                    self._run_script(word, lang, start, end)
+                return Flow(None, feed.kinds if feed else NOTHING)
             if lang in ("awk", "sed"):
                 self._within(name, self._code, script, lang, start, end, feed)
                 for word in given.value(("-v", "--assign")):

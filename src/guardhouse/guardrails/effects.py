@@ -9,6 +9,8 @@ from guardhouse.guardrails.units import Flow
 from guardhouse.guardrails.words import UNKNOWN, Word
 
 SENSITIVE = frozenset({"credential", "account", "memory"})
+_PATTERNS = frozenset(["-e", "-f", "--regexp", "--file", "--files", "--from-file"])
+"""Options that hold what a search looks for, or say that nothing is looked for."""
 
 
 class Effects(Reader):
@@ -49,7 +51,10 @@ class Effects(Reader):
     ) -> frozenset[str]:
         kinds: set[str] = set()
         for operator, way, flags in program.touches:
+            if way == "rest" and program.data and any(option in _PATTERNS for option, _ in given.options):
+                way = "all"  # the pattern stands in an option, and every word is a file
             touched = chosen(given.positionals, way)
+            touched += _named_files(rest) if operator == "<read>" and program.data else []
             if flags:
                 for word in given.value(flags):
                     text = word.text
@@ -130,6 +135,11 @@ class Effects(Reader):
             ):
                 return False
         return True
+
+
+def _named_files(rest: list[Word]) -> list[Word]:
+    """The files that `jq` binds to names: `--slurpfile NAME FILE`."""
+    return [rest[at + 2] for at, word in enumerate(rest[:-2]) if word.text in ("--slurpfile", "--rawfile")]
 
 
 def chosen(positionals: tuple[Word, ...], way: str) -> list[Word]:

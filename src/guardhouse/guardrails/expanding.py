@@ -36,7 +36,9 @@ _COUNTED = re.compile(
     r"([A-Za-z_]\w*)(?:\[[^\]]*\])?\s*(?:\+\+|--|(?:[-+*/%&|^]|<<|>>)?=(?!=))|(?:\+\+|--)\s*([A-Za-z_]\w*)"
 )
 _COMMENTS = r"grep -[vE]+ (?:'\^ ?#'|\"\^#\"|'\^(?:\\s\*)?#')"
-_LOADS = re.compile(rf"\$\((?:cat|{_COMMENTS}) (?:[\w.-]+/)*\.env(?:\.[\w-]+)?(?: ?\| ?{_COMMENTS})?(?: ?\| ?xargs(?: -0| -d '\\n')?)?\)")
+_LOADS = re.compile(
+    rf"\$\((?:cat|{_COMMENTS}) (?:[\w.-]+/)*\.env(?:\.[\w-]+)?(?: ?\| ?{_COMMENTS})?(?: ?\| ?xargs(?: -0| -d '\\n')?)?\)"
+)
 """`$(grep -v '^#' .env | xargs)` and its like."""
 
 

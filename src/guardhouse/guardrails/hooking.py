@@ -26,6 +26,10 @@ _SETTING = re.compile(
 _RECIPE = re.compile(r"^(?:\t|[\w.%/$(){} -]*::?[^=;]*;)\s*[@+-]*(.*)$", re.M)
 _MAKE_SHELL = re.compile(r"\$\(shell\s+([^()]*(?:\([^()]*\)[^()]*)*)\)")
 _CRON = re.compile(r"^\s*(?:@\w+|(?:[\d*/,a-zA-Z-]+\s+){5})(.+)$", re.M)
+_EDITED = re.compile(
+    r"(?m)(?:^|[|:])\s*(?:(r|read|e|edit|tabe\w*|sp|split|vs\w*|view|so|source)|w|write|sav\w*|up\w*)!?\s+([~/.$][^\s|]+)"
+)
+"""The file that an editor's command reads or writes."""
 _BANG = re.compile(r"^[\s:\d,%$+]*(?:r(?:ead)?\s*)?!\s*(.+)$", re.M)
 _LISTED = re.compile(r"""(["'])((?:\\.|(?!\1).)*)\1""", re.S)
 _VIM_CALL = re.compile(r"""\b(?:system|termopen|jobstart|job_start|term_start)\s*\(\s*(["'])((?:\\.|(?!\1).)*)\1""")
@@ -141,6 +145,8 @@ class Hooker(Coder):
         elif lang == "bang":
             found = [match[1] for match in _BANG.finditer(text)]
             found += [match[2] for match in _VIM_CALL.finditer(text)]
+            for match in _EDITED.finditer(text):
+                self.effect("<read>" if match[1] else "<write>", [Word(match[2], start, end)])
         elif lang == "listed":
             found = [match[2] for match in _LISTED.finditer(text)] or [text]
         elif lang == "ftp":

@@ -124,6 +124,8 @@ class Opener(Finder):
                 if program.lang == "make":
                     self.hooks(name, program, arguments(rest, program))
                 return SOMETHING
+        if name == "runuser" and not any(word.text.startswith(("-u", "--user")) for word in rest):
+            program = self.spec("su")  # without its own option it takes its words as `su` does
         given = arguments(rest, program, stop=program.skip < ALL)
         self.hooks(name, program, given)
         self._option_code(name, program, given, start, end, feed)

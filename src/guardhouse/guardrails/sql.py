@@ -48,17 +48,17 @@ _FALLBACK = [
     ("sql.drop.database", r"(?i)\bDROP\s+(?:DATABASE|SCHEMA|KEYSPACE|CATALOG|TABLESPACE|OWNED|WAREHOUSE|STAGE)\b"),
     (
         "sql.role",
-        r"(?i)\bDROP\s+(?:USER|ROLE|LOGIN)\b|\bALTER\s+(?:USER|ROLE|LOGIN)\b|\bCREATE\s+(?:USER|ROLE|LOGIN)\b[^;]*\bSUPERUSER\b|\bSET\s+PASSWORD\b",
+        r"(?i)\bDROP\s+(?:USER|ROLE|LOGIN)\b|\bALTER\s+(?:USER|ROLE|LOGIN)\b|\bCREATE\s+(?:USER|ROLE|LOGIN)\b[^;]*\bSUPERUSER\b|\bSET\s+PASSWORD\b|\bREASSIGN\s+OWNED\b",
     ),
     ("sql.truncate", r"(?i)\bTRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[]"),
     ("sql.grant", r"(?i)\bGRANT\b[^;]*\bTO\b|\bREVOKE\b[^;]*\bFROM\b"),
     (
         "sql.program",
-        r"(?i)\bCOPY\b[^;]*\bPROGRAM\b|\bxp_cmdshell\b|\bsys_exec\b|\blo_export\b|\bINTO\s+(?:OUTFILE|DUMPFILE)\b|\bLOAD\s+DATA\s+INFILE\b|\bCREATE\s+(?:EXTENSION|LANGUAGE)\s+(?:IF\s+NOT\s+EXISTS\s+)?\"?(?:pl\w+u|file_fdw|dblink|adminpack)\b|\bpg_read_(?:binary_)?file\b|\bLOAD_FILE\s*\(|\bload_extension\s*\(|\bdblink_exec\b|\bpg_write_file\b",
+        r"(?i)\bCOPY\b[^;]*\bPROGRAM\b|\bxp_cmdshell\b|\bsys_exec\b|\blo_(?:ex|im)port\b|\bINTO\s+(?:OUTFILE|DUMPFILE)\b|\bLOAD\s+DATA\s+INFILE\b|\bCREATE\s+(?:EXTENSION|LANGUAGE)\s+(?:IF\s+NOT\s+EXISTS\s+)?\"?(?:pl\w+u|file_fdw|dblink|adminpack)\b|\bpg_read_(?:binary_)?file\b|\bLOAD_FILE\s*\(|\bload_extension\s*\(|\bdblink_exec\b|\bpg_write_file\b",
     ),
     (
         "sql.server",
-        r"(?i)\bpg_terminate_backend\b|\bSHUTDOWN\b|\bALTER\s+SYSTEM\b|\bpg_cancel_backend\b|\bRESET\s+(?:MASTER|REPLICA|SLAVE)\b|\bPURGE\s+BINARY\b|\bFLUSH\s+PRIVILEGES\b|\bALTER\s+DATABASE\b|\bKILL\s+\d",
+        r"(?i)\bpg_terminate_backend\b|\bSHUTDOWN\b|\bALTER\s+SYSTEM\b|^\s*SET\s+(?:GLOBAL|PERSIST)\b|\bpg_cancel_backend\b|\bRESET\s+(?:MASTER|REPLICA|SLAVE)\b|\bPURGE\s+BINARY\b|\bFLUSH\s+PRIVILEGES\b|\bALTER\s+DATABASE\b|\bKILL\s+\d",
     ),
     ("sql.replace", r"(?i)\bCREATE\s+OR\s+REPLACE\s+TABLE\b|\bINSERT\s+OVERWRITE\b"),
     (
