@@ -101,6 +101,8 @@ _OF_HOME = re.compile(
     rf"|Dir\.home|process\.env\.HOME|(?:os\.environ|ENV)\[\s*['\"]HOME['\"]\s*\]|os\.getenv\(\s*['\"]HOME['\"]\s*\))\s*((?:,\s*{_PARTS}){{1,6}})\)"
 )
 """A path put together below a home."""
+_RUNS_INPUT = re.compile(r"\bsystem\s*\(\s*\$\d|\$\d\s*\|\s*getline|\|\s*\$\d")
+"""What `awk` reads, run as a command."""
 _ENCODED = re.compile(
     r"(?:b64decode|atob|Buffer\.from|decode64|base64_decode|fromhex|unhexlify)\s*\(\s*[rb]?(['\"])([A-Za-z0-9+/=_-]{8,4000})\1"
 )
@@ -233,6 +235,8 @@ def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     if lang in ("ruby", "perl", "php"):
         for match in _BACKTICK.finditer(code):
             made.append(next(filter(None, match.groups()), ""))
+    if lang == "awk" and _RUNS_INPUT.search(code):
+        events.append("code")
     if lang == "awk":
         for match in re.finditer(
             r'\bsystem\s*\(\s*"((?:\\.|[^"])*)"|(?:print[^|{}]*)?\|\s*"((?:\\.|[^"])*)"|"((?:\\.|[^"])*)"\s*\|\s*getline',

@@ -148,7 +148,7 @@ class Hooker(Coder):
             for match in _EDITED.finditer(text):
                 self.effect("<read>" if match[1] else "<write>", [Word(match[2], start, end)])
         elif lang == "listed":
-            found = [match[2] for match in _LISTED.finditer(text)] or [text]
+            found = [match[2] for match in _LISTED.finditer(text)] or [text.removeprefix("commands=")]
         elif lang == "ftp":
             found = [f"scp {match[1]} host:" for match in _PUTS.finditer(text)]
             found += [match[1] for match in _BANG.finditer(text)]

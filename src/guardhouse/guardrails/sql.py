@@ -28,11 +28,11 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 STARTS = re.compile(
     r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:SELECT\s|INSERT\s+INTO\s|UPDATE\s+(?:ONLY\s+|OR\s+\w+\s+)?\S+\s+(?:(?:AS\s+)?\w+\s+)?SET\s|DELETE\s+FROM\s|DROP\s+(?:TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER|ROLE|FUNCTION|TRIGGER|COLUMN|OWNED|MATERIALIZED|SEQUENCE|TYPE|EXTENSION|PROCEDURE|TABLESPACE|KEYSPACE|PUBLICATION|SUBSCRIPTION|EVENT|LOGIN|SERVER|POLICY|WAREHOUSE|STAGE|STREAM|TASK|PIPE|DOMAIN|AGGREGATE|CATALOG|CONTINUOUS|DICTIONARY|SYNONYM|PACKAGE)\b|"
     r"TRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[\]]+|ALTER\s+(?:TABLE|USER|ROLE|DATABASE|SYSTEM|SCHEMA|DEFAULT\s+PRIVILEGES|LOGIN|SEQUENCE|INDEX|VIEW|TYPE|FUNCTION|POLICY|SERVER|WAREHOUSE|KEYSPACE)\s|RENAME\s+TABLE\s|PURGE\s+BINARY\s|RESET\s+(?:MASTER|REPLICA|SLAVE)\b|LOAD\s+DATA\s+(?:LOCAL\s+)?INFILE\b|CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP\w*\s+)?(?:TABLE|DATABASE|INDEX|VIEW|USER|ROLE|FUNCTION|SCHEMA)\s|GRANT\s|REVOKE\s|WITH\s+(?:RECURSIVE\s+)?\w+\s*(?:\([^)]*\)\s*)?AS\s*\(|"
-    r"MERGE\s+INTO\s|COPY\s+\w+\s|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?(?:\s+(?:IMMEDIATE|xp_|sp_)|\s*\()|FLUSH(?:ALL|DB)\b|REPLACE\s+INTO\s|CALL\s+\w+|SHUTDOWN\s*(?:;|$|(?:WITH|NOSAVE|SAVE|ABORT|IMMEDIATE|NORMAL|TRANSACTIONAL|FORCE)\b)|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s|CREATE\s+(?:EXTENSION|LANGUAGE)\s)",
+    r"MERGE\s+INTO\s|COPY\s+\w+\s|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?(?:\s+(?:IMMEDIATE|xp_|sp_)|\s*\()|FLUSH(?:ALL|DB)\b|REPLACE\s+INTO\s|PRAGMA\s+\w|CALL\s+\w+|SHUTDOWN\s*(?:;|$|(?:WITH|NOSAVE|SAVE|ABORT|IMMEDIATE|NORMAL|TRANSACTIONAL|FORCE)\b)|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s|CREATE\s+(?:EXTENSION|LANGUAGE)\s)",
     re.I | re.S,
 )
 _HEADS = frozenset(
-    ["SE", "IN", "UP", "DE", "DR", "TR", "AL", "CR", "GR", "RE", "WI", "ME", "CO", "DO", "EX", "VA", "BE", "FL", "CA", "SH", "PU", "LO"]
+    ["SE", "IN", "UP", "DE", "DR", "TR", "AL", "CR", "GR", "RE", "WI", "ME", "CO", "DO", "EX", "VA", "BE", "FL", "CA", "SH", "PU", "LO", "PR"]
 )  # fmt: skip
 """How the verbs of `STARTS` begin: most texts begin otherwise, and this is told sooner."""
 _OPERATORS = re.compile(r"[.*+/%=<>~|[-]")
@@ -43,7 +43,7 @@ _LITERAL = re.compile(r"'(?:''|[^'])*'", re.S)
 _FALLBACK = [
     (
         "sql.drop",
-        r"(?i)\bDROP\s+(?:TABLE|VIEW|INDEX|MATERIALIZED|FUNCTION|SEQUENCE|TYPE|TRIGGER|EXTENSION|PROCEDURE|COLUMN|CONSTRAINT|PARTITION|POLICY|PUBLICATION|SUBSCRIPTION|EVENT|SERVER|STREAM|TASK|PIPE|DOMAIN|AGGREGATE|DICTIONARY|SYNONYM|PACKAGE|CONTINUOUS\s+(?:QUERY|AGGREGATE))\b",
+        r"(?i)\bDROP\s+(?:TABLE|VIEW|MATERIALIZED|FUNCTION|SEQUENCE|TYPE|TRIGGER|EXTENSION|PROCEDURE|COLUMN|CONSTRAINT|PARTITION|POLICY|PUBLICATION|SUBSCRIPTION|EVENT|SERVER|STREAM|TASK|PIPE|DOMAIN|AGGREGATE|DICTIONARY|SYNONYM|PACKAGE|CONTINUOUS\s+(?:QUERY|AGGREGATE))\b",
     ),
     ("sql.drop.database", r"(?i)\bDROP\s+(?:DATABASE|SCHEMA|KEYSPACE|CATALOG|TABLESPACE|OWNED|WAREHOUSE|STAGE)\b"),
     (
@@ -63,7 +63,7 @@ _FALLBACK = [
     ("sql.replace", r"(?i)\bCREATE\s+OR\s+REPLACE\s+TABLE\b|\bINSERT\s+OVERWRITE\b"),
     (
         "sql.alter",
-        r"(?i)\bALTER\s+TABLE\b[^;]*\b(?:DROP|RENAME|DISABLE\s+(?:TRIGGER|ROW))\b|^\s*RENAME\s+TABLE\b|^\s*ALTER\s+(?:INDEX|VIEW|SEQUENCE|TYPE)\b[^;]*\bRENAME\b",
+        r"(?i)\bALTER\s+TABLE\b[^;]*\b(?:DROP|RENAME|DISABLE\s+(?:TRIGGER|ROW))\b|\bDROP\s+INDEX\b|^\s*RENAME\s+TABLE\b|^\s*ALTER\s+(?:INDEX|VIEW|SEQUENCE|TYPE)\b[^;]*\bRENAME\b",
     ),
     ("sql.server", r"(?i)^\s*FLUSH(?:ALL|DB)\b"),
     ("sql.detach", r"(?i)\bDETACH\s+(?:TABLE|PARTITION|DATABASE)\b"),
@@ -232,7 +232,7 @@ def _statement(tree: Any, budget: Budget) -> list[str]:
                 found.append("sql.drop.database")
             elif kind in ("USER", "ROLE", "LOGIN"):
                 found.append("sql.role")
-            elif isinstance(node.parent, exp.Alter):
+            elif kind == "INDEX" or isinstance(node.parent, exp.Alter):
                 found.append("sql.alter")
             elif node.args.get("temporary"):
                 found.append("sql.temporary")
@@ -242,7 +242,10 @@ def _statement(tree: Any, budget: Budget) -> list[str]:
             found.append("sql.truncate")
         elif isinstance(node, exp.Delete | exp.Update):
             try:
-                if not node.args.get("limit") and _everything(node.args.get("where"), budget):
+                # What a MERGE changes is bounded by the condition that it joins on.
+                merge = node.parent if isinstance(node.parent, exp.When) else None
+                bound = node.args.get("where") if merge is None else _joined_on(merge)
+                if not node.args.get("limit") and _everything(bound, budget):
                     found.append("sql.unbounded")
             except _TooMuch:
                 found.append("size")
@@ -265,6 +268,13 @@ def _statement(tree: Any, budget: Budget) -> list[str]:
 
 class _TooMuch(Exception):
     """A condition for which no work is left."""
+
+
+def _joined_on(when: Any) -> Any:
+    """The condition of the MERGE around one of its branches, as a WHERE; None where it has none."""
+    around = when.find_ancestor(exp.Merge)
+    on = around.args.get("on") if around is not None else None
+    return None if on is None else exp.Where(this=on.copy())
 
 
 def _everything(where: Any, budget: Budget) -> bool:
