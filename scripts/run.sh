@@ -52,7 +52,7 @@ Or give it to a coding agent as MCP tools. MCP is asking: the agent calls them b
 export GUARDHOUSE_TOKEN='$(cat "$sample")'
 claude mcp add --transport http guardhouse $address/mcp --header "Authorization: Bearer \$GUARDHOUSE_TOKEN"
 codex mcp add guardhouse --url $address/mcp --bearer-token-env-var GUARDHOUSE_TOKEN
-gemini mcp add --transport http --header "Authorization: Bearer \$GUARDHOUSE_TOKEN" guardhouse $address/mcp
+gemini mcp add --scope user --transport http --header 'Authorization: Bearer \${GUARDHOUSE_TOKEN}' guardhouse $address/mcp
 
 Ctrl-C ends the gateway.
 END

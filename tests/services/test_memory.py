@@ -14,6 +14,7 @@ from sqlalchemy import event, select, text
 
 from guardhouse.errors import Refusal
 from guardhouse.guardrails.turns import taking
+from guardhouse.model import canonical
 from guardhouse.services import memory
 from guardhouse.storage import fulltext
 from guardhouse.storage.opening import open_store
@@ -69,6 +70,13 @@ def test_c43_c44_found_by_words_of_every_field(shop: Workshop) -> None:
     assert ids(recall(shop, "login deploy", outcome="success")) == [other]
     assert ids(recall(shop, agent_id="agt_bert")) == []
     assert recall(shop, "zebra").found == ()
+
+
+@pytest.mark.parametrize("query", ["the", "of and the", "???", " - "])
+def test_c44_words_that_say_nothing_find_nothing(shop: Workshop, query: str) -> None:
+    remember(shop, "Login times out at the gateway")
+    assert recall(shop, query) == memory.Recollection((), more=False, weighed=0, complete=True)
+    assert recall(shop, "  ").found
 
 
 def test_c06_relevance_decays_with_age(shop: Workshop) -> None:
@@ -139,9 +147,29 @@ def test_a_recall_rests_between_its_questions_to_a_database_in_this_process(shop
             rested = memory.recall(connection, WORKSPACE, shop.clock.at, query="cache retries note")
     assert rested == recall(shop, "cache retries note")
     assert len(rested.found) == 10
-    # Counting words; those of the rarest; those of all; twice 64 of them; and what is shown.
-    assert statements[0] == (6 if sqlite else 3)
-    assert set(at) == ({2, 3, 4, 5} if sqlite else {2})
+    # Counting words; those of the rarest; those of all; 16, 64 and 48 of them; and what is shown.
+    assert statements[0] == (7 if sqlite else 3)
+    assert set(at) == ({2, 3, 4, 5, 6} if sqlite else {2})
+
+
+def test_a_recall_of_large_memories_rests_after_a_few(shop: Workshop) -> None:
+    for number in range(40):
+        words = " ".join(f"word{number}x{one}" for one in range(900))
+        remember(shop, f"note {number} on invalidation", details=words, agent_id=f"agt_{number}")
+    sizes: list[int] = []
+    loads = canonical.decode
+
+    def counted(data: bytes | str) -> Any:
+        sizes.append(len(data))
+        return loads(data)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(canonical, "decode", counted)
+        assert len(recall(shop, "invalidation note").found) == 10
+    if shop.store.dialect == "sqlite":
+        # The first sixteen tell how large they are; from then on no question hands over more than a few of them.
+        assert sorted(sizes)[-1] > 150_000
+        assert sorted(sizes)[-3] < 50_000
 
 
 def test_forgetting_takes_it_out_and_names_what_to_erase(shop: Workshop) -> None:

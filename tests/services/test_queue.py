@@ -379,15 +379,18 @@ def test_a09_r12_an_overdue_epic_of_too_many_children_ends_bit_by_bit(
 
 
 def test_r12_parked_as_blocked_until_reopened(shop: Workshop) -> None:
-    task = submit(shop)
+    task = submit(shop, lease_seconds=60)
     claim(shop, task)
+    shop.clock.advance(60)
+    assert claim(shop, task)["attempts"] == 1
     row = shop.do(queue.release, task, **ANNA, blocked_reason="no access to staging")
     assert (row["status"], row["blocked_reason"]) == ("blocked", "no access to staging")
     assert (view(shop, "blocked"), view(shop, "ready")) == ([task], [])
     with pytest.raises(Refusal) as excinfo:
         claim(shop, task)
     assert code(excinfo) == "not_ready"
-    assert shop.do(queue.reopen, task)["status"] == "todo"
+    row = shop.do(queue.reopen, task)
+    assert (row["status"], row["attempts"], row["blocked_reason"]) == ("todo", 0, "")
 
 
 def test_r12_reopening_makes_dependants_wait_again(shop: Workshop) -> None:

@@ -93,7 +93,7 @@ class RegisterSessionAsk(Ask):
 
 
 class RegisterSessionAnswer(SessionItem):
-    heartbeat_seconds: int = Field(description="silent for longer than this, a session counts as gone")
+    heartbeat_seconds: int = Field(description="after so long without a call, an agent is silent")
 
 
 @operation(

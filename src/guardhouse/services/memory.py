@@ -254,6 +254,8 @@ def recall(
 ) -> Recollection:
     """The memories that speak most of `query`, the most relevant first; without a query, the newest.
 
+    A query of words that say nothing by themselves (`the`, `???`) finds nothing.
+
     `tags` (all of them), `event_type`, `outcome`, `agent_id` and `repository` narrow exactly. Relevance
     is BM25 over the stored term counts, times exp(-0.1 * days since it was last seen): the same number
     on both databases for the same content and clock. `below` is the tree size that may be seen.
@@ -263,7 +265,7 @@ def recall(
     counted = fulltext.counted_terms(connection, MEMORY, MEMORY_TERM, workspace_id, [*asked, _ALL, _WORDS])
     counts = counted.documents
     terms = sorted((term for term in asked if term in counts), key=lambda term: (counts[term], term))
-    if asked and not terms:
+    if query.strip() and not terms:
         return Recollection((), more=False, weighed=0, complete=True)
     search = _search(marks, terms, counts, alone=counted.alone(counts.get(_ALL, 0)))
     candidates, some_left = _candidates(connection, workspace_id, search, now, below)
@@ -327,9 +329,8 @@ def _scored(
     rarities = [math.log(1 + (memories - counts[term] + 0.5) / (counts[term] + 0.5)) for term in terms]
     sought = [(f" {term} ", len(term) + 1, rarity) for term, rarity in zip(terms, rarities, strict=True)]
     scored = []
-    for position, (row_id, number, last_at, length, held) in enumerate(candidates):
-        if position % 32 == 31:
-            turn()
+    for row_id, number, last_at, length, held in candidates:
+        turn()
         padded = f" {held} "
         relevance = 0.0 if terms else 1.0
         held_back = _SATURATION * (1 - _LENGTH + _LENGTH * length / usual)

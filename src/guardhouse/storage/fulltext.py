@@ -32,8 +32,10 @@ _WORD = re.compile(r"[^\W_]+")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 _MARK = re.compile(r"[^a-z0-9_.-]")
 _LONGEST = 60
-_AT_ONCE = 64
-"""Rows that SQLite is asked for in one question."""
+_FIRST = 16
+_MOST = 64
+_LETTERS = 40_000
+"""Rows that SQLite is asked for in one question: so many at first and at most, and about so many characters of them."""
 FEW = 8_000
 """Up to how many matches it is cheaper to gather all of them than to walk the rows from the newest."""
 _STOP = frozenset(
@@ -307,9 +309,13 @@ def _picked_sqlite(
         chosen = list(dict.fromkeys([*whole, *chosen]))[: search.limit]
         rest()
     found: list[list[Any]] = []
-    for start in range(0, len(chosen), _AT_ONCE):
-        ids = [row_id for _number, row_id in chosen[start : start + _AT_ONCE]]
-        found += rows(connection, table, workspace_id, ids, columns, only=only, values=values)
+    left, many = [row_id for _number, row_id in chosen], _FIRST
+    while left:
+        some = rows(connection, table, workspace_id, left[:many], columns, only=only, values=values)
+        found += some
+        del left[:many]
+        size = sum(len(value) for row in some for value in row if isinstance(value, str))
+        many = max(1, min(_MOST, many * _LETTERS // (size + 1)))
         rest()
     return found, len(likely) > search.limit
 

@@ -42,12 +42,10 @@ def test_the_lines_that_make_run_prints_lead_to_the_door(tmp_path: Path) -> None
     assert "MCP is asking" in page
     script = (ROOT / "scripts" / "run.sh").read_text()
     for line in lines:
-        assert (
-            line.replace("http://127.0.0.1:8420", "$address").replace(
-                '"Authorization: Bearer $', '"Authorization: Bearer \\$'
-            )
-            in script
-        )
+        assert line.replace("Bearer $", "Bearer \\$").replace("http://127.0.0.1:8420", "$address") in script
+    # What Gemini CLI writes down is a project's own unless it is told otherwise, and may be shared with it.
+    assert "--scope user" in lines[2]
+    assert "'Authorization: Bearer ${GUARDHOUSE_TOKEN}'" in lines[2]
     home = tmp_path / "home"
     home.mkdir(mode=0o700)
     env = environment(home)

@@ -196,9 +196,7 @@ def reopen(tx: Transaction, workspace_id: str, task_id: str) -> Row:
         raise Refusal("already_open", f"task `{task_id}` is in its lane already")
     if row["deadline"] and row["deadline"] <= tx.now:
         raise Refusal("deadline_passed", f"the deadline of task `{task_id}` is past; submit it again with a later one")
-    changes: Row = {**back_to_todo(row), **NO_RECORD}
-    if row["status"] in ENDED:
-        changes |= {"attempts": 0, "ended_at": 0, "error_code": ""}
+    changes: Row = {**back_to_todo(row), **NO_RECORD, "attempts": 0, "ended_at": 0, "error_code": ""}
     graph.change(tx, row, changes)
     graph.recount(tx, workspace_id, [task_id])
     graph.settle_dependants(tx, workspace_id, [task_id])

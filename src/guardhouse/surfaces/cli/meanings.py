@@ -208,7 +208,7 @@ FIELDS: Mapping[str, str] = {
     "handle": "the agent's short name",
     "handoff_id": "the handoff's id",
     "handoffs": "the handoffs, latest first",
-    "heartbeat_seconds": "silent for longer than this, a session counts as gone",
+    "heartbeat_seconds": "after so long without a call, an agent is silent",
     "holder_agent_id": "the agent that holds it; empty: nobody",
     "holder_session_id": "the session that holds it; empty: none",
     "id": "which agent, role or pack; empty for the workspace",
