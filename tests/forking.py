@@ -52,6 +52,8 @@ class Forked:
         self.returncode: int | None = None
         self._line = line
         self._guard = threading.Lock()
+        self._coming = select.poll()
+        self._coming.register(line, select.POLLIN)
         try:
             self.pid = relay.told(line)
         except BaseException:
@@ -60,7 +62,7 @@ class Forked:
 
     def _ended(self, seconds: float | None) -> int | None:
         with self._guard:
-            if self.returncode is None and select.select([self._line], [], [], seconds)[0]:
+            if self.returncode is None and self._coming.poll(None if seconds is None else seconds * 1000):
                 self.returncode = relay.told(self._line)
                 self._line.close()
             return self.returncode
