@@ -22,6 +22,7 @@ from guardhouse.model.instants import Micros
 from guardhouse.storage.migrate import migrate
 from guardhouse.storage.opening import open_store
 from guardhouse.surfaces.collecting import THRESHOLDS
+from tests.compiling import compile_once
 from tests.forking import ANEW, READER, Nursery, start_readers_by
 from tests.server import NURSERIES
 
@@ -84,6 +85,7 @@ def _nursery() -> Iterator[None]:
     nursery = Nursery()
     NURSERIES.append(nursery)
     start_readers_by(lambda: nursery.command(READER))
+    compile_once()
     yield
     start_readers_by(ANEW)
     NURSERIES.remove(nursery)

@@ -30,8 +30,9 @@ from pathlib import Path
 
 import guardhouse
 from guardhouse.app import actions
-from guardhouse.bundle import child, load
+from guardhouse.bundle import child, load, versions
 from tests import relay
+from tests.compiling import compile_once
 
 READER = "guardhouse.bundle.child"
 ANEW = child.command
@@ -168,7 +169,11 @@ def _load(place: str) -> None:
             importlib.import_module(found.name)
     for name in _LATE:
         importlib.import_module(name)
-    load.load_directory(load.shipped_directory(), actions())
+    compile_once()
+    with tempfile.TemporaryDirectory() as folder:
+        site = Path(folder) / "policies"
+        load.write_site_skeleton(site)
+        versions.load_stored(load.load_directory(site, actions()).files)
     start_readers_by(partial(_command, place, READER))
     gc.collect()
     gc.freeze()

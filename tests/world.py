@@ -5,14 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import func, select, update
 
 from guardhouse.app import actions
 from guardhouse.bundle import Bundle, load, versions
-from guardhouse.gates import policy
 from guardhouse.gateway import Gateway
 from guardhouse.governance import agents, people, tokens, workspaces
 from guardhouse.ledger.tables import ENTRY, HEAD
@@ -24,7 +23,6 @@ from guardhouse.surfaces.cli import meanings
 from guardhouse.surfaces.cli.docs import refusals
 
 _SHIPPED: list[Bundle] = []
-_STORED: list[Bundle] = []
 _ANY = {"performed", "internal_error", "answer_unavailable", "validation", "payload_erased"}
 """What any operation may answer: done, failed, too late, a value that only its handler can judge, a repeat of what is erased."""
 _FIXED = meanings.CODES.keys() - _ANY
@@ -44,19 +42,6 @@ def shipped_bundle() -> Bundle:
         )
         _SHIPPED.append(load.load_files(files, actions()))
     return _SHIPPED[0]
-
-
-def bundle_cache() -> versions.BundleCache:
-    """A cache of its own, in which the shipped law is compiled: that takes longer than most tests, and is the same each time.
-
-    What the policy gate remembers of its rulings is each cache's own.
-    """
-    if not _STORED:
-        _STORED.append(load.load_stored(shipped_bundle().files))
-    cache = versions.BundleCache()
-    stored = _STORED[0]
-    cache.put(replace(stored, rules={**stored.rules, policy.NAME: replace(stored.rules[policy.NAME])}))
-    return cache
 
 
 @dataclass
@@ -151,7 +136,7 @@ def world(store: Any, clock: Any, ids: Any, slug: str = "default") -> Iterator[W
         founded = workspaces.found(tx, ids, slug, "first")
         versions.store(tx, founded.workspace_id, bundle)
         versions.activate(tx, founded.workspace_id, bundle.digest, bundle.law, founded.person_id, "", "first law")
-    gateway = Gateway(store, CATALOG, bundle_cache(), clock, ids)
+    gateway = Gateway(store, CATALOG, versions.BundleCache(), clock, ids)
     operator = Member(founded.person_id, founded.token.text, founded.token.session_id)
     try:
         yield World(store, clock, ids, gateway, founded.workspace_id, operator)
@@ -163,7 +148,7 @@ def world(store: Any, clock: Any, ids: Any, slug: str = "default") -> Iterator[W
 def second_process(first: World) -> Iterator[World]:
     """Another gateway over the same database with nothing shared in memory, as another server process would be."""
     store = open_store(first.store.url, first.clock)
-    gateway = Gateway(store, CATALOG, bundle_cache(), first.clock, first.ids)
+    gateway = Gateway(store, CATALOG, versions.BundleCache(), first.clock, first.ids)
     try:
         yield World(store, first.clock, first.ids, gateway, first.workspace_id, first.operator)
     finally:

@@ -16,6 +16,7 @@ from guardhouse import app
 from guardhouse.bundle import load
 from guardhouse.settings import Settings
 from guardhouse.surfaces.cli.composition import Founded
+from tests.compiling import founding
 from tests.conftest import administer
 from tests.server import Server, environment, guardhouse, serving
 
@@ -81,7 +82,8 @@ def founded(home: Path, database_url: str) -> tuple[dict[str, str], Founded]:
     """Prepare a home as `guardhouse init` does: its environment, and what was made."""
     settings = Settings(home=home, database_url=database_url)
     app.migrate(settings)
-    return environment(home, database_url), app.found(settings, "default", "olga")
+    with founding():
+        return environment(home, database_url), app.found(settings, "default", "olga")
 
 
 _slugs = itertools.count(1)

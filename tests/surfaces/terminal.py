@@ -18,6 +18,7 @@ from guardhouse.settings import Settings
 from guardhouse.storage import private
 from guardhouse.surfaces.cli import operator
 from guardhouse.surfaces.cli.main import main
+from tests.compiling import founding
 from tests.server import Server, environment, serving
 
 
@@ -88,7 +89,8 @@ def prepare(home: Path, database_url: str = "") -> dict[str, str]:
     settings = Settings(home=home, database_url=database_url)
     if not database_url:
         app.migrate(settings)
-    made = app.found(settings, "default", "olga")
+    with founding():
+        made = app.found(settings, "default", "olga")
     private.replaced(operator.token_file(home), made.operator_token)
     return environment(home, database_url)
 
