@@ -9,6 +9,7 @@ A nursery is a process of its own, so that it has one thread and none of the tes
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import gc
 import importlib
@@ -230,6 +231,26 @@ def _become(told: Mapping[str, object], streams: Sequence[int], line: socket.soc
     return module
 
 
+def _run(module: str) -> None:
+    """Run a module as a program. At its end, all else done, the process is left without taking every module apart."""
+    status: list[int] = []
+
+    def leave() -> None:
+        with contextlib.suppress(OSError):  # what cannot be written is told by the interpreter's own end
+            sys.stdout.flush()
+            sys.stderr.flush()
+            if status:
+                os._exit(status[0])
+
+    atexit.register(leave)  # the first that is registered comes last
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        status.append(0)
+    except SystemExit as ended:
+        status.append(ended.code & 0xFF if isinstance(ended.code, int) else int(ended.code is not None))
+        raise
+
+
 if __name__ == "__main__":
     _load(sys.argv[2])
-    runpy.run_module(_nurse(socket.socket(fileno=int(sys.argv[1]))), run_name="__main__", alter_sys=True)
+    _run(_nurse(socket.socket(fileno=int(sys.argv[1]))))
