@@ -85,7 +85,7 @@ _WRITTEN = re.compile(
     re.S,
 )
 _READ = re.compile(
-    r"\b(?:open|readFile(?:Sync)?|file_get_contents|File\.(?:read|readlines|open)|IO\.read|readlines?|read_text|Path|createReadStream|slurp|copyfile|copy2?|copyFile(?:Sync)?|move|rename(?:Sync)?)\s*\(?\s*(?:[\w.]{0,24}(?:expanduser|expand_path|resolve|normalize|normpath|abspath|realpath|fspath|Path)\(\s*){0,3}"
+    r"\b(?:open|readFile(?:Sync)?|file_get_contents|File\.(?:read!?|readlines|open|foreach|stream!)|IO\.read|readlines?|readLines|read|read_file|read_text|readfile|readTextFile(?:Sync)?|Bun\.file|getlines?|fileinput\.input|file|Path|createReadStream|slurp|copyfile|copy2?|copyFile(?:Sync)?|move|rename(?:Sync)?)\s*\(?\s*(?:[\w.]{0,24}(?:expanduser|expand_path|resolve|normalize|normpath|abspath|realpath|fspath|Path)\(\s*){0,3}"
     + _STRING,
     re.S,
 )
@@ -243,6 +243,8 @@ def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
             folded,
         ):
             made.append(_unquote(next(filter(None, match.groups()), "")))
+        for match in re.finditer(r'\bgetline\s*(?:\w+\s*)?<\s*\(?\s*"((?:\\.|[^"\\])+)"', code):
+            made.append(f"cat {shlex.quote(_unquote(match[1]))}")
         for match in re.finditer(r'>>?\s*"((?:\\.|[^"\\])+)"', code):
             made.append(f": > {shlex.quote(_unquote(match[1]))}")
     for match in _ENCODED.finditer(code):

@@ -126,6 +126,8 @@ class Coder(Bringer):
             # A shell that only checks the syntax runs nothing.
             return SOMETHING
         literal = given.value(program.code)
+        if lang == "python" and next((one for one in given.options if one[0] in ("-m", "-c")), ("",))[0] == "-m":
+            literal = []  # what stands behind a module is for the module
         if not literal and lang == "shell":
             # `-c` may stand in a cluster (`-xec`) and its text after further options.
             dashes = [w for w in rest if w.text.startswith("-") and not w.text.startswith("--")]

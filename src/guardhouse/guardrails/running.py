@@ -9,7 +9,7 @@ from itertools import pairwise
 from guardhouse.guardrails import paths
 from guardhouse.guardrails.bringing import BRINGERS
 from guardhouse.guardrails.decode import DECODERS, UNPACKERS, decoded, printed
-from guardhouse.guardrails.effects import chosen
+from guardhouse.guardrails.effects import SENSITIVE, chosen
 from guardhouse.guardrails.opening import ASSIGNMENT, Opener
 from guardhouse.guardrails.programs import Arguments, Program, arguments
 from guardhouse.guardrails.searching import without_clauses
@@ -302,6 +302,8 @@ class Runner(Opener):
             self.cloned(given)
         if name in ("git", "rg") and _lists_all(name, given):
             kinds.add("everything")
+        elif name == "ls" and any(paths.classes(word.text, self.state.cwd) & SENSITIVE for word in given.positionals):
+            kinds.add("sought")
         elif "everything" in kinds and name in _SIEVES and _sieves(given):
             kinds.discard("everything")
         if name in BRINGERS:

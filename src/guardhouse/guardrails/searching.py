@@ -94,6 +94,8 @@ class Finder(Hooker):
                         self.event("secret.read", start, end)
             at += 1
         kinds = {"secret"} if sensitive and "-exec" in texts else {"sought"} if sensitive else set()
+        if any(paths.classes(root.text, self.state.cwd, "") & SENSITIVE for root in roots):
+            kinds.add("sought")
         if not narrowed and any(
             (found := paths.classes(root.text, "", "")) & _WHOLE and "temp" not in found for root in roots
         ):
