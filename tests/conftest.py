@@ -149,6 +149,7 @@ def postgres_server() -> Iterator[str]:
     named = os.environ.get("GUARDHOUSE_TEST_POSTGRES_URL")
     if named:
         yield named
+        _end_administration()
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -159,8 +160,7 @@ def postgres_server() -> Iterator[str]:
     try:
         yield server.get_uri()
     finally:
-        for engine in _administration.values():
-            engine.dispose()
+        _end_administration()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             server.cleanup()
@@ -168,8 +168,6 @@ def postgres_server() -> Iterator[str]:
 
 
 _databases = itertools.count(1)
-
-
 _administration: dict[str, Engine] = {}
 
 
@@ -180,6 +178,11 @@ def administer(server: str, statement: str) -> None:
         _administration[server] = create_engine(url, isolation_level="AUTOCOMMIT", pool_size=1, pool_pre_ping=True)
     with _administration[server].connect() as connection:
         connection.execute(text(statement))
+
+
+def _end_administration() -> None:
+    while _administration:
+        _administration.popitem()[1].dispose()
 
 
 @pytest.fixture(scope="session")
