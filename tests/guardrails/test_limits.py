@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shlex
+import time
 from collections.abc import Callable
 
 import pytest
@@ -109,6 +110,18 @@ def test_it_is_the_danger_that_stops_them(cut: str) -> None:
     for danger, harmless in HARMLESS.items():
         text = re.sub(danger, harmless, text)
     assert verdict(text) in ("allow", "warn"), text
+
+
+@pytest.mark.parametrize("blank", ["\n", " \n", " "])
+@pytest.mark.parametrize(
+    "opening", ["vim -c '", "sed '", "pwsh -c '", "julia -e '", "psql -c '", "ed <<< '", "ftp <<< '", "crontab - <<< '"]
+)
+def test_blanks_cost_no_more_than_their_number(opening: str, blank: str) -> None:
+    """A pattern that takes all blanks before a line once for each of them took from 0.2 s to minutes."""
+    text = opening + blank * (8000 // len(blank)) + "'"
+    began = time.process_time()
+    verdict(text)
+    assert time.process_time() - began < 0.15
 
 
 @pytest.mark.parametrize("within", [1, 63, 64, 65, 399, 400, 401, 999, 1000, 1001, 1500])

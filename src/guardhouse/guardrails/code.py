@@ -46,7 +46,7 @@ _OTHER_SHELL = re.compile(
     re.S,
 )
 _EXECUTED = re.compile(_STRING + r"\s*\.\s*execute\s*\(", re.S)
-_SPAWNED = re.compile(r"(?m)^\s*(?:exec|spawn|system)\s+([^\"\n;]{2,500})")
+_SPAWNED = re.compile(r"(?m)^[ \t]*(?:exec|spawn|system)[ \t]+([^\"\n;]{2,500})")
 _RUN_LIST = re.compile(r"System\.cmd\s*\(?\s*\"([\w/.-]+)\"\s*,\s*\[([^\]]{0,500})\]")
 _JULIA = re.compile(r"\brun\s*\(\s*`([^`\n]{1,1000})`")
 _HOMED = re.compile(
@@ -136,7 +136,7 @@ _EACH_BELOW = re.compile(
 _CODE_IN_CODE = re.compile(
     r"\b(?:exec|eval|compile|Function|(?:instance|class|module)_eval|parse)\s*\(?\s*" + _STRING, re.S
 )
-_MOST_NESTED = 4
+_MOST_NESTED, _MOST_NESTED_LETTERS = 4, 2048
 _LEAST_NESTED = 8
 """Letters that a call needs at least."""
 _REMOVED_ELSEWHERE = re.compile(
@@ -168,10 +168,12 @@ def _nested(code: str) -> list[str]:
     """The literal texts that code runs as more code of its own language, and theirs: `exec('…')`."""
     found: list[str] = []
     waiting = [code]
+    left = _MOST_NESTED_LETTERS
     while waiting and len(found) < _MOST_NESTED:
         for match in islice(_CODE_IN_CODE.finditer(waiting.pop()), _MOST_NESTED):
             text = _unquote(match["s"])
-            if len(text) >= _LEAST_NESTED:
+            left -= len(text)
+            if len(text) >= _LEAST_NESTED and left >= 0:
                 found.append(text)
                 waiting.append(text)
     return found[:_MOST_NESTED]
@@ -301,7 +303,7 @@ def _elsewhere(code: str) -> list[str]:
 
 
 _SED_FILE = re.compile(
-    r"(?:^|[;{}\n])\s*+(?:(?:\d++|\$|/(?:\\.|[^/\n\\])*+/)[,~+!\s]*+)*+([rRwW])\s+([^\n;}]+)"
+    r"(?:^|[;{}\n])[ \t]*+(?:(?:\d++|\$|/(?:\\.|[^/\n\\])*+/)[,~+! \t]*+)*+([rRwW])[ \t]+([^\n;}]+)"
     r"|s([^\w\s\\])(?:\\.|(?!\3).){0,200}\3(?:\\.|(?!\3).){0,200}\3[\dgpiImMe]*w\s+([^\n;}]+)"
 )
 

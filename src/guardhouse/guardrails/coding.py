@@ -283,7 +283,7 @@ class Coder(Bringer):
             return SOMETHING
         if lang == "sql":
             self.sqls.append((word.text.replace(UNKNOWN, "x"), at, to, self.via))
-            for line in re.finditer(r"(?:\\!|^\s*(?:system|\.shell|\.system|!)\s)\s*(.+)", word.text, re.M):
+            for line in re.finditer(r"(?:\\!|^[ \t]*(?:system|\.shell|\.system|!)[ \t])[ \t]*(.+)", word.text, re.M):
                 self._within("client escape", self.run_text, line[1], at, to)
             if re.search(r"\\copy\b.*\bprogram\b|\|\s*['\"]?(?:ba)?sh", word.text, re.I):
                 self.event("sql.program", at, to)
@@ -315,8 +315,12 @@ class Coder(Bringer):
             self.too_much(at, to)
         self.codes.append((word.text, at, to, self.via))
         if lang == "sed":
-            if re.search(r"(?:^|[;{}\n])\s*(?:\d+|\$|/[^/]*/)?\s*e\s+\S|/[gIip\d]*e[gIip\d]*(?:;|$)", word.text):
-                for match in re.finditer(r"(?:^|[;{}\n])\s*\d*e\s+([^;}]+)|s(.)[^\n]*?\2([^\n]*?)\2\w*e", word.text):
+            if re.search(
+                r"(?:^|[;{}\n])[ \t]*+(?:(?:\d+|\$|/[^/\n]*/)[ \t]*+)?e[ \t]+\S|/[gIip\d]*e[gIip\d]*(?:;|$)", word.text
+            ):
+                for match in re.finditer(
+                    r"(?:^|[;{}\n])[ \t]*+\d*e[ \t]+([^;}]+)|s(.)[^\n]*?\2([^\n]*?)\2\w*e", word.text
+                ):
                     self.run_text(match[1] or match[3] or "", at, to)
             for operator, path in codes.sed_files(word.text):
                 self.effect(operator, [Word(path, at, to)])

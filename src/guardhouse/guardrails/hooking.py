@@ -25,12 +25,12 @@ _SETTING = re.compile(
 )
 _RECIPE = re.compile(r"^(?:\t|[\w.%/$(){} -]*::?[^=;]*;)\s*[@+-]*(.*)$", re.M)
 _MAKE_SHELL = re.compile(r"\$\(shell\s+([^()]*(?:\([^()]*\)[^()]*)*)\)")
-_CRON = re.compile(r"^\s*(?:@\w+|(?:[\d*/,a-zA-Z-]+\s+){5})(.+)$", re.M)
+_CRON = re.compile(r"^[ \t]*(?:@\w+|(?:[\d*/,a-zA-Z-]+[ \t]+){5})(.+)$", re.M)
 _EDITED = re.compile(
-    r"(?m)(?:^|[|:])\s*(?:(r|read|e|edit|tabe\w*|sp|split|vs\w*|view|so|source)|w|write|sav\w*|up\w*)!?\s+([~/.$][^\s|]+)"
+    r"(?m)(?:^|[|:])[ \t]*(?:(r|read|e|edit|tabe\w*|sp|split|vs\w*|view|so|source)|w|write|sav\w*|up\w*)!?[ \t]+([~/.$][^\s|]+)"
 )
 """The file that an editor's command reads or writes."""
-_BANG = re.compile(r"^[\s:\d,%$+]*(?:r(?:ead)?\s*)?!\s*(.+)$", re.M)
+_BANG = re.compile(r"^[ \t:\d,%$+]*(?:r(?:ead)?[ \t]*)?![ \t]*(.+)$", re.M)
 _LISTED = re.compile(r"""(["'])((?:\\.|(?!\1).)*)\1""", re.S)
 _VIM_CALL = re.compile(r"""\b(?:system|termopen|jobstart|job_start|term_start)\s*\(\s*(["'])((?:\\.|(?!\1).)*)\1""")
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
@@ -48,7 +48,7 @@ def _scripts(text: str) -> list[str]:
     return [one for one in scripts.values() if isinstance(one, str)] if isinstance(scripts, dict) else []
 
 
-_PUTS = re.compile(r"(?m)^\s*m?(?:put|send|append|reput)\s+(?:-\S+\s+)*(\S+)")
+_PUTS = re.compile(r"(?m)^[ \t]*m?(?:put|send|append|reput)[ \t]+(?:-\S+[ \t]+)*(\S+)")
 _TOOL = re.compile(r"(SHELL|CC|CXX|LD|AR|RM|CP|MV|INSTALL|PYTHON|NODE|MAKE|\w*(?:CMD|COMMAND))[?:+]?=")
 """Variables by which a makefile's tools are named; with options alone they are but tools (`CC='gcc -m32'`)."""
 

@@ -47,7 +47,7 @@ def _lists_all(name: str, given: Arguments) -> bool:
 
 _NUMBERS = re.compile(r"(?:%[sd]|\\n|\s)+")
 _ONE_PORT = re.compile(
-    r"(?:-[tnPw]+ |-sTCP:LISTEN )*-[tnPw]*i ?(?:[46]|tcp|udp|TCP|UDP|@[\w.]+)*:\d+(?: -[tnPw]+| -sTCP:LISTEN)*"
+    r"(?:-[tnPw]+ |-sTCP:LISTEN )*-[tnPw]*i ?[46]?(?:tcp|udp|TCP|UDP)?(?:@[\w.]+)?:\d+(?: -[tnPw]+| -sTCP:LISTEN)*"
 )
 """Arguments by which `lsof` lists whoever holds one port, and nobody else."""
 

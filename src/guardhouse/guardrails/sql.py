@@ -155,7 +155,9 @@ def events(text: str, depth: int = 0, budget: Budget | None = None) -> tuple[lis
             return found, True
         text = text[explained.end() :]
     plain = re.sub(
-        r"(?m)^\s*\\\S.*$|^\s*\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$", "", text
+        r"(?m)^[ \t]*\\\S.*$|^[ \t]*\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$",
+        "",
+        text,
     )
     if depth < 3:
         bodies = list(_BODY.finditer(plain))
