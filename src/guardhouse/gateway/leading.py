@@ -10,11 +10,13 @@ import os
 import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import islice
 
-from guardhouse.gateway.disk import MARKS, PAIR, Disk
+from guardhouse.gateway.disk import JUDGED, MARKS, PAIR, Disk
 from guardhouse.guardrails.spelling import spelled
 from guardhouse.guardrails.surroundings import Surroundings, absolute, reach
 from guardhouse.guardrails.text import Examined
+from guardhouse.guardrails.touching import MOST_LINKS
 from guardhouse.guardrails.turns import turn
 
 KINDS = frozenset({"shell", "auto"})
@@ -24,6 +26,10 @@ _QUOTED = re.compile(r""""([^"\n$`]{1,256})"|'([^'\n]{1,256})'""")
 _ESCAPED = re.compile(r"""(?:[^\s'"();&|<>`\\$]|\\ )+""")
 _HOME = re.compile(r"""\$(?:HOME\b|\{HOME\})|"\$(?:HOME|\{HOME\})\"""")
 _ENTERS = frozenset({"cd", "pushd", "-C", "--directory", "--chdir", "env", "make", "tar", "find"})
+_ODD = re.compile(r"['\"\\$`*?\[{=,@~]|/proc/")
+"""What lets a text mean a name that it does not spell: quotes, patterns, variables. So does what is longer than is looked up."""
+_INTO = re.compile(r"""(?:\b(?:cd|pushd)|-C|--directory|--chdir)[\s=]++["']?([^\s;&|"')]+)""")
+_LONGEST = 1_024
 _MOST_TOKENS = 1_024
 _MOST_LETTERS = 65_536
 _MOST_FOLDERS = 4
@@ -37,6 +43,31 @@ def links(text: Examined, around: Surroundings, disk: Disk) -> Iterator[tuple[st
             guarded = real if real[:1] == "/" else disk.twin(place, around)
             if guarded and reach(guarded, "", around):
                 yield absolute(name, base, around), guarded
+    said = (text.text, *text.file_paths) if text.kind in KINDS else text.file_paths
+    if any(len(one) > _LONGEST or _ODD.search(one) for one in said):
+        folders = [text.cwd]
+        for entered in islice(_INTO.findall(text.text[:_MOST_LETTERS]), _MOST_FOLDERS):
+            folders.append(os.path.join(folders[-1], expanded(entered, around)))
+        if around.user_home and any("~" in one or "HOME" in one for one in said):
+            folders.append(around.user_home)
+        yield from _unnamed(folders, around, disk)
+
+
+def _unnamed(folders: list[str], around: Surroundings, disk: Disk) -> Iterator[tuple[str, str]]:
+    """(path, where it leads) of every link in these folders that leads to a guarded place: a text may mean one in other letters."""
+    found = 0
+    for folder in dict.fromkeys(folders):
+        for path in disk.links(folder):
+            turn()
+            real = ""
+            with contextlib.suppress(OSError, ValueError):
+                real = disk.real(path)
+            if real and reach(real, "", around):
+                found += 1
+                if found > MOST_LINKS or not disk.take(JUDGED):
+                    disk.short = True
+                    return
+                yield absolute(path, "", around), real
 
 
 def leads(texts: Iterable[Examined], around: Surroundings, disk: Disk) -> tuple[tuple[str, str], ...]:
@@ -64,7 +95,7 @@ def _walked(
     grounds = [(base, disk.plain(base)) for base in bases]
     for name in dict.fromkeys([cwd, *names]):
         turn()
-        if not name or name[0] == "-" or len(name) > 1024:
+        if not name or name[0] == "-" or len(name) > _LONGEST:
             continue
         for base, plain in grounds[:1] if name[0] == "/" else grounds:
             places = disk.told.get((base, name))
@@ -160,19 +191,21 @@ def _words(text: str) -> Iterator[str]:
 
 
 def _folders(tokens: list[str], cwd: str, around: Surroundings, disk: Disk) -> Iterator[str]:
-    """Folders that a command names and may go into before it names a file in them."""
-    found = 0
+    """Folders that a command names and may go into, one from another, before it names a file in them."""
+    found: list[str] = []
     for token in tokens:
-        path = os.path.join(cwd, expanded(token, around))
-        if found == _MOST_FOLDERS:
-            return
-        if not os.path.isabs(path):
-            continue
-        bare = "/" not in token and token[0] != "~" and disk.bears(cwd, token) is None
-        seen = None if bare else disk.followed(path)
-        if seen is not None and stat.S_ISDIR(seen.st_mode):
-            found += 1
-            yield path
+        for base in (cwd, *found):
+            path = os.path.join(base, expanded(token, around))
+            if len(found) == _MOST_FOLDERS:
+                return
+            if not os.path.isabs(path):
+                continue
+            bare = "/" not in token and token[0] != "~" and disk.bears(base, token) is None
+            seen = None if bare else disk.followed(path)
+            if seen is not None and stat.S_ISDIR(seen.st_mode):
+                found.append(path)
+                yield path
+                break
 
 
 def expanded(path: str, around: Surroundings) -> str:

@@ -6,7 +6,9 @@ one of `ACTS`, and its paths as the tool was given them.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
 
 from guardhouse.guardrails import meddling
 from guardhouse.guardrails.spelling import spelled
@@ -18,6 +20,10 @@ SWEEP = "guard.sweep"
 ACTS = frozenset({"read", "search", "fetch", "write", "edit", "patch", "delete", "run", ""})
 """`search` looks through a folder; `run` is a text that a tool runs; empty is an act that is not known."""
 _LOOKS = frozenset({"read", "search", "fetch"})
+_PATTERN = re.compile(r"([^*?\[]*)/([^/*?\[]*)[*?\[](?:[^/]*[*?\]])?([^/*?\]]*)(/.*)?", re.S)
+"""The folder of a path's first part that is a pattern, how that part begins and ends, and what comes after it."""
+MOST_LINKS = 32
+"""Links that a pattern is held against, and that are told of folders without being named."""
 
 
 def touched(path: str, act: str, kept: str, cwd: str, around: Surroundings, links: Mapping[str, str]) -> str:
@@ -81,9 +87,28 @@ def reached(text: str, cwd: str, around: Surroundings, links: Mapping[str, str])
     """What a path reaches as written or, where the gateway saw it lead elsewhere, there."""
     found = reach(text, cwd, around)
     if links and found in ("", "above", "hooks", "holds"):
-        named = absolute(text, cwd, around)
+        named = absolute(spelled(text, cwd, around)[0] if text[:6] == "/proc/" else text, cwd, around)
         # What the gateway sees there is itself, not the agent.
-        real = None if named.startswith(("/proc/self/", "/proc/thread-self/")) else links.get(named)
-        if real is not None:
+        real = "" if named.startswith(("/proc/self/", "/proc/thread-self/")) else _led(named, links)
+        if real:
             return reach(real, "", around) or found
     return found
+
+
+def _led(path: str, links: Mapping[str, str]) -> str:
+    """Where a path leads through one of the links, or empty. A pattern counts as what it could be."""
+    place = path
+    while place:
+        real = links.get(place)
+        if real is not None:
+            return real + path[len(place) :]
+        place = place.rpartition("/")[0]
+    pattern = _PATTERN.match(path)
+    if pattern is None:
+        return ""
+    folder, head, tail, rest = pattern.groups()
+    for link, real in islice(links.items(), MOST_LINKS):
+        above, _, name = link.rpartition("/")
+        if above == folder and name.startswith(head) and name.endswith(tail):
+            return f"{real}{rest}"
+    return ""
