@@ -115,6 +115,7 @@ HOSTILE = {
     "all of it": lambda number: f"a/./../b/link{number % 400}/../*{number}",
     "words": lambda number: f"n{number}",
     "names in the home": lambda number: f"~/x{number}",
+    "names of users": lambda number: f"~u{number}",
 }
 
 
@@ -165,7 +166,9 @@ def test_looking_again_takes_no_more(crowd: Path) -> None:
     (crowd / "one").touch()
     os.link(crowd / "one", crowd / "twin")
     around = replace(NOWHERE, state=(str(crowd / "state"),))
-    text = "cd few plain; git add twin link1 a/link2 ~/x ../y l*3 a/../z " + " ".join(f"w{number}" for number in range(60))
+    text = "cd few plain; git add twin link1 a/link2 ~/x ../y l*3 a/../z " + " ".join(
+        f"w{number}" for number in range(60)
+    )
     (crowd / "few").mkdir()
     (crowd / "plain").mkdir()
     for number in range(20):

@@ -27,6 +27,8 @@ _PATTERN = 160
 """Making a pattern ready; holding it against six names is a step."""
 JUDGED = 12
 """Telling whether a place is guarded."""
+USER = 80
+"""Asking the system for a user's home."""
 PAIR = 2
 """Telling of one name, seen from one folder, whether it has to be looked up."""
 _MOST_ENTRIES = 4_000

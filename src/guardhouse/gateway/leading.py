@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
-from guardhouse.gateway.disk import JUDGED, MARKS, PAIR, Disk
+from guardhouse.gateway.disk import JUDGED, MARKS, PAIR, USER, Disk
 from guardhouse.guardrails.spelling import spelled
 from guardhouse.guardrails.surroundings import Surroundings, absolute, reach
 from guardhouse.guardrails.text import Examined
@@ -47,7 +47,7 @@ def links(text: Examined, around: Surroundings, disk: Disk) -> Iterator[tuple[st
     if any(len(one) > _LONGEST or _ODD.search(one) for one in said):
         folders = [text.cwd]
         for entered in islice(_INTO.findall(text.text[:_MOST_LETTERS]), _MOST_FOLDERS):
-            folders.append(os.path.join(folders[-1], expanded(entered, around)))
+            folders.append(os.path.join(folders[-1], _spelled_out(entered, around, disk)))
         if around.user_home and any("~" in one or "HOME" in one for one in said):
             folders.append(around.user_home)
         yield from _unnamed(folders, around, disk)
@@ -112,7 +112,7 @@ def _places(name: str, base: str, around: Surroundings, disk: Disk, *, plain: bo
         told = _told(name, base, disk, plain=plain)
         if told is not None:
             return told
-        path = os.path.join(base, expanded(name, around))
+        path = os.path.join(base, _spelled_out(name, around, disk))
         if os.path.isabs(path):
             return disk.places(path)
     return ()
@@ -195,7 +195,7 @@ def _folders(tokens: list[str], cwd: str, around: Surroundings, disk: Disk) -> I
     found: list[str] = []
     for token in tokens:
         for base in (cwd, *found):
-            path = os.path.join(base, expanded(token, around))
+            path = os.path.join(base, _spelled_out(token, around, disk))
             if len(found) == _MOST_FOLDERS:
                 return
             if not os.path.isabs(path):
@@ -206,6 +206,12 @@ def _folders(tokens: list[str], cwd: str, around: Surroundings, disk: Disk) -> I
                 found.append(path)
                 yield path
                 break
+
+
+def _spelled_out(path: str, around: Surroundings, disk: Disk) -> str:
+    """As `expanded`; looking up another user's home is work, too."""
+    named = path[:1] == "~" and path[1:2] not in ("", "/")
+    return path if named and not disk.take(USER) else expanded(path, around)
 
 
 def expanded(path: str, around: Surroundings) -> str:

@@ -8,6 +8,8 @@ import tomllib
 from collections import Counter
 from typing import Any, Literal
 
+from guardhouse.guardrails.turns import turn
+
 Kept = Literal["same", "changed", ""]
 """`same`, `changed`, or empty where that cannot be seen."""
 
@@ -31,9 +33,16 @@ _SERVERS = frozenset({"mcpservers", "mcp_servers", "mcp", "servers", "shell_envi
 _SPEAKING = frozenset(
     {"permissions", "permission", "env", "projects", "sandbox", "additionaldirectories", "context", "instructions"}
 )
-_COMMENTS = re.compile(r'("(?:\\.|[^"\\])*")|/\*.*?\*/|//[^\n]*', re.S)
-_COMMAS = re.compile(r'("(?:\\.|[^"\\])*")|,(\s*[}\]])', re.S)
-MOST = 1024 * 1024
+_COMMENTS = re.compile(r'("(?:\\.|[^"\\])*+"?)|/\*(?:[^*]|\*(?!/))*+(?:\*/)?|//[^\n]*', re.S)
+_COMMAS = re.compile(r'("(?:\\.|[^"\\])*+"?)|,(\s*+[}\]])', re.S)
+"""A text or comment that does not end goes to the end of all, so that nothing is read twice."""
+MOST = 256 * 1024
+_MOST_SIGNS = 4_000
+_MOST_DEPTH = 64
+_MOST_OURS = 200
+MOST_REPLACED = 4 * 1024 * 1024
+"""Characters of a configuration; marks between its values, tables within tables, and entries of ours in it; and characters
+that all edits together are looked for in. Beyond them nobody can tell what is left of our entries."""
 
 
 class _Entries:
@@ -46,6 +55,7 @@ class _Entries:
         self.fixed: Counter[str] = Counter()
         self.least: Counter[str] = Counter()
         self.unsure: Counter[str] = Counter()
+        self.ours = 0
 
 
 def kept(name: str, before: str | None, after: str | None) -> Kept:
@@ -74,7 +84,7 @@ def kept(name: str, before: str | None, after: str | None) -> Kept:
 
 def _entries(name: str, text: str) -> _Entries | None:
     """Our entries and every switch for hooks, each with where it stands; None when the text cannot be read."""
-    if len(text) > MOST:
+    if len(text) > MOST or sum(text.count(sign) for sign in ",:={[\n.") > _MOST_SIGNS:
         return None
     found = _Entries()
     if not text.strip():
@@ -86,6 +96,9 @@ def _entries(name: str, text: str) -> _Entries | None:
     work: list[tuple[tuple[str, ...], Any, Any]] = [((), value, None)]
     while work:
         place, item, around = work.pop()
+        if len(place) > _MOST_DEPTH or found.ours > _MOST_OURS:
+            return None
+        turn()
         if isinstance(item, dict):
             plain = {key: part for key, part in item.items() if not isinstance(part, dict | list)}
             for key, part in item.items():
@@ -96,10 +109,12 @@ def _entries(name: str, text: str) -> _Entries | None:
                 and not _speaks(place)
                 and any(isinstance(one, str) and _OURS.search(one) for one in plain.values())
             ):
+                found.ours += 1
                 found.fixed[_told(place, around, item)] += 1
         elif isinstance(item, list):
             work.extend((place, part, around) for part in item)
         elif isinstance(item, str) and _OURS.search(item) and not _speaks(place):
+            found.ours += 1
             found.fixed[_told(place, item)] += 1
     return found
 
@@ -149,14 +164,18 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def applied(text: str | None, edits: tuple[tuple[str, str, bool], ...]) -> str | None:
     """A file's text after an edit tool's replacements, or None when one of them does not apply as it would there."""
-    made = text or ""
+    made, looked = text or "", 0
     for old, new, everywhere in edits:
+        turn()
+        looked += len(made)
         if not old:
             if made:
                 return None
             made = new
-        elif old not in made or (made.count(old) > 1 and not everywhere):
+            continue
+        times = made.count(old)
+        left = len(made) + times * (len(new) - len(old))
+        if not times or (times > 1 and not everywhere) or left > MOST or looked > MOST_REPLACED:
             return None
-        else:
-            made = made.replace(old, new)
+        made = made.replace(old, new)
     return made

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from guardhouse.guardrails.kept import MOST, MOST_REPLACED
 from guardhouse.guardrails.turns import turn
 
 _MARKED = re.compile(r"(?i)^\s*\*\*\* ?(add|update|delete) file:(.+)")
 _MOVED = re.compile(r"(?i)^\s*\*\*\* ?move to:(.+)")
 _OTHER = re.compile(r"^\s*\*\*\* ?(?:begin patch|end patch|end of file|environment)", re.I)
 _DIFFED = re.compile(
-    r"^(?:(?:---|\+\+\+)[ \t]+(?P<file>[^\t\n]+)|(?:rename|copy) (?:from|to) (?P<moved>[^\n]+)"
+    r"^(?=[-+rcdI])(?:(?:---|\+\+\+)[ \t]+(?P<file>[^\t\n]+)|(?:rename|copy) (?:from|to) (?P<moved>[^\n]+)"
     r"|diff --git (?P<first>\"[^\"]+\"|\S+) (?P<second>\"[^\"]+\"|\S+)|Index: (?P<index>[^\n]+))",
     re.M,
 )
@@ -43,7 +44,7 @@ def changes(text: str) -> tuple[Change, ...]:
     lines: list[str] = []
     for line in [*text.split("\n"), "*** Add File: end"]:
         turn()
-        found = _MARKED.match(line)
+        found = _MARKED.match(line) if "***" in line else None
         if found is None:
             if made:
                 lines.append(line.removesuffix("\r"))
@@ -96,8 +97,12 @@ def patched(text: str | None, hunks: tuple[tuple[str, str, bool], ...]) -> str |
         return hunks[0][1] if text is None or not text else None
     made = "\n" + (text or "").replace("\r\n", "\n")
     made = made if made.endswith("\n") else made + "\n"
-    at = 0
+    at = looked = 0
     for old, new, _everywhere in hunks:
+        turn()
+        looked += len(made)
+        if len(made) > MOST or looked > MOST_REPLACED:
+            return None
         before = old.rstrip("\n") and old
         if not before or made.count("\n" + before) != 1:
             return None
