@@ -13,6 +13,7 @@ from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.simplify import simplify
 
+from guardhouse.guardrails import holding, trivial
 from guardhouse.guardrails.budget import Budget
 from guardhouse.guardrails.units import Unit
 
@@ -28,7 +29,7 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)
 STARTS = re.compile(
     r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:SELECT\s|INSERT\s+INTO\s|UPDATE\s+(?:ONLY\s+|OR\s+\w+\s+)?\S+\s+(?:(?:AS\s+)?\w+\s+)?SET\s|DELETE\s+FROM\s|DROP\s+(?:TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER|ROLE|FUNCTION|TRIGGER|COLUMN|OWNED|MATERIALIZED|SEQUENCE|TYPE|EXTENSION|PROCEDURE|TABLESPACE|KEYSPACE|PUBLICATION|SUBSCRIPTION|EVENT|LOGIN|SERVER|POLICY|WAREHOUSE|STAGE|STREAM|TASK|PIPE|DOMAIN|AGGREGATE|CATALOG|CONTINUOUS|DICTIONARY|SYNONYM|PACKAGE)\b|"
     r"TRUNCATE\s+(?:TABLE\s+)?[\w\"`.\[\]]+|ALTER\s+(?:TABLE|USER|ROLE|DATABASE|SYSTEM|SCHEMA|DEFAULT\s+PRIVILEGES|LOGIN|SEQUENCE|INDEX|VIEW|TYPE|FUNCTION|POLICY|SERVER|WAREHOUSE|KEYSPACE)\s|RENAME\s+TABLE\s|PURGE\s+BINARY\s|RESET\s+(?:MASTER|REPLICA|SLAVE)\b|LOAD\s+DATA\s+(?:LOCAL\s+)?INFILE\b|CREATE\s+(?:OR\s+REPLACE\s+)?(?:TEMP\w*\s+)?(?:TABLE|DATABASE|INDEX|VIEW|USER|ROLE|FUNCTION|SCHEMA)\s|GRANT\s|REVOKE\s|WITH\s+(?:RECURSIVE\s+)?\w+\s*(?:\([^)]*\)\s*)?AS\s*\(|"
-    r"MERGE\s+INTO\s|COPY\s+\w+\s|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?(?:\s+(?:IMMEDIATE|xp_|sp_)|\s*\()|FLUSH(?:ALL|DB)\b|REPLACE\s+INTO\s|PRAGMA\s+\w|CALL\s+\w+|SHUTDOWN\s*(?:;|$|(?:WITH|NOSAVE|SAVE|ABORT|IMMEDIATE|NORMAL|TRANSACTIONAL|FORCE)\b)|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s|CREATE\s+(?:EXTENSION|LANGUAGE)\s)",
+    r"MERGE\s+INTO\s|COPY\s+\w+\s|COPY\s*\(\s*(?:SELECT|WITH|TABLE|VALUES|INSERT|UPDATE|DELETE)\b|COPY\s+[\w.\"]+\s*(?:\([^()]*\)\s*)?(?:FROM|TO)\s+(?:PROGRAM|STDIN|STDOUT|E?')|DO\s+\$|EXPLAIN\s|VACUUM\b|BEGIN\s*;|SET\s+ROLE\s|EXEC(?:UTE)?(?:\s+(?:IMMEDIATE|xp_|sp_)|\s*\()|FLUSH(?:ALL|DB)\b|REPLACE\s+INTO\s|PRAGMA\s+\w|CALL\s+\w+|SHUTDOWN\s*(?:;|$|(?:WITH|NOSAVE|SAVE|ABORT|IMMEDIATE|NORMAL|TRANSACTIONAL|FORCE)\b)|REINDEX\s|DELETE\s+\w+\s+FROM\s|DETACH\s|CREATE\s+(?:EXTENSION|LANGUAGE)\s)",
     re.I | re.S,
 )
 _HEADS = frozenset(
@@ -96,12 +97,20 @@ _MODIFIERS = re.compile(
 )
 """Words between a verb and its table that only some dialects know. They bound nothing, but for `TOP`, whose
 number may be any; without them the rest is understood by its structure."""
+_MATCHED = re.compile(r"""'[^']*'|"[^"]*"|(?<=[\w'")\]\s])(!?)~(?!~)\*?(?=\s*E?')""", re.I)
+"""Literals, and PostgreSQL's signs for `REGEXP`."""
 _PIECES = re.compile(r"'\s*\|\|\s*[NE]?'", re.I)
 
 
 def _folded(text: str) -> str:
     """Literals that are joined by `||` as one."""
     return _PIECES.sub("", text)
+
+
+def _regexp(found: re.Match[str]) -> str:
+    if found[1] is None:
+        return found[0]
+    return " NOT REGEXP " if found[1] else " REGEXP "
 
 
 def starts(text: str) -> bool:
@@ -172,6 +181,8 @@ def events(text: str, depth: int = 0, budget: Budget | None = None) -> tuple[lis
     elif _BODY.search(plain) or _EXECUTED.search(plain):
         found.append("size")
     nested = _OPENED.sub(r"\1BEGIN", _MODIFIERS.sub(r"\1", _BODY.sub("'body'", plain)))
+    if "~" in nested:
+        nested = _MATCHED.sub(_regexp, nested)
     if (
         nested.count("(") > MOST_NESTING
         or nested.count(";") > MOST_STATEMENTS
@@ -247,7 +258,7 @@ def _statement(tree: Any, budget: Budget) -> list[str]:
                 # What a MERGE changes is bounded by the condition that it joins on.
                 merge = node.parent if isinstance(node.parent, exp.When) else None
                 bound = node.args.get("where") if merge is None else _joined_on(merge)
-                if not node.args.get("limit") and _everything(bound, budget):
+                if not trivial.limited(node.args.get("limit")) and _everything(bound, budget):
                     found.append("sql.unbounded")
             except _TooMuch:
                 found.append("size")
@@ -284,7 +295,7 @@ def _everything(where: Any, budget: Budget) -> bool:
 
     A condition that names no column is the same for every row; it counts as true unless it is worked out to be false.
     """
-    if where is None or _true(where.this):
+    if where is None or trivial.true(where.this):
         return True
     kinds = {type(node) for node in where.walk()}
     varies = not kinds.isdisjoint((exp.Column, exp.Placeholder, exp.Parameter))
@@ -292,121 +303,12 @@ def _everything(where: Any, budget: Budget) -> bool:
         return False
     if budget.short or not budget.works(len(where.sql())):
         raise _TooMuch
-    made = simplify(where.this.copy())
-    if _true(made):
-        return True
     if not varies:
-        return not _false(made)
-    either = list(made.flatten()) if isinstance(made, exp.Or) else []
-    return any(_opposite(one) in either for one in either)
-
-
-_OPPOSITES: dict[type[Any], type[Any]] = {
-    exp.EQ: exp.NEQ,
-    exp.NEQ: exp.EQ,
-    exp.GT: exp.LTE,
-    exp.LTE: exp.GT,
-    exp.LT: exp.GTE,
-    exp.GTE: exp.LT,
-}
-
-
-def _opposite(node: Any) -> Any:
-    """The negation of a part that is simplified already, as simplifying it would write it."""
-    if isinstance(node, exp.Not):
-        return node.this
-    other = _OPPOSITES.get(type(node))
-    if other is not None:
-        return other(this=node.this.copy(), expression=node.expression.copy())
-    return exp.Not(this=node.copy())
-
-
-def _true(node: Any) -> bool:
-    if isinstance(node, exp.Paren):
-        return _true(node.this)
-    if isinstance(node, exp.Boolean):
-        return bool(node.this)
-    if isinstance(node, exp.Literal):
-        return str(node.this) not in ("0", "", "false", "f")
-    if isinstance(node, exp.Or):
-        return _true(node.left) or _true(node.right)
-    if isinstance(node, exp.And):
-        return _true(node.left) and _true(node.right)
-    if isinstance(node, exp.Not):
-        return _false(node.this) or (
-            isinstance(node.this, exp.Is) and _key(node.this.this) and isinstance(node.this.expression, exp.Null)
-        )
-    if isinstance(node, exp.GT | exp.GTE | exp.NEQ) and _key(node.this) and _lowest(node.expression):
-        return True
-    if isinstance(node, exp.In) and _same_rows(node):
-        return True
-    if isinstance(node, exp.EQ | exp.GTE | exp.LTE | exp.NullSafeEQ | exp.Like | exp.ILike):
-        if (
-            isinstance(node, exp.Like | exp.ILike)
-            and isinstance(node.expression, exp.Literal)
-            and str(node.expression.this).strip("%") == ""
-        ):
-            return True
-        return bool(node.this == node.expression)
-    if isinstance(node, exp.NEQ | exp.GT | exp.LT):
-        left, right = node.this, node.expression
-        if isinstance(left, exp.Literal) and isinstance(right, exp.Literal):
-            if isinstance(node, exp.NEQ):
-                return bool(left != right)
-            try:
-                return (
-                    float(left.this) > float(right.this)
-                    if isinstance(node, exp.GT)
-                    else float(left.this) < float(right.this)
-                )
-            except ValueError:
-                return False
-    return False
-
-
-_KEYS = frozenset(["id", "_id", "pk", "uuid", "guid", "rowid", "oid", "ctid"])
-"""Columns that no row is without."""
-
-
-def _key(node: Any) -> bool:
-    return isinstance(node, exp.Column) and str(node.name).lower() in _KEYS
-
-
-def _lowest(node: Any) -> bool:
-    """What every number of a row lies above, or no row's name is: 0, 1 (by `>=`), -1 and the empty text."""
-    if isinstance(node, exp.Neg):
-        return isinstance(node.this, exp.Literal)
-    if not isinstance(node, exp.Literal):
-        return False
-    return str(node.this) in ("0", "") or (str(node.this) == "1" and isinstance(node.parent, exp.GTE))
-
-
-def _same_rows(node: Any) -> bool:
-    """`id IN (SELECT id FROM t)` for all of the very table that is changed."""
-    query = node.args.get("query")
-    inner = query.this if isinstance(query, exp.Subquery) else query
-    if not isinstance(inner, exp.Select) or any(inner.args.get(part) for part in ("where", "limit", "joins", "having")):
-        return False
-    source = inner.find(exp.Table)
-    changed = node.find_ancestor(exp.Delete, exp.Update)
-    return (
-        source is not None
-        and changed is not None
-        and isinstance(changed.this, exp.Table)
-        and source.name == changed.this.name
-        and _key(node.this)
-    )
-
-
-def _false(node: Any) -> bool:
-    if isinstance(node, exp.Paren):
-        return _false(node.this)
-    if isinstance(node, exp.Boolean):
-        return not node.this
-    if isinstance(node, exp.EQ):
-        return (
-            isinstance(node.this, exp.Literal)
-            and isinstance(node.expression, exp.Literal)
-            and node.this != node.expression
-        )
-    return False
+        made = simplify(where.this.copy())
+        return trivial.true(made) or not trivial.false(made)
+    changed = where.find_ancestor(exp.Delete, exp.Update)
+    table = changed.this.alias_or_name if changed is not None and isinstance(changed.this, exp.Table) else ""
+    try:
+        return holding.holds(where.this, table)
+    except holding.TooMany:
+        raise _TooMuch from None
