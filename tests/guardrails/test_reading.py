@@ -226,8 +226,14 @@ SLOW = [
     ("awk '{print}' .claude/settings.json ", "{}"), ("$*echo aGk= | base64 -d | sh;", "pwsh -c '{}'"), ("a\n", "python3 -c '{}'"), ("`", "cat <<E | bash\n{}\nE\n"),
     ("psql -c 'delete from a where b=1 or not c=2 or d=e';", "{}"), ("psql -c 'select abc, def from t join u on a=b';", "{}"),
     ("delete from a where b=1 or not c=2 or d=e or f=g or h=i or j=k;", "psql -c '{}'"),
+    ("\\a", "python3 -c 'os.system(\"{}'"), ("\\a", "awk 'BEGIN{{system(\"{}'"), ("\\a", "sed 's/{}'"), ("\\a", "vim -c ':call system(\"{}'"),
+    ("\\a", "perl -e '`{}'"), ("\\a", "node -e 'f([\"{}'"), ('\\"', "python3 -c 'import os;{}'"), ('\\"', "node -e 'x.execute({}'"),
+    ("\n", "sed '{}'"), ("\n", "sed '/e;{}'"), ("s/", "sed '/e;\n{}'"), ("\n", "pwsh -c '{}'"), ("\n", "psql -c '{}'"), ("\n", "vim -c '{}'"), ("1\n", "vim -c '{}'"),
 ]  # fmt: skip
-"""The slowest of some 20,000 repeated units and pairs of units in fifteen frames, as they were before work was bounded."""
+"""The slowest of some 20,000 repeated units and pairs of units in fifteen frames, as they were before work was bounded.
+
+The last fifteen took from 0.5 seconds to longer than anyone would wait: texts without an end, and lines without a letter.
+"""
 
 
 def _bounded(text: str, *kind: str) -> tuple[bool, set[str]]:
@@ -243,7 +249,7 @@ def _bounded(text: str, *kind: str) -> tuple[bool, set[str]]:
 
 @pytest.mark.parametrize(("unit", "frame"), SLOW)
 def test_no_repeated_text_takes_long_to_read(unit: str, frame: str) -> None:
-    """Half of these took more than the promised 30 ms, up to 890."""
+    """Half of these took more than the promised 30 ms."""
     assert _bounded(frame.format(unit * (7_900 // len(unit))))[0]
 
 

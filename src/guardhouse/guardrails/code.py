@@ -7,12 +7,14 @@ import re
 import shlex
 from itertools import islice
 
-from guardhouse.guardrails import constants, folding, literals, quoting, sending
+from guardhouse.guardrails import constants, delimited, folding, literals, quoting, sending
 
 MOST_CODE = 8 * 1024
 MOST_CALLS = 100
 """Calls of one piece of code; more are told as `size`."""
-_STRING = r"""(?:[rbfu]{0,2}(?P<q>['"`])(?P<s>(?:\\.|(?!(?P=q)).)*)(?P=q))"""
+_STRING = r"""(?:[rbfu]{0,2}(?P<q>['"`])(?P<s>(?:\\.|(?!(?P=q))[^\\])*+)(?P=q))"""
+"""A literal. A backslash is read in one way only, and what was read is not given back: or a text without an end costs twice as
+much for each backslash in it. So it is with each of the patterns here."""
 _SHELL = re.compile(
     r"(?:\b(?:os\.)?(?:system|popen|getoutput|getstatusoutput|exec|execSync|spawnSync?|execFileSync?|shell_exec|passthru|proc_open|run|call|check_call|check_output|Popen|sh|backtick|IO\.popen|Open3\.\w+|os\.execute|capture2e?)|Command::new)"
     r"\s*[\(\s]\s*" + _STRING,
@@ -45,8 +47,8 @@ _OTHER_SHELL = re.compile(
     + _STRING,
     re.S,
 )
-_EXECUTED = re.compile(_STRING + r"\s*\.\s*execute\s*\(", re.S)
-_SPAWNED = re.compile(r"(?m)^[ \t]*(?:exec|spawn|system)[ \t]+([^\"\n;]{2,500})")
+_EXECUTES = re.compile(r"\s*+\.\s*+execute\s*\(")
+_SPAWNED = re.compile(r"(?m)^[^\S\n]*+(?:exec|spawn|system)\s+([^\"\n;]{2,500})")
 _RUN_LIST = re.compile(r"System\.cmd\s*\(?\s*\"([\w/.-]+)\"\s*,\s*\[([^\]]{0,500})\]")
 _JULIA = re.compile(r"\brun\s*\(\s*`([^`\n]{1,1000})`")
 _HOMED = re.compile(
@@ -64,7 +66,7 @@ _UNLINKED = re.compile(r"\b" + _SINGLE + _CALL_PATH + _STRING + r"(?P<after>[^\n
 _PAIRED = re.compile(
     r"\b(shutil\.(?:move|copy\w*)|os\.(?:rename|replace|symlink|link)|(?:fs|promises)(?:['\"]\))?\.(?:rename|copyFile|symlink|cp)(?:Sync)?|FileUtils\.(?:mv|cp_r|cp|ln_s\w*)|File\.(?:rename|symlink))\s*\(?\s*"
     + _STRING
-    + r"\s*,\s*(?P<p>['\"])(?P<t>(?:\\.|(?!(?P=p)).)*)(?P=p)",
+    + r"\s*,\s*(?P<p>['\"])(?P<t>(?:\\.|(?!(?P=p))[^\\])*+)(?P=p)",
     re.S,
 )
 _PAIRS = (("symlink", "ln -s"), ("ln_s", "ln -s"), ("link", "ln"), ("copy", "cp -r"), ("cp", "cp -r"), ("", "mv"))
@@ -241,13 +243,13 @@ def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
         events.append("code")
     if lang == "awk":
         for match in re.finditer(
-            r'\bsystem\s*\(\s*"((?:\\.|[^"])*)"|(?:print[^|{}]*)?\|\s*"((?:\\.|[^"])*)"|"((?:\\.|[^"])*)"\s*\|\s*getline',
+            r'\bsystem\s*\(\s*"((?:\\.|[^"\\])*+)"|\|\s*"((?:\\.|[^"\\])*+)"|"((?:\\.|[^"\\])*+)"\s*\|\s*getline',
             folded,
         ):
             made.append(_unquote(next(filter(None, match.groups()), "")))
-        for match in re.finditer(r'\bgetline\s*(?:\w+\s*)?<\s*\(?\s*"((?:\\.|[^"\\])+)"', code):
+        for match in re.finditer(r'\bgetline\s*+(?:\w++\s*+)?+<\s*\(?\s*"((?:\\.|[^"\\])++)"', code):
             made.append(f"cat {shlex.quote(_unquote(match[1]))}")
-        for match in re.finditer(r'>>?\s*"((?:\\.|[^"\\])+)"', code):
+        for match in re.finditer(r'>>?\s*"((?:\\.|[^"\\])++)"', code):
             made.append(f": > {shlex.quote(_unquote(match[1]))}")
     for match in _ENCODED.finditer(code):
         inner = _undone(match[2])
@@ -290,7 +292,12 @@ def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
 def _elsewhere(code: str) -> list[str]:
     """Calls of the less usual languages."""
     made = [_unquote(match["s"]) for match in _OTHER_SHELL.finditer(code)]
-    made += [_unquote(match["s"]) for match in _EXECUTED.finditer(code)]
+    if "execute" in code:
+        behind = 0
+        for at, to in delimited.pairs(code):
+            if at >= behind and _EXECUTES.match(code, to + 1):
+                made.append(_unquote(code[at + 1 : to]))
+                behind = to + 1
     for match in _LISP_REMOVED.finditer(code):
         made.append(f"{'rm -rf' if match[1] == 'delete-directory' else 'rm'} {shlex.quote(_unquote(match[2]))}")
     for match in _REMOVED_ELSEWHERE.finditer(code):
@@ -303,8 +310,8 @@ def _elsewhere(code: str) -> list[str]:
 
 
 _SED_FILE = re.compile(
-    r"(?:^|[;{}\n])[ \t]*+(?:(?:\d++|\$|/(?:\\.|[^/\n\\])*+/)[,~+! \t]*+)*+([rRwW])[ \t]+([^\n;}]+)"
-    r"|s([^\w\s\\])(?:\\.|(?!\3).){0,200}\3(?:\\.|(?!\3).){0,200}\3[\dgpiImMe]*w\s+([^\n;}]+)"
+    r"(?:^|[;{}\n])[^\S\n]*+(?:(?:\d++|\$|/(?:\\.|[^/\n\\])*+/)(?:[,~+!]|[^\S\n])*+)*+([rRwW])\s++([^\n;}]+)"
+    r"|s([^\w\s\\])(?:\\.|(?!\3)[^\\\n]){0,200}+\3(?:\\.|(?!\3)[^\\\n]){0,200}+\3[\dgpiImMe]*+w\s++([^\n;}]+)"
 )
 
 
@@ -340,7 +347,7 @@ def _named_target(name: str | None) -> str:
 
 
 def _literals(text: str) -> list[str]:
-    return [_unquote(match[2]) for match in re.finditer(r"(['\"])((?:\\.|(?!\1).)*)\1", text)]
+    return [_unquote(one) for one in delimited.said(text)]
 
 
 _ESCAPE = re.compile(r"\\(?:x\{?([0-9A-Fa-f]{1,6})\}?|u\{?([0-9A-Fa-f]{1,6})\}?|([0-7]{1,3})|(\n)|(.))", re.S)

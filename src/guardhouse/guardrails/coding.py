@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from guardhouse.guardrails import code as codes
+from guardhouse.guardrails.blanks import squeezed
 from guardhouse.guardrails.bringing import Bringer
 from guardhouse.guardrails.effects import chosen as _chosen
 from guardhouse.guardrails.programs import Arguments, Program, arguments
@@ -277,13 +278,14 @@ class Coder(Bringer):
             self.nodes -= CODE_COST
             if self.nodes < 0:
                 raise Spent
+            word = Word(squeezed(word.text), word.start, word.end, word.kinds)
         at, to = (word.start, word.end) if word.end > word.start else (start, end)
         if lang not in ("sql", "shell") and self.lines(word.text, lang, at, to):
             self.codes.append((word.text, at, to, self.via))
             return SOMETHING
         if lang == "sql":
             self.sqls.append((word.text.replace(UNKNOWN, "x"), at, to, self.via))
-            for line in re.finditer(r"(?:\\!|^[ \t]*(?:system|\.shell|\.system|!)[ \t])[ \t]*(.+)", word.text, re.M):
+            for line in re.finditer(r"(?:\\!|^[^\S\n]*+(?:system|\.shell|\.system|!)\s)\s*+(.+)", word.text, re.M):
                 self._within("client escape", self.run_text, line[1], at, to)
             if re.search(r"\\copy\b.*\bprogram\b|\|\s*['\"]?(?:ba)?sh", word.text, re.I):
                 self.event("sql.program", at, to)
@@ -316,10 +318,11 @@ class Coder(Bringer):
         self.codes.append((word.text, at, to, self.via))
         if lang == "sed":
             if re.search(
-                r"(?:^|[;{}\n])[ \t]*+(?:(?:\d+|\$|/[^/\n]*/)[ \t]*+)?e[ \t]+\S|/[gIip\d]*e[gIip\d]*(?:;|$)", word.text
+                r"(?:^|[;{}\n])[^\S\n]*+(?:\d++|\$|/[^/]*+/)?+[^\S\n]*+e\s+\S|/[gIip\d]*+e[gIip\d]*+(?:;|$)", word.text
             ):
                 for match in re.finditer(
-                    r"(?:^|[;{}\n])[ \t]*+\d*e[ \t]+([^;}]+)|s(.)[^\n]*?\2([^\n]*?)\2\w*e", word.text
+                    r"(?:^|[;{}\n])[^\S\n]*+\d*+e\s++([^;}]+)|s(.)(?:\\.|\[[^\]\n]{0,60}+\]|(?!\2)[^\\\n]){0,500}+\2((?:\\.|(?!\2)[^\\\n]){0,500}+)\2\w*e",
+                    word.text,
                 ):
                     self.run_text(match[1] or match[3] or "", at, to)
             for operator, path in codes.sed_files(word.text):

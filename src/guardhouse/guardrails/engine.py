@@ -11,6 +11,7 @@ from typing import Any
 from guardhouse.errors import LawFault, LawProblem
 from guardhouse.guardrails import paths, reports, sql, tools
 from guardhouse.guardrails.alternatives import propose
+from guardhouse.guardrails.blanks import squeezed
 from guardhouse.guardrails.budget import PIECE_COST, Budget
 from guardhouse.guardrails.guarding import LIKENESS, uses
 from guardhouse.guardrails.indexing import Candidate, Index
@@ -238,7 +239,7 @@ class Engine:
         if match is not None:
             self._event(found, text, "hidden", match.start(), match.end(), ())
         if kind == "sql":
-            source = "\n".join(re.findall(r"(?m)^\s*(?:\\!|\.shell|\.system|system)\s*(.+)$", text.text))
+            source = "\n".join(re.findall(r"(?m)^[^\S\n]*+(?:\\!|\.shell|\.system|system)\s*+(.+)$", text.text))
             if not source:
                 return
         else:
@@ -251,7 +252,7 @@ class Engine:
         runner.state.variables.update(text.around.variables)
         try:
             if text.tool and tools.is_powershell(text.tool):
-                runner.lines(runner.source, "powershell", 0, len(source))
+                runner.lines(squeezed(runner.source), "powershell", 0, len(source))
             else:
                 runner.run_text(runner.source, 0, len(source))
         except (Spent, RecursionError):

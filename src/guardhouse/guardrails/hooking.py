@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 
-from guardhouse.guardrails import powershell
+from guardhouse.guardrails import delimited, powershell
 from guardhouse.guardrails.coding import Coder
 from guardhouse.guardrails.programs import Arguments, Program
 from guardhouse.guardrails.words import UNKNOWN, Word
@@ -25,14 +25,15 @@ _SETTING = re.compile(
 )
 _RECIPE = re.compile(r"^(?:\t|[\w.%/$(){} -]*::?[^=;]*;)\s*[@+-]*(.*)$", re.M)
 _MAKE_SHELL = re.compile(r"\$\(shell\s+([^()]*(?:\([^()]*\)[^()]*)*)\)")
-_CRON = re.compile(r"^[ \t]*(?:@\w+|(?:[\d*/,a-zA-Z-]+[ \t]+){5})(.+)$", re.M)
+_CRON = re.compile(r"^[^\S\n]*+(?:@\w+|(?:[\d*/,a-zA-Z-]++[^\S\n]++){5})(.+)$", re.M)
 _EDITED = re.compile(
-    r"(?m)(?:^|[|:])[ \t]*(?:(r|read|e|edit|tabe\w*|sp|split|vs\w*|view|so|source)|w|write|sav\w*|up\w*)!?[ \t]+([~/.$][^\s|]+)"
+    r"(?m)(?:^|[|:])[^\S\n]*+(?:(r|read|e|edit|tabe\w*|sp|split|vs\w*|view|so|source)|w|write|sav\w*|up\w*)!?\s+([~/.$][^\s|]+)"
 )
 """The file that an editor's command reads or writes."""
-_BANG = re.compile(r"^[ \t:\d,%$+]*(?:r(?:ead)?[ \t]*)?![ \t]*(.+)$", re.M)
-_LISTED = re.compile(r"""(["'])((?:\\.|(?!\1).)*)\1""", re.S)
-_VIM_CALL = re.compile(r"""\b(?:system|termopen|jobstart|job_start|term_start)\s*\(\s*(["'])((?:\\.|(?!\1).)*)\1""")
+_BANG = re.compile(r"^(?:[:\d,%$+]|[^\S\n])*+(?:r(?:ead)?[^\S\n]*+)?+!\s*+(.+)$", re.M)
+_VIM_CALL = re.compile(
+    r"""\b(?:system|termopen|jobstart|job_start|term_start)\s*\(\s*(["'])((?:\\.|(?!\1)[^\\\n])*+)\1"""
+)
 _MAKEFILES = ("GNUmakefile", "makefile", "Makefile")
 _JUSTFILES = ("justfile", "Justfile", ".justfile")
 _PACKAGERS = frozenset({"npm", "pnpm", "yarn", "bun"})
@@ -48,7 +49,7 @@ def _scripts(text: str) -> list[str]:
     return [one for one in scripts.values() if isinstance(one, str)] if isinstance(scripts, dict) else []
 
 
-_PUTS = re.compile(r"(?m)^[ \t]*m?(?:put|send|append|reput)[ \t]+(?:-\S+[ \t]+)*(\S+)")
+_PUTS = re.compile(r"(?m)^[^\S\n]*+m?(?:put|send|append|reput)\s++(?:-\S++\s++)*+(\S+)")
 _TOOL = re.compile(r"(SHELL|CC|CXX|LD|AR|RM|CP|MV|INSTALL|PYTHON|NODE|MAKE|\w*(?:CMD|COMMAND))[?:+]?=")
 """Variables by which a makefile's tools are named; with options alone they are but tools (`CC='gcc -m32'`)."""
 
@@ -148,7 +149,7 @@ class Hooker(Coder):
             for match in _EDITED.finditer(text):
                 self.effect("<read>" if match[1] else "<write>", [Word(match[2], start, end)])
         elif lang == "listed":
-            found = [match[2] for match in _LISTED.finditer(text)] or [text.removeprefix("commands=")]
+            found = [text[at + 1 : to] for at, to in delimited.texts(text, "'\"")] or [text.removeprefix("commands=")]
         elif lang == "ftp":
             found = [f"scp {match[1]} host:" for match in _PUTS.finditer(text)]
             found += [match[1] for match in _BANG.finditer(text)]

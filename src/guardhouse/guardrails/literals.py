@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 import shlex
 
+from guardhouse.guardrails import delimited
+
 MOST_LITERALS = 60
 _STARTS = re.compile(
     r"\bsubprocess\b|\bos\s*\.\s*(?:system|popen|exec|spawn|posix_spawn)|posix_spawn|child_process|create_subprocess|\bpty\b|ctypes|Deno\.Command|Bun\.(?:\$|spawn)"
@@ -15,15 +17,13 @@ _STARTS_IN_TEXT = re.compile(
     r"['\"](?:node:)?child_process['\"]|['\"](?:execa|shelljs|zx)['\"]"
     r"|\bopen\s*\(?\s*\w+\s*,\s*['\"]\s*(?:\||-\|)|\bopen\s*\(?\s*\w+\s*,\s*['\"][^'\"]*\|\s*['\"]"
 )
-_ANY_TEXT = re.compile(r"""(['"`])(?:\\.|(?!\1)[^\\])*\1""", re.S)
-_TEXT = re.compile(r"""(['"`])((?:\\.|(?!\1)[^\\]){4,1000}?)\1""", re.S)
+_SHORTEST, _LONGEST = 4, 2000
 _LIST = re.compile(r"""[\[(]\s*((?:(['"])[^'"\n]{1,200}\2\s*,\s*)+['"][^'"\n]{0,200}['"])\s*,?\s*[\])]""")
 _APART = re.compile(r"""\(\s*['"]([\w/.-]+)['"]\s*,\s*(?:\{\s*)?(?:args\s*:\s*)?\[([^\]\n]{1,1000})\]""")
 _CALLED = re.compile(
     r"""\b(?:(git)\.(\w+)|([a-z]+))\s*\(\s*((?:['"][^'"\n]{1,200}['"]\s*,\s*)*['"][^'"\n]{1,200}['"])\s*\)"""
 )
 _AS_FUNCTIONS = re.compile(r"\b(?:from|import)\s+(?:sh|git|plumbum)\b|\bplumbum\.cmd\b")
-_ONE = re.compile(r"""(['"])((?:\\.|(?!\1).)*)\1""")
 _CLOUD = re.compile(
     r"\b(terminate_\w+|delete_\w+|stop_\w+|schedule_key_deletion|put_bucket_(?:policy|acl)|deregister_\w+)\s*\("
 )
@@ -48,10 +48,14 @@ def commands(code: str) -> list[str]:
             name = f"git {match[2]}" if match[1] else match[3]
             if match[1] or match[3] in _PROGRAMS:
                 made.append(f"{name} {shlex.join(_texts(match[4]))}")
-    if _STARTS_IN_TEXT.search(code) is None and _STARTS.search(_ANY_TEXT.sub("''", code)) is None:
+    if _STARTS_IN_TEXT.search(code) is None and _STARTS.search(delimited.without(code)) is None:
         return made[:MOST_LITERALS]
-    for match in _TEXT.finditer(code):
-        text = match[2].strip().strip("|").strip()
+    behind = 0
+    for start, end in delimited.pairs(code):
+        if start < behind or not _SHORTEST <= end - start - 1 <= _LONGEST:
+            continue
+        behind = end + 1
+        text = code[start + 1 : end].strip().strip("|").strip()
         first, blank, _rest = text.partition(" ")
         if blank and first.rpartition("/")[2] in _PROGRAMS:
             made.append(text)
@@ -66,4 +70,4 @@ def commands(code: str) -> list[str]:
 
 
 def _texts(listed: str) -> list[str]:
-    return [match[2] for match in _ONE.finditer(listed)]
+    return delimited.said(listed)

@@ -29,7 +29,7 @@ _PROCESS = re.compile(
     r"(?i)\[(?:system\.)?diagnostics\.process\]::start\s*\(\s*" + _LITERAL + r"(?:\s*,\s*" + _LITERAL + ")?"
 )
 _ITEMS = re.compile(
-    r"(?i)(?:^|[;(&\n{])[ \t]*+(?:get-childitem|gci|get-item|gi|ls|dir)\b([^|;\n]{0,500})\|(?:[^;\n]{0,500}\|)?\s*(?:(?:%|foreach(?:-object)?)\s*\{\s*)?(?:remove-item|ri|rm|del|erase|rd|rmdir)\b"
+    r"(?i)(?:^|[;(&\n{])[^\S\n]*+(?:get-childitem|gci|get-item|gi|ls|dir)\b([^|;\n]{0,500})\|(?:[^;\n]{0,500}\|)?\s*(?:(?:%|foreach(?:-object)?)\s*\{\s*)?(?:remove-item|ri|rm|del|erase|rd|rmdir)\b"
 )
 _ENVIRONMENT = re.compile(
     r"(?i)\[(?:system\.)?environment\]::setenvironmentvariable\s*\([^()\n]{0,500},\s*[\['\"(\w.:]*?(machine|user)\b"

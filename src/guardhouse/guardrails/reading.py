@@ -9,6 +9,7 @@ import tree_sitter_bash
 from tree_sitter import Language, Node, Parser
 
 from guardhouse.guardrails import plain
+from guardhouse.guardrails.blanks import flat
 from guardhouse.guardrails.plain import Plain
 from guardhouse.guardrails.programs import UNSPECIFIED, Programs
 from guardhouse.guardrails.units import MOST_DEPTH, SOMETHING, Event, Flow, Spent, State, Unit
@@ -237,6 +238,7 @@ def _told_apart(match: re.Match[bytes]) -> bytes:
 
 def _parse(data: bytes) -> Any:
     """The tree, or None when the parser needs more work than is allowed."""
+    data = flat(data)
     if data.count(b"(") + data.count(b"[[") + data.count(b"{") > MOST_OPENED:
         return None
     if data.count(b")") - data.count(b"(") > MOST_CLOSED:

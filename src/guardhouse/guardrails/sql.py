@@ -14,6 +14,7 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.simplify import simplify
 
 from guardhouse.guardrails import holding, trivial
+from guardhouse.guardrails.blanks import squeezed
 from guardhouse.guardrails.budget import Budget
 from guardhouse.guardrails.units import Unit
 
@@ -157,6 +158,7 @@ def events(text: str, depth: int = 0, budget: Budget | None = None) -> tuple[lis
         budget = Budget()
     if len(text) > MOST_SQL:
         return ["size"], False
+    text = squeezed(text)
     found: list[str] = []
     explained = _EXPLAINED.match(text)
     if explained is not None:
@@ -164,7 +166,7 @@ def events(text: str, depth: int = 0, budget: Budget | None = None) -> tuple[lis
             return found, True
         text = text[explained.end() :]
     plain = re.sub(
-        r"(?m)^[ \t]*\\\S.*$|^[ \t]*\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$",
+        r"(?m)^[^\S\n]*+\\\S.*$|^[^\S\n]*+\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$",
         "",
         text,
     )

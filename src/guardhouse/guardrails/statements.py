@@ -161,7 +161,7 @@ class Reader(Binder):
             flow = self._sequence(node, feed)
             self.unsure(before)
             return flow
-        if kind == "list" and (node.parent is None or node.parent.type != "list"):
+        if kind == "list" and ((parent := node.parent) is None or parent.type != "list"):
             before = dict(self.state.variables)
             flow = self._sequence(node, feed)
             self._after_list(node, before)
@@ -178,7 +178,12 @@ class Reader(Binder):
         before = dict(self.state.variables) if own else None
         texts: list[str | None] = []
         kinds: frozenset[str] = NOTHING
-        body = node.parent is not None and node.parent.type == "function_definition"
+        # The grammar finds a node's parent from the root down: asked only where it may be that, not for each of a long list.
+        body = (
+            node.type not in ("list", "program", "ERROR")
+            and node.parent is not None
+            and node.parent.type == "function_definition"
+        )
         for child in node.named_children:
             if child.type in ("word", "string", "raw_string", "variable_name", "heredoc_body", "comment"):
                 if child.type == "string":
