@@ -458,7 +458,7 @@ class _Eye:
         """What interpreter code names. It is read as text, with its literals joined: what it computes is not seen."""
         for text in {code, _JOINED.sub("", code)}:
             folded = text.casefold()
-            changing: bool | None = None
+            changing = _CHANGING_CODE.search(text) is not None
             for part in dict.fromkeys(_WITHIN.split(text)):
                 if "/" not in part and "guardhouse" not in part.casefold() and "operator.token" not in part:
                     continue
@@ -468,10 +468,8 @@ class _Eye:
                 found = self._reach(part, "")
                 if found == "state":
                     yield STATE
-                elif found in ("hooks", "program"):
-                    changing = _CHANGING_CODE.search(text) is not None if changing is None else changing
-                    if changing:
-                        yield UNSEEN if found == "hooks" else PROGRAM
+                elif found in ("hooks", "program") and changing:
+                    yield UNSEEN if found == "hooks" else PROGRAM
             if re.search(r"guardhouse_(?:home|database_url|migration_url|signing_key)", folded):
                 yield STATE
             elif re.search(r"(?:del|pop|putenv|unsetenv|setenv|delete)\b[^\n;]{0,60}guardhouse_|environ?\W[^\n;]{0,20}guardhouse_\w+\W{1,3}\s*=[^=]|env\.guardhouse_\w+\s*=[^=]", folded):  # fmt: skip
