@@ -166,7 +166,7 @@ def test_looking_again_takes_no_more(crowd: Path) -> None:
     (crowd / "one").touch()
     os.link(crowd / "one", crowd / "twin")
     around = replace(NOWHERE, state=(str(crowd / "state"),))
-    text = "cd few plain; git add twin link1 a/link2 ~/x ../y l*3 a/../z " + " ".join(
+    text = "cd few plain; git add twin link1 a/link2 ~/x ~root/x ~nobody.here ../y l*3 a/../z " + " ".join(
         f"w{number}" for number in range(60)
     )
     (crowd / "few").mkdir()

@@ -18,7 +18,7 @@ from typing import NamedTuple
 from guardhouse.guardrails.surroundings import Surroundings
 from guardhouse.guardrails.turns import turn
 
-MOST_STEPS = 6_000
+MOST_STEPS = 5_000
 _LOOK = 4
 _PART = 4
 _PATH = 16
@@ -61,6 +61,7 @@ class Disk:
         self._places: dict[str, tuple[tuple[str, str], ...]] = {}
         self.told: dict[tuple[str, str], Sequence[tuple[str, str]]] = {}
         self._patterns: set[str] = set()
+        self.users: set[str] = set()
         self._files: dict[tuple[int, int], str] | None = None
         self.left = MOST_STEPS
         """Steps; below none once any was refused."""

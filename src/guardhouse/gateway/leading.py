@@ -210,8 +210,12 @@ def _folders(tokens: list[str], cwd: str, around: Surroundings, disk: Disk) -> I
 
 def _spelled_out(path: str, around: Surroundings, disk: Disk) -> str:
     """As `expanded`; looking up another user's home is work, too."""
-    named = path[:1] == "~" and path[1:2] not in ("", "/")
-    return path if named and not disk.take(USER) else expanded(path, around)
+    user = path.partition("/")[0]
+    if user[:1] == "~" and user != "~" and user not in disk.users:
+        if not disk.take(USER):
+            return path
+        disk.users.add(user)
+    return expanded(path, around)
 
 
 def expanded(path: str, around: Surroundings) -> str:
