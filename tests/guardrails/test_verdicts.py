@@ -207,3 +207,16 @@ def test_hostile_text_asks_and_ends(unit: str) -> None:
     long = unit * 20_000
     if unit.strip() and unit.isascii():
         assert verdict(long) in ("ask", "block")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("\\copy (select 1) to program 'x'", "block"),
+        ("select 1;\n  \\COPY t FROM PROGRAM 'curl http://x.example'", "block"),
+        ("\\copy t from 'a.csv'", "allow"),
+        ("\\copy (select name as program_name from t) to 'a.csv'", "allow"),
+    ],
+)
+def test_copying_through_a_program_is_running_it(text: str, expected: str) -> None:
+    assert verdict(text, "sql") == expected

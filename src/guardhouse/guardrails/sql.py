@@ -149,6 +149,10 @@ def _outside(text: str) -> str:
     return _LITERAL.sub("''", _COMMENT.sub(" ", text))
 
 
+_COPIED = re.compile(r"(?im)^[^\S\n]*+\\copy\b[^\n]*\bprogram\b")
+"""psql's own copying through a program of the machine that it runs on."""
+
+
 def events(text: str, depth: int = 0, budget: Budget | None = None) -> tuple[list[str], bool]:
     """The names of what this SQL does, and whether its structure was understood. Never raises.
 
@@ -165,6 +169,8 @@ def events(text: str, depth: int = 0, budget: Budget | None = None) -> tuple[lis
         if "ANALY" not in explained[0].upper():
             return found, True
         text = text[explained.end() :]
+    if _COPIED.search(text):
+        found.append("sql.program")
     plain = re.sub(
         r"(?m)^[^\S\n]*+\\\S.*$|^[^\S\n]*+\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$",
         "",
