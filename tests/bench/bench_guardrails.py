@@ -47,8 +47,28 @@ HOSTILE = [
     "case x in a) Bearer abcdefgh1234 ",
     "psql -c 'delete from a where b=1 or not c=2 or d=e';",
     "delete from a where b=1 or not c=2 or d=e or f=g or (h=i and j=k) or l<m or n>o;",
+    "\n",
+    "\t\n",
+    '\\"',
+    "\\a",
+    "--\n",
+    "<<\nphp",
+    "& [;",
+    "system(",
+    ".printf",
 ]
-FRAMES = ["{}", "cat <<E | bash\n{}\nE\n", "ssh h '{}'", 'psql -c "{}"', "python3 -c '{}'", "pwsh -c '{}'", "x=$({})"]
+FRAMES = [
+    "{}",
+    "cat <<E | bash\n{}\nE\n",
+    "ssh h '{}'",
+    'psql -c "{}"',
+    "python3 -c '{}'",
+    "pwsh -c '{}'",
+    "x=$({})",
+    "sed '{}'",
+    "awk '{}'",
+    "for i in {}; do ls; done",
+]
 
 
 def measured(engine: Engine, texts: list[str]) -> list[float]:

@@ -155,6 +155,7 @@ HOSTILE = [
     "[[ (", "a|", "|&", "&&a", "$(", "(", "{", "{a,b}", "{1..99}", "<<E ", "cat <<E\nx\nE\n", "if x; then ", "case x in ", "f() { f; }; f;",
     "eval ", "eval 'eval ", "sudo ", 'bash -c "', "sh -c 'x';", "xargs ", "find . -exec ", "ssh h ", "rm -rf a ", "git push -f ", "tar -I x ",
     "psql -c 'select 1';", "python3 -c 'import os' ;", "DELETE FROM a WHERE 1=1;", "DO $$ x $$;", "(SELECT 1),", "a=$a$a;", "x;y;", "`", "'", "${",
+    "\n", "\t\n", " ", '\\"', "\\a", "--\n", "<<\nphp", "& [;", "system(", ".printf", "/* ", "=", "~x ",
 ]  # fmt: skip
 
 
@@ -228,11 +229,13 @@ SLOW = [
     ("delete from a where b=1 or not c=2 or d=e or f=g or h=i or j=k;", "psql -c '{}'"),
     ("\\a", "python3 -c 'os.system(\"{}'"), ("\\a", "awk 'BEGIN{{system(\"{}'"), ("\\a", "sed 's/{}'"), ("\\a", "vim -c ':call system(\"{}'"),
     ("\\a", "perl -e '`{}'"), ("\\a", "node -e 'f([\"{}'"), ('\\"', "python3 -c 'import os;{}'"), ('\\"', "node -e 'x.execute({}'"),
+    ("\t\n", "for i in {}; do rm $i; done"), ("<<\nphp", "{}"), (".printf", "awk '{}'"), ("& [;", "cat <<E | bash\n{}\nE\n"),
+    ("~/.claude/settings.json;os.system(x+=y;? http://a", "perl -e '{}'"),
     ("\n", "sed '{}'"), ("\n", "sed '/e;{}'"), ("s/", "sed '/e;\n{}'"), ("\n", "pwsh -c '{}'"), ("\n", "psql -c '{}'"), ("\n", "vim -c '{}'"), ("1\n", "vim -c '{}'"),
 ]  # fmt: skip
 """The slowest of some 20,000 repeated units and pairs of units in fifteen frames, as they were before work was bounded.
 
-The last fifteen took from 0.5 seconds to longer than anyone would wait: texts without an end, and lines without a letter.
+The last twenty took from 50 ms to longer than anyone would wait: texts without an end, and lines without a letter.
 """
 
 
@@ -251,6 +254,12 @@ def _bounded(text: str, *kind: str) -> tuple[bool, set[str]]:
 def test_no_repeated_text_takes_long_to_read(unit: str, frame: str) -> None:
     """Half of these took more than the promised 30 ms."""
     assert _bounded(frame.format(unit * (7_900 // len(unit))))[0]
+
+
+@pytest.mark.parametrize("unit", ["\n", "\n ", "--\n", "/* ", "a\n", "'", "\\!\n"])
+def test_no_repeated_sql_takes_long_to_read(unit: str) -> None:
+    """Empty lines took 2.2 seconds."""
+    assert _bounded("SELECT 1;" + unit * (15_900 // len(unit)), "sql")[0]
 
 
 @pytest.mark.parametrize(

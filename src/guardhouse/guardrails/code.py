@@ -47,6 +47,7 @@ _OTHER_SHELL = re.compile(
     + _STRING,
     re.S,
 )
+_GETLINE = re.compile(r"\s*+\|\s*+getline")
 _EXECUTES = re.compile(r"\s*+\.\s*+execute\s*\(")
 _SPAWNED = re.compile(r"(?m)^[^\S\n]*+(?:exec|spawn|system)\s+([^\"\n;]{2,500})")
 _RUN_LIST = re.compile(r"System\.cmd\s*\(?\s*\"([\w/.-]+)\"\s*,\s*\[([^\]]{0,500})\]")
@@ -243,10 +244,11 @@ def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
         events.append("code")
     if lang == "awk":
         for match in re.finditer(
-            r'\bsystem\s*\(\s*"((?:\\.|[^"\\])*+)"|\|\s*"((?:\\.|[^"\\])*+)"|"((?:\\.|[^"\\])*+)"\s*\|\s*getline',
+            r'\bsystem\s*\(\s*"((?:\\.|[^"\\])*+)"|\|\s*"((?:\\.|[^"\\])*+)"',
             folded,
         ):
-            made.append(_unquote(next(filter(None, match.groups()), "")))
+            made.append(_unquote(match[1] or match[2] or ""))
+        made += _before(_GETLINE, folded)
         for match in re.finditer(r'\bgetline\s*+(?:\w++\s*+)?+<\s*\(?\s*"((?:\\.|[^"\\])++)"', code):
             made.append(f"cat {shlex.quote(_unquote(match[1]))}")
         for match in re.finditer(r'>>?\s*"((?:\\.|[^"\\])++)"', code):
@@ -289,15 +291,21 @@ def _as_shell(code: str, lang: str) -> tuple[list[str], list[str]]:
     return told, events
 
 
+def _before(follows: re.Pattern[str], code: str) -> list[str]:
+    """The texts behind which stands a pattern."""
+    made, behind = [], 0
+    for at, to in delimited.pairs(code):
+        if at >= behind and follows.match(code, to + 1):
+            made.append(_unquote(code[at + 1 : to]))
+            behind = to + 1
+    return made
+
+
 def _elsewhere(code: str) -> list[str]:
     """Calls of the less usual languages."""
     made = [_unquote(match["s"]) for match in _OTHER_SHELL.finditer(code)]
     if "execute" in code:
-        behind = 0
-        for at, to in delimited.pairs(code):
-            if at >= behind and _EXECUTES.match(code, to + 1):
-                made.append(_unquote(code[at + 1 : to]))
-                behind = to + 1
+        made += _before(_EXECUTES, code)
     for match in _LISP_REMOVED.finditer(code):
         made.append(f"{'rm -rf' if match[1] == 'delete-directory' else 'rm'} {shlex.quote(_unquote(match[2]))}")
     for match in _REMOVED_ELSEWHERE.finditer(code):

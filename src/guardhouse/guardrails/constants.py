@@ -9,7 +9,7 @@ import re
 
 _CALLED = r"exec(?:Sync|File|FileSync)?|spawn(?:Sync)?|rmSync|rm|unlinkSync|unlink|rmdirSync|system|rmtree|readFileSync"
 _RENAMED = re.compile(rf"\b({_CALLED})\s*(?::|\bas\b)\s*([A-Za-z_$][\w$]*)")
-_TAKEN = re.compile(rf"([A-Za-z_$][\w$]*)\s*=\s*(?:require\s*\([^()\n]*\)|[\w$.]+)\.({_CALLED})\b(?!\s*\()")
+_TAKEN = re.compile(rf"(?<![\w$])([A-Za-z_$][\w$]*+)\s*=\s*(?:require\s*\([^()\n]*\)|[\w$.]+)\.({_CALLED})\b(?!\s*\()")
 _JOINED = re.compile(r"""(['"])\s*[+.]\s*\1""")
 _HELD = re.compile(
     r"""(?:^|[;{}(\n]|\b(?:const|let|var|my|our|local))\s*([$@]?[A-Za-z_]\w*)\s*=\s*(['"`])((?:(?!\2)[^\\\n]){1,2000})\2"""

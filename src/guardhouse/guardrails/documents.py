@@ -42,11 +42,23 @@ def well_read(node: Node, data: bytes) -> bool:
     # A body may begin with empty lines that the grammar leaves out.
     while at > match.end() and data[at - 2 : at] == b"\n\n":
         at -= 1
-    while at < len(data):
-        stop = data.find(b"\n", at)
-        stop = len(data) if stop < 0 else stop
-        line = data[at:stop]
-        if (line.lstrip(b"\t") if dashed else line) == mark:
-            return end is not None and at <= end.start_byte <= stop and data[end.start_byte : stop] == mark
-        at = stop + 1
-    return end is None or end.start_byte == end.end_byte
+    found = _line(data, at, mark, dashed=dashed)
+    if found is None:
+        return end is None or end.start_byte == end.end_byte
+    return end is not None and found[0] <= end.start_byte <= found[1] and data[end.start_byte : found[1]] == mark
+
+
+def _line(data: bytes, at: int, mark: bytes, *, dashed: bool) -> tuple[int, int] | None:
+    """Where the first line from here on is this mark: all lines are looked at in one step, as a text may have many marks."""
+    if at >= len(data):
+        return None
+    if dashed:
+        match = re.compile(rb"(?m)^\t*+" + re.escape(mark) + rb"$").search(data, at)
+        return None if match is None or match.start() == len(data) else match.span()
+    if data.startswith(mark, at) and data[at + len(mark) : at + len(mark) + 1] in (b"", b"\n"):
+        return at, at + len(mark)
+    found = data.find(b"\n" + mark + b"\n", at) + 1
+    if found:
+        return found, found + len(mark)
+    last = len(data) - len(mark)
+    return (last, len(data)) if at < last < len(data) and data.endswith(b"\n" + mark) else None

@@ -15,7 +15,7 @@ _NAMES = frozenset(["-name", "-iname", "-path", "-ipath", "-regex", "-wholename"
 _FILTERS = _NAMES | frozenset(
     ["-newer", "-mtime", "-mmin", "-size", "-empty", "-user", "-inum", "-atime", "-ctime", "-cmin", "-amin"]
 )
-_EVERY = re.compile(r"(?:\./)?[*?]*\*[*?]*|\.[*+]|\.\*\$|\./\*")
+_EVERY = re.compile(r"(?:\./)?\?*+\*[*?]*+|\.[*+]|\.\*\$|\./\*")
 """Patterns that every name fits: they narrow nothing."""
 _WHOLE = frozenset(["root", "home", "system", "personal", "here", "outside"])
 

@@ -40,7 +40,8 @@ _HEADS = frozenset(
 _OPERATORS = re.compile(r"[.*+/%=<>~|[-]")
 _OPTION = re.compile(r"\s*shutdown\s+--\w", re.I)
 """The program, not the statement with a comment behind it."""
-_COMMENT = re2.compile(r"(?s)--[^\n]*|/\*.*?\*/")
+_COMMENT = re.compile(r"--[^\n]*+|/\*.*?\*/|(/\*.*)", re.S)
+_LINE_COMMENT = re.compile(r"--[^\n]*+")
 _LITERAL = re.compile(r"'(?:''|[^'])*'", re.S)
 _FALLBACK = [
     (
@@ -114,13 +115,18 @@ def _regexp(found: re.Match[str]) -> str:
     return " NOT REGEXP " if found[1] else " REGEXP "
 
 
+def _uncommented(text: str) -> str:
+    """The text with a blank for each comment; one without an end is none, and its end is looked for once."""
+    return _COMMENT.sub(lambda match: _LINE_COMMENT.sub(" ", match[1]) if match[1] else " ", text)
+
+
 def starts(text: str) -> bool:
     """Whether a text begins like SQL, comments left aside."""
     head = text[:400]
     if _OPTION.match(head) is not None:
         return False
     if "/*" in head or "--" in head:
-        head = _COMMENT.sub(" ", text[:MOST_SQL]).lstrip()[:400]
+        head = _uncommented(text[:MOST_SQL]).lstrip()[:400]
     return head.lstrip()[:2].upper() in _HEADS and STARTS.match(head) is not None
 
 
@@ -136,7 +142,7 @@ def spoken(units: Iterable[Unit], programs: Container[str]) -> bool:
 
 def bare(text: str) -> str:
     """A text without its comments, blanks in a row as one."""
-    return " ".join(_COMMENT.sub(" ", text).split())
+    return " ".join(_uncommented(text).split())
 
 
 def writes(text: str) -> bool:
@@ -146,7 +152,7 @@ def writes(text: str) -> bool:
 
 def _outside(text: str) -> str:
     """What stands outside its literals and comments."""
-    return _LITERAL.sub("''", _COMMENT.sub(" ", text))
+    return _LITERAL.sub("''", _uncommented(text))
 
 
 _COPIED = re.compile(r"(?im)^[^\S\n]*+\\copy\b[^\n]*\bprogram\b")

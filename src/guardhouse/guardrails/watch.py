@@ -100,7 +100,7 @@ _TCP = re.compile(r"/dev/(?:tcp|udp)/[^/]+/(\d+)$")
 _WITHIN = re.compile(r"[\s'\"();,<>|&`{}\[\]]+")
 MOST_WITHIN = 1000
 """Places within longer words that are looked at in one text; more are told as `size`."""
-_JOINED = re.compile(r"""['"]\s*(?:\+|\.|,|\n)?\s*['"]""")
+_JOINED = re.compile(r"""['"]\s*+(?:[+.,]\s*+)?+['"]""")
 _CHANGING_CODE = re.compile(
     r"(?i)write|dump|['\"][wax]b?\+?['\"]|unlink|remove|rename|replace|move|copy|symlink|truncate|chmod|append|rmtree|rmsync|delete|put"
 )
