@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import re
 
-MOST_VALUE = 512
+MOST_VALUE = {0: 512, 1: 256, 2: 48}
+"""Letters of a value by the stars of a pattern: each star looks at each letter once more for every one before it."""
 MOST_PATTERN = 64
 
 
 def altered(value: str, operation: str) -> str | None:
     """What `${name<operation>}` makes of this value; None where that is not known here."""
-    if len(value) > MOST_VALUE or len(operation) > MOST_PATTERN or "$" in operation or "`" in operation:
+    most = MOST_VALUE.get(operation.count("*"))
+    if most is None or len(value) > most or len(operation) > MOST_PATTERN or "$" in operation or "`" in operation:
         return None
     if operation in ("^^", ",,", "^", ",", "@U", "@L", "@u"):
         return _cased(value, operation)
@@ -64,8 +66,8 @@ def _sliced(value: str, numbers: str) -> str | None:
 
 
 def _regex(glob: str, long: bool) -> str | None:
-    """The pattern as a regular expression; None where it has more stars than is cheap, or brackets."""
-    if glob.count("*") > 2 or "[" in glob or "(" in glob:
+    """The pattern as a regular expression; None where it has brackets."""
+    if "[" in glob or "(" in glob:
         return None
     made = []
     for part in re.findall(r"\\.|.", glob, re.S):

@@ -105,6 +105,8 @@ _HOOKS = re.compile(
     re.S,
 )
 """Files by which a client is told to ask: hooks, their switches, plugins, managed settings; and the gateway's own service."""
+_MARKED = re.compile(r"[*?\[\x00]")
+"""What may stand for more than itself in a part of a path: the marks of a glob, and `UNKNOWN`."""
 _HOOK_FOLDERS = frozenset(
     {".claude", ".codex", ".gemini", ".cursor", ".copilot", ".opencode", "opencode", "claude-code"}
 )
@@ -142,7 +144,7 @@ def _reach(text: str, cwd: str, around: Surroundings) -> Reach:
     if name in _OWN_NAMES or (UNKNOWN in path[: -len(name) or None] and name in _STATE_NAMES):
         return "state"
     if any(mark in name for mark in "*?[") and any(
-        fnmatch.fnmatchcase(own, name) and own[:5] == name[:5] for own in _OWN_NAMES
+        own[:5] == name[:5] and fnmatch.fnmatchcase(own, name) for own in _OWN_NAMES
     ):
         return "state"
     if any(f"/{place}/" in f"/{path}/" for place in _DEFAULT_STATE):
@@ -209,7 +211,9 @@ def _covers(path: str, place: str, *, plain: bool) -> str:
     if deep:
         last, have = have[-1], have[: have.index("**")]
     for one, pattern in zip(wanted, have, strict=False):
-        if not fnmatch.fnmatchcase(one, pattern.replace(UNKNOWN, "*")):
+        if one == pattern:
+            continue
+        if _MARKED.search(pattern) is None or not fnmatch.fnmatchcase(one, pattern.replace(UNKNOWN, "*")):
             return ""
     if len(have) >= len(wanted):
         return "in"
