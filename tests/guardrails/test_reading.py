@@ -229,14 +229,14 @@ SLOW = [
     ("delete from a where b=1 or not c=2 or d=e or f=g or h=i or j=k;", "psql -c '{}'"),
     ("\\a", "python3 -c 'os.system(\"{}'"), ("\\a", "awk 'BEGIN{{system(\"{}'"), ("\\a", "sed 's/{}'"), ("\\a", "vim -c ':call system(\"{}'"),
     ("\\a", "perl -e '`{}'"), ("\\a", "node -e 'f([\"{}'"), ('\\"', "python3 -c 'import os;{}'"), ('\\"', "node -e 'x.execute({}'"),
-    ("\t\n", "for i in {}; do rm $i; done"), ("<<\nphp", "{}"), (".printf", "awk '{}'"), ("& [;", "cat <<E | bash\n{}\nE\n"),
+    ("\t\n", "for i in {}; do rm $i; done"), ("\\\n\n", "f() {{ {}; }}; f"), ("<<\nphp", "{}"), (".printf", "awk '{}'"), ("& [;", "cat <<E | bash\n{}\nE\n"),
     ("~/.claude/settings.json;os.system(x+=y;? http://a", "perl -e '{}'"),
     ("rm ${x%%*b};", "x=" + "a" * 240 + "; {}"), ("rm ${x%*a*b};", "x=" + "a" * 240 + "; {}"), ("rm ${x//*a*b/c};", "x=" + "a" * 240 + "; {}"),
     ("\n", "sed '{}'"), ("\n", "sed '/e;{}'"), ("s/", "sed '/e;\n{}'"), ("\n", "pwsh -c '{}'"), ("\n", "psql -c '{}'"), ("\n", "vim -c '{}'"), ("1\n", "vim -c '{}'"),
 ]  # fmt: skip
 """The slowest of some 20,000 repeated units and pairs of units in fifteen frames, as they were before work was bounded.
 
-The last twenty-three took from 50 ms to longer than anyone would wait: texts without an end, and lines without a letter.
+The last twenty-four took from 50 ms to longer than anyone would wait: texts without an end, and lines without a letter.
 """
 
 

@@ -238,7 +238,6 @@ def _told_apart(match: re.Match[bytes]) -> bytes:
 
 def _parse(data: bytes) -> Any:
     """The tree, or None when the parser needs more work than is allowed."""
-    data = flat(data)
     if data.count(b"(") + data.count(b"[[") + data.count(b"{") > MOST_OPENED:
         return None
     if data.count(b")") - data.count(b"(") > MOST_CLOSED:
@@ -251,6 +250,7 @@ def _parse(data: bytes) -> Any:
         data = _WIDE_BLANK.sub(lambda match: b" " * len(match[0]), data).translate(_NARROW)
     if b"\n\\" in data:
         data = _SWALLOWED.sub(_told_apart, data)
+    data = flat(data)
     if b"!" in data or b"time" in data or b"coproc" in data:
         data = _BEFORE_GROUP.sub(lambda match: b" " * len(match[0]), data)
     if b"{" in data and (b"," in data or b".." in data):
