@@ -20,8 +20,11 @@ SWEEP = "guard.sweep"
 ACTS = frozenset({"read", "search", "fetch", "write", "edit", "patch", "delete", "run", ""})
 """`search` looks through a folder; `run` is a text that a tool runs; empty is an act that is not known."""
 _LOOKS = frozenset({"read", "search", "fetch"})
-_PATTERN = re.compile(r"([^*?\[]*)/([^/*?\[]*)[*?\[](?:[^/]*[*?\]])?([^/*?\]]*)(/.*)?", re.S)
-"""The folder of a path's first part that is a pattern, how that part begins and ends, and what comes after it."""
+_PATTERN = re.compile(r"([^*?\[]*)/(?!\*\*(?:/|$))([^/*?\[]*)[*?\[](?:[^/]*[*?\]])?([^/*?\]]*)(/.*)?", re.S)
+"""The folder of a path's first part that is a pattern, how that part begins and ends, and what comes after it.
+
+What looks below a folder at any depth (`**`) follows no links.
+"""
 MOST_LINKS = 32
 """Links that a pattern is held against, and that are told of folders without being named."""
 
