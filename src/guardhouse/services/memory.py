@@ -316,7 +316,6 @@ def _candidates(
         columns=("id", "number", "last_at", "length", "terms"),
         only=seen,
         values={"now": now} | ({} if below is None else {"below": below}),
-        rest=turn,
     )
 
 

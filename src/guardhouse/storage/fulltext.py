@@ -12,10 +12,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection, Table, func, select, text
@@ -32,10 +31,6 @@ _WORD = re.compile(r"[^\W_]+")
 _IDEOGRAPHS = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff]+")
 _MARK = re.compile(r"[^a-z0-9_.-]")
 _LONGEST = 60
-_FIRST = 16
-_MOST = 64
-_LETTERS = 40_000
-"""Rows that SQLite is asked for in one question: so many at first and at most, and about so many characters of them."""
 FEW = 8_000
 """Up to how many matches it is cheaper to gather all of them than to walk the rows from the newest."""
 _STOP = frozenset(
@@ -218,22 +213,19 @@ def picked(
     columns: Sequence[str],
     only: str,
     values: Mapping[str, Any],
-    rest: Callable[[], None],
 ) -> tuple[list[list[Any]], bool]:
     """These columns of each row that the search finds and `only` (a condition on `it`, with bound `values`) lets through,
     in no order; and whether more matched than its limit.
 
     `table` has `workspace_id`, `id`, `number` (its order of arrival in the workspace) and `terms`, which
-    begin with `marks_of(workspace_id, id)`. The database hands many rows over as one: a thread that fetches many asks for
-    the interpreter with each of them. `rest` is called between two questions to a database that works in this very
-    process, and so takes a processor from whoever else waits for one in it.
+    begin with `marks_of(workspace_id, id)`. The database hands everything over in one row: each question costs a round
+    trip, and a thread that fetches many rows asks for the interpreter with each of them.
     """
-    if connection.dialect.name != "postgresql":
-        return _picked_sqlite(connection, table, workspace_id, search, columns, only, values, rest)
-    sql, bound = _picked_postgresql(table, workspace_id, search, columns, only)
+    form = _picked_postgresql if connection.dialect.name == "postgresql" else _picked_sqlite
+    sql, bound = form(table, workspace_id, search, columns, only)
     bound |= {**values, "workspace": workspace_id, "most": search.limit}
-    count, found = _unpacked(connection, sql, bound)
-    return list(found or ()), count > search.limit
+    count, rows = _unpacked(connection, sql, bound)
+    return list(rows or ()), count > search.limit
 
 
 _PREFERRED = (
@@ -281,68 +273,45 @@ def _picked_postgresql(
 
 
 def _picked_sqlite(
-    connection: Connection,
-    table: Table,
-    workspace_id: str,
-    search: Search,
-    columns: Sequence[str],
-    only: str,
-    values: Mapping[str, Any],
-    rest: Callable[[], None],
-) -> tuple[list[list[Any]], bool]:
+    table: Table, workspace_id: str, search: Search, columns: Sequence[str], only: str
+) -> tuple[str, dict[str, Any]]:
     query = partial(search.query, workspace_id, '"', " AND ", " OR ")
-    name = f"{table.name}_text"
-    matching = (
-        "SELECT json_group_array(json_array(number, id)) FROM (SELECT rowid AS number, id "  # noqa: S608  # a table's own name; the values are bound
-        f"FROM {name} WHERE {name} MATCH :query AND workspace_id = :workspace ORDER BY rowid DESC LIMIT :most)"
-    )
 
-    def matched(words: str, most: int) -> list[tuple[int, str]]:
-        bound = {"query": words, "workspace": workspace_id, "most": most}
-        return [(number, row_id) for number, row_id in _unpacked(connection, matching, bound)]
+    def matched(bound: str, most: str) -> str:
+        name = f"{table.name}_text"
+        return (
+            f"SELECT id AS place, rowid AS number FROM {name} "  # noqa: S608  # a table's own name; the values are bound
+            f"WHERE {name} MATCH {bound} AND workspace_id = :workspace ORDER BY rowid DESC LIMIT {most}"
+        )
 
-    likely = sorted(matched(query(), search.limit + 1), reverse=True)
-    chosen = likely[: search.limit]
-    rest()
+    values: dict[str, Any] = {"query": query()}
+    parts = f"likely AS MATERIALIZED ({matched(':query', ':most + 1')})"
+    places = "SELECT place FROM likely ORDER BY number DESC LIMIT :most"
     if search.first:
-        whole = sorted(matched(query(*search.first), search.limit), reverse=True)
-        chosen = list(dict.fromkeys([*whole, *chosen]))[: search.limit]
-        rest()
-    found: list[list[Any]] = []
-    left, many = [row_id for _number, row_id in chosen], _FIRST
-    while left:
-        some = rows(connection, table, workspace_id, left[:many], columns, only=only, values=values)
-        found += some
-        del left[:many]
-        size = sum(len(value) for row in some for value in row if isinstance(value, str))
-        many = max(1, min(_MOST, many * _LETTERS // (size + 1)))
-        rest()
-    return found, len(likely) > search.limit
+        parts += f", whole AS MATERIALIZED ({matched(':narrow', ':most')})"
+        values["narrow"] = query(*search.first)
+        places = _PREFERRED
+    taken = ", ".join(f"it.{column}" for column in columns)
+    return (
+        f"WITH {parts} SELECT json_array((SELECT count(*) FROM likely), "  # noqa: S608  # names of ours; the values are bound
+        f"json((SELECT json_group_array(json_array({taken})) FROM {table.name} AS it "
+        f"WHERE it.workspace_id = :workspace AND it.id IN ({places}) AND ({only}))))"
+    ), values
 
 
 def rows(
-    connection: Connection,
-    table: Table,
-    workspace_id: str,
-    ids: Collection[str],
-    columns: Sequence[str],
-    *,
-    only: str = "true",
-    values: Mapping[str, Any] = MappingProxyType({}),
+    connection: Connection, table: Table, workspace_id: str, ids: Collection[str], columns: Sequence[str]
 ) -> list[list[Any]]:
-    """These columns of rows by id, in no order; of those that `only` (a condition on `it`, with bound `values`) lets through."""
-    taken = ", ".join(f"it.{column}" for column in columns)
+    """These columns of rows by id, in no order."""
+    taken = ", ".join(columns)
     if connection.dialect.name == "postgresql":
         gather, among = "CAST(json_agg(json_build_array({})) AS text)", "= ANY(CAST(:ids AS text[]))"
         sought: Any = list(ids)
     else:
         gather, among = "json_group_array(json_array({}))", "IN (SELECT value FROM json_each(:ids))"
         sought = canonical.encode(list(ids)).decode()
-    sql = (
-        f"SELECT {gather.format(taken)} FROM {table.name} AS it "  # noqa: S608  # names of ours; the values are bound
-        f"WHERE it.workspace_id = :workspace AND it.id {among} AND ({only})"
-    )
-    return _unpacked(connection, sql, {**values, "workspace": workspace_id, "ids": sought})
+    sql = f"SELECT {gather.format(taken)} FROM {table.name} WHERE workspace_id = :workspace AND id {among}"  # noqa: S608  # names of ours; the values are bound
+    return _unpacked(connection, sql, {"workspace": workspace_id, "ids": sought})
 
 
 _text = lru_cache(maxsize=64)(text)
