@@ -201,7 +201,7 @@ def test_a_long_everyday_command_is_looked_up_whole(tmp_path: Path) -> None:
 
 LED = [
     "cat lk/notes", "cat lk//notes", "cat ./lk/notes", 'cat "lk"/notes', "cat l'k'/notes", 'cat l"k"/notes', "cat l\\k/notes",
-    "cat $'lk'/notes", "cat $'l\\x6b/notes'", "cat l*/notes", "cat l?/notes", "cat */notes", "cat l{k,}/notes", "cat {lk,sub}/notes",
+    "cat $'lk'/notes", "cat $'l\\x6b/notes'", "cat l*/notes", "cat l?/notes", "cat */notes", "cp -r 'l'* out", "rm -rf l'k'*/", "cp -r \"l\"? out", "cat l{k,}/notes", "cat {lk,sub}/notes",
     "cat lk/{notes,x}", "d=lk; cat $d/notes", "for d in lk; do cat $d/notes; done", 'cat "a=b/notes"', "cat a=b/notes",
     "cat 'a,b/notes'", "cat a,b/notes", "cat 'a b/notes'", "cat 'p(1)/notes'", "cat p\\(1\\)/notes", "cat '$x/notes'",
     "cat 't;l/notes'", "cd sub && cat lk/notes", "cd sub; cd deep; cat ../lk/notes", "cd sub; cd deep; cat ../'l'k/notes",

@@ -20,7 +20,7 @@ SWEEP = "guard.sweep"
 ACTS = frozenset({"read", "search", "fetch", "write", "edit", "patch", "delete", "run", ""})
 """`search` looks through a folder; `run` is a text that a tool runs; empty is an act that is not known."""
 _LOOKS = frozenset({"read", "search", "fetch"})
-_PATTERN = re.compile(r"([^*?\[]*)/(?!\*\*(?:/|$))([^/*?\[]*)[*?\[](?:[^/]*[*?\]])?([^/*?\]]*)(/.*)?", re.S)
+_PATTERN = re.compile(r"([^*?\[]*)/(?!\*\*(?:/|$))([^/*?\[]*)[*?\[](?:[^/]*[*?\]])?([^/*?\]]*)(/.*|)", re.S)
 """The folder of a path's first part that is a pattern, how that part begins and ends, and what comes after it.
 
 What looks below a folder at any depth (`**`) follows no links.
@@ -106,7 +106,7 @@ def _led(path: str, links: Mapping[str, str]) -> str:
         if real is not None:
             return real + path[len(place) :]
         place = place.rpartition("/")[0]
-    pattern = _PATTERN.match(path)
+    pattern = _PATTERN.fullmatch(path)
     if pattern is None:
         return ""
     folder, head, tail, rest = pattern.groups()
