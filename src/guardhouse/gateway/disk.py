@@ -58,7 +58,6 @@ class Disk:
         self._real: dict[str, str] = {}
         self._folders: dict[str, _Folder] = {}
         self._asked: dict[str, int] = {}
-        self._places: dict[str, tuple[tuple[str, str], ...]] = {}
         self.told: dict[tuple[str, str], Sequence[tuple[str, str]]] = {}
         self._patterns: set[str] = set()
         self.users: set[str] = set()
@@ -155,24 +154,22 @@ class Disk:
         """Whether a folder is no link and lies below none."""
         return os.path.isabs(folder) and "\0" not in folder and self.real(folder) == os.path.normpath(folder)
 
-    def places(self, path: str) -> tuple[tuple[str, str], ...]:
+    def places(self, path: str) -> Sequence[tuple[str, str]]:
         """(a path, where it leads) of a path as the system walks it and as programs fold it, and of what a pattern matches.
 
         A file of several names leads to itself, by its number and that of its device. Raises as `real` does.
         """
-        kept = self._places.get(path)
-        if kept is None:
-            if not self.take(_PATH):
-                return ()
-            folded = os.path.normpath(path)
-            found = [(one, self.real(one)) for one in dict.fromkeys((path, folded))]
-            found = [(one, real) for one, real in found if real != folded]
-            seen = self.followed(folded)
-            if seen is not None and stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:
-                found.append((folded, f"{seen.st_dev}:{seen.st_ino}"))
-            kept = self._places[path] = (*found, *self.matched(folded))
-            self.take(JUDGED * len(kept))
-        return kept
+        if not self.take(_PATH):
+            return ()
+        folded = os.path.normpath(path)
+        found = [(one, self.real(one)) for one in dict.fromkeys((path, folded))]
+        found = [(one, real) for one, real in found if real != folded]
+        seen = self.followed(folded)
+        if seen is not None and stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1:
+            found.append((folded, f"{seen.st_dev}:{seen.st_ino}"))
+        found += self.matched(folded)
+        self.take(JUDGED * len(found))
+        return found
 
     def links(self, folder: str) -> Collection[str]:
         """The paths of all links in a folder; of one of very many entries those that were met first."""

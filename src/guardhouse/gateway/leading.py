@@ -148,7 +148,7 @@ def _told(name: str, base: str, disk: Disk, *, plain: bool) -> Sequence[tuple[st
                 return ()
             many = stat.S_ISREG(seen.st_mode) and seen.st_nlink > 1
             return None if many or stat.S_ISLNK(seen.st_mode) else ()
-        if name is last and "/" not in name and name[0] != "~" and disk.bears(base, name) is None:
+        if "/" not in name and name[0] != "~" and disk.bears(base, name) is None:
             return disk.matched(os.path.join(base, name))
     return () if _lacks(name, base, disk, plain=plain) else None
 
