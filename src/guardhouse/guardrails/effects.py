@@ -43,9 +43,6 @@ class Effects(Reader):
                 self.assigned(word)
         return frozenset(kinds)
 
-    def assigned(self, word: Word) -> None:
-        """A variable was given a value; nothing to do here."""
-
     def _touches(
         self, program: Program, given: Arguments, rest: list[Word], feed: Flow | None = None
     ) -> frozenset[str]:

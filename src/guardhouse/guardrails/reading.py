@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from typing import Any
 
 import tree_sitter_bash
@@ -47,7 +48,7 @@ _SWALLOWED = re.compile(rb"(?<!\\)((?:\\\\)*\n)((?:\\\n)*)(\\(?=[\w./+@%:,=!?*~^
 _LANGUAGE = Language(tree_sitter_bash.language())
 
 
-class Reading:
+class Reading(ABC):
     """One text being read. Commands and events gather in its lists; what a statement does is the business of its heirs."""
 
     def __init__(self, programs: Programs, source: str, cwd: str) -> None:
@@ -188,28 +189,33 @@ class Reading:
         """The commands of a text that needs no grammar; see `plain`."""
         return plain.read(text, base, fixed)
 
+    @abstractmethod
     def run_plain(self, commands: list[Plain], feed: Flow | None) -> Flow:
         """Read commands told apart already; what they would print."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run(self, node: Node, feed: Flow | None = None) -> Flow:
         """Read one node as a statement; what it would print."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _sequence(self, node: Node, feed: Flow | None, *, own: bool = False) -> Flow:
-        raise NotImplementedError
+        """Read the statements of a node one after the other; what they would print."""
 
+    @abstractmethod
     def command(self, args: list[Word], feed: Flow | None, start: int, end: int) -> Flow:
-        raise NotImplementedError
+        """Read one command, its words resolved; what it would print."""
 
+    @abstractmethod
     def effect(self, operator: str, targets: list[Word], gets: Flow | None = None) -> frozenset[str]:
-        raise NotImplementedError
+        """Note that paths are read, written, deleted or sent; what flows out of them."""
 
+    @abstractmethod
     def written(self, target: Word, flow: Flow) -> None:
-        """A file was written; nothing to do here."""
+        """Look at what a file was given."""
 
+    @abstractmethod
     def assigned(self, word: Word) -> None:
-        """A variable was given a value; nothing to do here."""
+        """Look at what a variable was given."""
 
 
 _BEFORE_GROUP = re.compile(
