@@ -12,8 +12,8 @@ from sqlalchemy import text
 
 from guardhouse.model.ids import Ids
 from guardhouse.model.instants import DAY
-from guardhouse.services import memory
-from guardhouse.storage import fulltext
+from guardhouse.services import memory, recalling
+from guardhouse.storage import fulltext, wording
 from guardhouse.storage.store import Store, Transaction
 
 WORDS = 6_000
@@ -59,7 +59,10 @@ def _made(
         said = {"summary": " ".join(words[:10]), "details": " ".join(words[10:]), "event_type": "finding"}
         weighed = memory._weighed(said["summary"], said["details"], [], "success", [], said["event_type"])
         memory_id = ids.new("memory")
-        marks = [*fulltext.marks_of(workspace_id, memory_id), *memory._marks([], "finding", "success", agent_id, "")]
+        marks = [
+            *wording.marks_of(workspace_id, memory_id),
+            *recalling.marks_of([], "finding", "success", agent_id, ""),
+        ]
         at = tx.now - int(365 * DAY * chance.random())
         kept = {"number": number + 1, "length": weighed.total(), "content_digest": f"bench:{number}"}
         kept |= {"terms": " ".join([*marks, *weighed.elements()])}

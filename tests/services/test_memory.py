@@ -14,8 +14,8 @@ from sqlalchemy import select, text
 
 from guardhouse.errors import Refusal
 from guardhouse.guardrails.turns import taking
-from guardhouse.services import memory
-from guardhouse.storage import fulltext
+from guardhouse.services import memory, recalling
+from guardhouse.storage import fulltext, searching, wording
 from guardhouse.storage.opening import open_store
 from tests.conftest import START, CountingIds, FakeClock
 from tests.services.workshop import WORKSPACE, Workshop
@@ -36,12 +36,12 @@ def remember(shop: Workshop, summary: str, **options: Any) -> str:
     return str(row["id"])
 
 
-def recall(shop: Workshop, query: str = "", **options: Any) -> memory.Recollection:
+def recall(shop: Workshop, query: str = "", **options: Any) -> recalling.Recollection:
     with shop.store.reading() as connection:
         return memory.recall(connection, WORKSPACE, shop.clock.at, query=query, **options)
 
 
-def ids(recollection: memory.Recollection) -> list[str]:
+def ids(recollection: recalling.Recollection) -> list[str]:
     return [one.row["id"] for one in recollection.found]
 
 
@@ -74,7 +74,7 @@ def test_c43_c44_found_by_words_of_every_field(shop: Workshop) -> None:
 @pytest.mark.parametrize("query", ["the", "of and the", "???", " - "])
 def test_c44_words_that_say_nothing_find_nothing(shop: Workshop, query: str) -> None:
     remember(shop, "Login times out at the gateway")
-    assert recall(shop, query) == memory.Recollection((), more=False, weighed=0, complete=True)
+    assert recall(shop, query) == recalling.Recollection((), more=False, weighed=0, complete=True)
     assert recall(shop, "  ").found
 
 
@@ -122,7 +122,7 @@ def test_c44_limits_say_whether_there_is_more(shop: Workshop) -> None:
 
 
 def test_c44_more_candidates_than_are_weighed_is_said(shop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(memory, "MOST_CANDIDATES", 5)
+    monkeypatch.setattr(recalling, "MOST_CANDIDATES", 5)
     for number in range(12):
         remember(shop, f"common words and unique{number}x")
     found = recall(shop, "common", limit=50)
@@ -201,7 +201,7 @@ def test_workspaces_do_not_see_each_other(shop: Workshop) -> None:
     ],
 )
 def test_tokens_are_one_thing_everywhere(prose: str, tokens: list[str]) -> None:
-    assert fulltext.tokens(prose) == tokens
+    assert wording.tokens(prose) == tokens
 
 
 @pytest.mark.parametrize(
@@ -287,7 +287,7 @@ def _crowd(new_database: Callable[[str], str], dialect: str) -> Workshop:
     return shop
 
 
-def _said(recalled: memory.Recalled) -> str:
+def _said(recalled: recalling.Recalled) -> str:
     return str(recalled.row["summary"])
 
 
@@ -295,7 +295,7 @@ def test_c44_every_way_of_choosing_candidates_finds_the_same_on_both_databases(
     new_database: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Few candidates or many, a workspace alone in its table or not: what is found never depends on how it is looked for."""
-    monkeypatch.setattr(memory, "MOST_CANDIDATES", 12)
+    monkeypatch.setattr(recalling, "MOST_CANDIDATES", 12)
     asked: list[dict[str, Any]] = [
         {"query": query, "tags": tags, "below": below}
         for query in (
@@ -314,12 +314,14 @@ def test_c44_every_way_of_choosing_candidates_finds_the_same_on_both_databases(
     told: list[list[Any]] = []
     for shop in shops:
         with shop.store.reading() as connection:
-            counted = fulltext.counted_terms(connection, memory.MEMORY, memory.MEMORY_TERM, WORKSPACE, ["", "amber"])
+            counted = searching.counted_terms(
+                fulltext.Connected(connection), recalling.MEMORIES, recalling.TERMS, WORKSPACE, ["", "amber"]
+            )
         assert (counted.documents[""], counted.rows, counted.alone(150)) == (150, 155, True)
-        for few, alone in itertools.product((fulltext.FEW, -1), (True, False)):
+        for few, alone in itertools.product((searching.FEW, -1), (True, False)):
             with monkeypatch.context() as other:
-                other.setattr(fulltext, "FEW", few)
-                other.setattr(fulltext.Counted, "alone", lambda _self, _own, said=alone: said)
+                other.setattr(searching, "FEW", few)
+                other.setattr(searching.Counted, "alone", lambda _self, _own, said=alone: said)
                 found = [recall(shop, limit=50, **one) for one in asked]
             told.append([([(_said(one), one.score) for one in each.found], each.more, each.complete) for each in found])
     assert len(told) == 8

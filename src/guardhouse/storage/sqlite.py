@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,11 +16,10 @@ from sqlalchemy.exc import OperationalError
 from guardhouse.errors import SettingsFault
 from guardhouse.model.instants import Clock
 from guardhouse.storage import private
+from guardhouse.storage.sqlite_file import BUSY_MILLISECONDS, bounded, prepare
 from guardhouse.storage.store import Opened, Transaction, Writing
 from guardhouse.storage.turnstile import Turnstile
 
-_BUSY_MILLISECONDS = 15_000
-_PROGRESS_STEPS = 4_000
 _CHECKPOINT_PAGES = 1_000
 
 
@@ -95,29 +93,14 @@ class SqliteStore(Writing):
             f"sqlite:///{self.path}",
             hide_parameters=True,
             poolclass=pool,
-            connect_args={"check_same_thread": False, "timeout": _BUSY_MILLISECONDS / 1000, "cached_statements": 256},
+            connect_args={"check_same_thread": False, "timeout": BUSY_MILLISECONDS / 1000, "cached_statements": 256},
             **options,
         )
 
         @event.listens_for(engine, "connect")
         def _prepare(connection: sqlite3.Connection, _record: object) -> None:
-            connection.isolation_level = None
-            for pragma in (
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                "fullfsync=1",
-                "checkpoint_fullfsync=1",
-                "wal_autocheckpoint=0",
-                "recursive_triggers=1",
-                "trusted_schema=0",
-                "temp_store=MEMORY",
-                "cache_size=-16384",
-                f"busy_timeout={_BUSY_MILLISECONDS}",
-            ):
-                connection.execute(f"PRAGMA {pragma}").fetchall()
-            if query_only:
-                connection.execute("PRAGMA query_only=1")
-            else:
+            prepare(connection, query_only=query_only)
+            if not query_only:
                 self._promised = read_back(connection)
                 require_durable(self._promised)
 
@@ -203,7 +186,7 @@ class SqliteStore(Writing):
         if self._patient is not wait:
             driver = connection.connection.driver_connection
             assert driver is not None
-            driver.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS if wait else 0}").fetchall()
+            driver.execute(f"PRAGMA busy_timeout={BUSY_MILLISECONDS if wait else 0}").fetchall()
             self._patient = wait
         return connection
 
@@ -220,13 +203,8 @@ class SqliteStore(Writing):
         with self._readers.connect() as connection:
             driver = connection.connection.driver_connection
             assert driver is not None
-            deadline = time.monotonic() + timeout_seconds
-            driver.set_progress_handler(lambda: time.monotonic() > deadline, _PROGRESS_STEPS)
-            try:
-                with connection.begin():
-                    yield connection
-            finally:
-                driver.set_progress_handler(None, 0)
+            with bounded(driver, timeout_seconds), connection.begin():
+                yield connection
 
     def tidy(self) -> None:
         """Move the write-ahead log into the database, as far as readers allow. Never called by a train."""
