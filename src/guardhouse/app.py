@@ -20,6 +20,7 @@ from guardhouse.bundle import load, versions
 from guardhouse.bundle.load import ActionDecl
 from guardhouse.errors import LawFault, SettingsFault
 from guardhouse.gateway import Gateway
+from guardhouse.gateway.apart import Recaller
 from guardhouse.gateway.surroundings import locate
 from guardhouse.governance import approvals, workspaces
 from guardhouse.ledger import checkpoint, keys, proof
@@ -31,6 +32,7 @@ from guardhouse.settings import Settings
 from guardhouse.storage import migrate as migrations
 from guardhouse.storage import private
 from guardhouse.storage.opening import backend_of, open_store, reaching, unusable
+from guardhouse.storage.sqlite import SqliteStore
 from guardhouse.storage.store import Transaction
 from guardhouse.surfaces import endpoint as endpoints
 from guardhouse.surfaces.cli.composition import Founded
@@ -308,6 +310,10 @@ def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
                 endpoints.keep(settings.home, endpoint)
 
         house.beside(stand)
+        if isinstance(house.store, SqliteStore):
+            recaller = Recaller(house.store.path)
+            house.gateway.recall_by(recaller)
+            house.beside(recaller.tend)
         collecting = Collecting(lambda: house.bundles.compiled)
         metrics.gauge("set_aside_objects", "Objects that no garbage collection walks through.", gc.get_freeze_count)
         house.beside(collecting.settle)

@@ -84,20 +84,33 @@ class Context:
         return self.facts.workspace.id
 
 
+Apart = Callable[[Mapping[str, Any], float], Any]
+"""Has a process of its own read: (what is asked, seconds) -> what it found; None where it is to be read here.
+
+TimeoutError when the time is over."""
+
+
 @dataclass(frozen=True, slots=True)
 class Reader:
     """What a fetch is given: a read-only connection, and the tree size that its entry allows it to see.
 
-    `timeout_seconds` bounds the whole reading on SQLite and each of its statements on PostgreSQL.
+    `timeout_seconds` bounds the whole reading on SQLite and each of its statements on PostgreSQL. The connection is opened
+    by who first asks for it. `apart`: where there is a process that reads recalls, how to ask it.
     """
 
-    connection: Connection
+    opened: Callable[[], Connection]
     workspace_id: str
     tree_size: int
     now: Micros
     caller: Principal
     bundle: Bundle
     timeout_seconds: float = 30.0
+    apart: Apart | None = None
+
+    @property
+    def connection(self) -> Connection:
+        """The connection, the same each time."""
+        return self.opened()
 
 
 Handler = Callable[[Context, Any], Any]

@@ -50,7 +50,7 @@ def _verified(here: World, connection: Connection, seconds: float, size: int) ->
     assert operation.fetch is not None
     who: Any = here.operator
     bundle: Any = None
-    reader = Reader(connection, here.workspace_id, size, here.clock(), who, bundle, timeout_seconds=seconds)
+    reader = Reader(lambda: connection, here.workspace_id, size, here.clock(), who, bundle, timeout_seconds=seconds)
     return operation.fetch(reader, operation.ask())
 
 

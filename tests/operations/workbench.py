@@ -83,6 +83,8 @@ class Workbench:
         self.objects = context.objects
         if operation.fetch is not None:
             with self.shop.store.reading() as connection:
-                answer = operation.fetch(Reader(connection, WORKSPACE, self.sequence, self.clock.at, who, bundle), ask)
+                answer = operation.fetch(
+                    Reader(lambda: connection, WORKSPACE, self.sequence, self.clock.at, who, bundle), ask
+                )
         plain: dict[str, Any] = answer.model_dump(mode="json")
         return plain

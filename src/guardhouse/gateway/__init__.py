@@ -19,6 +19,7 @@ from guardhouse.bundle import Bundle, versions
 from guardhouse.catalog import Catalog, Operation
 from guardhouse.errors import LawFault, NotPerformed, Unauthenticated
 from guardhouse.gates import control, identity
+from guardhouse.gateway.apart import Recaller
 from guardhouse.gateway.corridor import CLOSING, Corridor, Ticket
 from guardhouse.gateway.fetch import fetch, unavailable
 from guardhouse.gateway.offer import Onlooker, Stood
@@ -106,6 +107,7 @@ class Gateway:
         self._gatherers = ThreadPoolExecutor(_GATHERERS, thread_name_prefix="gather")
         self._turns = Turns()
         self._gathering = threading.BoundedSemaphore(_MOST_GATHERING)
+        self._recaller: Recaller | None = None
 
     def on_notice(self, handler: NoticeHandler) -> None:
         """Call `handler(kind, notice)` after each commit that has something to tell. It MUST return at once."""
@@ -114,6 +116,10 @@ class Gateway:
     def on_train(self, watcher: Callable[[int], None]) -> None:
         """Call `watcher(calls)` after each train, for metrics."""
         self._train_watchers.append(watcher)
+
+    def recall_by(self, recaller: Recaller) -> None:
+        """Have recalls read by a process of its own from now on, where it can; it is ended with the gateway."""
+        self._recaller = recaller
 
     def handle(self, raw: RawCall) -> Outcome:
         """Carry one call and block until its entry is durable."""
@@ -400,6 +406,7 @@ class Gateway:
             bundle=bundle,
             now=now,
             timeout_seconds=self._fetch_timeout,
+            apart=self._recaller.recall if self._recaller is not None else None,
         )
 
     def _now(self, connection: Connection, workspace_id: str) -> Micros:
@@ -429,6 +436,8 @@ class Gateway:
             corridors = list(self._corridors.values())
         for corridor in corridors:
             corridor.stop()
+        if self._recaller is not None:
+            self._recaller.close()  # who still asks it reads here
         for pool in (self._fetchers, self._locators, self._preparers, self._long_preparers, self._gatherers):
             pool.shutdown(wait=True)
 

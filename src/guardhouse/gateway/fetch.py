@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import time
+from contextlib import ExitStack
 from dataclasses import replace
 
+from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
 from guardhouse.bundle import Bundle
-from guardhouse.catalog import Reader
+from guardhouse.catalog import Apart, Reader
 from guardhouse.errors import Refusal
 from guardhouse.gateway.prepare import Prepared
 from guardhouse.gateway.turns import resting
@@ -18,6 +21,8 @@ from guardhouse.model.instants import Micros
 from guardhouse.storage.store import Store
 
 _log = logging.getLogger("guardhouse.fetch")
+_LEAST_SECONDS = 0.05
+"""What a reading has when others have used up its time: nobody is told that it took too long who has not tried."""
 
 
 def fetch(
@@ -29,31 +34,41 @@ def fetch(
     bundle: Bundle,
     now: Micros,
     timeout_seconds: float,
+    apart: Apart | None = None,
 ) -> Outcome:
     """The outcome with its answer read, for an operation that declares a fetch and was permitted.
 
     The entry stands whatever happens here: it records the permission and the query, and its sequence
-    is the tree size that may be seen.
+    is the tree size that may be seen. Whoever asked `apart` in vain reads here in the time that is left.
     """
     operation = prepared.operation
     if operation is None or operation.fetch is None or not outcome.performed:
         return outcome
+    begun = time.monotonic()
+    open_now: list[Connection] = []
     try:
-        with store.reading(timeout_seconds) as connection:
+        with ExitStack() as held, resting():
+
+            def opened() -> Connection:
+                if not open_now:
+                    spent = 0.0 if apart is None else time.monotonic() - begun
+                    open_now.append(held.enter_context(store.reading(max(_LEAST_SECONDS, timeout_seconds - spent))))
+                return open_now[0]
+
             reader = Reader(
-                connection=connection,
+                opened=opened,
                 workspace_id=outcome.workspace_id,
                 tree_size=outcome.sequence,
                 now=now,
                 caller=caller,
                 bundle=bundle,
                 timeout_seconds=timeout_seconds,
+                apart=apart,
             )
-            with resting():
-                answer = operation.fetch(reader, prepared.ask)
+            answer = operation.fetch(reader, prepared.ask)
     except Refusal as refusal:
         return replace(outcome, code=refusal.code, message=refusal.message, result=None, error=dict(refusal.extra))
-    except SQLAlchemyError as error:
+    except (SQLAlchemyError, TimeoutError) as error:
         _log.error(
             "the answer to decision %s could not be read (%s)", outcome.decision_id, type(error).__name__
         )  # a traceback may quote the query

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 from sqlalchemy import select
@@ -12,7 +12,7 @@ from guardhouse.guardrails.text import Examined
 from guardhouse.ledger.tables import ENTRY
 from guardhouse.model.call import Category, Resource
 from guardhouse.operations.fields import AgentId, HomeRepository, Reason, RepositoryFilter, home_repository, instant
-from guardhouse.services import memory
+from guardhouse.services import memory, recalling
 
 EventType = Annotated[
     str, Field(pattern=r"^[a-z][a-z0-9_]{0,59}$", description="what kind of event, such as `error` or `decision`")
@@ -126,23 +126,25 @@ class RecallAnswer(Answer):
 
 
 def _recalled(reader: Reader, ask: RecallAsk) -> RecallAnswer:
-    found = memory.recall(
-        reader.connection,
-        reader.workspace_id,
-        reader.now,
-        query=ask.query,
-        tags=ask.tags,
-        event_type=ask.event_type or "",
-        outcome=ask.outcome or "",
-        agent_id=ask.by_agent_id or "",
-        repository=ask.repository,
-        limit=ask.limit,
-        below=reader.tree_size,
-    )
+    asked: dict[str, Any] = {
+        "workspace_id": reader.workspace_id,
+        "now": reader.now,
+        "query": ask.query,
+        "tags": ask.tags,
+        "event_type": ask.event_type or "",
+        "outcome": ask.outcome or "",
+        "agent_id": ask.by_agent_id or "",
+        "repository": ask.repository,
+        "limit": ask.limit,
+        "below": reader.tree_size,
+    }
+    found = reader.apart(asked, reader.timeout_seconds) if reader.apart is not None else None
+    if found is None:
+        found = memory.recall(reader.connection, **asked)
     return RecallAnswer(memories=tuple(_item(one) for one in found.found), more=found.more, complete=found.complete)
 
 
-def _item(recalled: memory.Recalled) -> MemoryItem:
+def _item(recalled: recalling.Recalled) -> MemoryItem:
     row = recalled.row
     return MemoryItem(
         memory_id=row["id"],
