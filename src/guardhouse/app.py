@@ -32,7 +32,6 @@ from guardhouse.settings import Settings
 from guardhouse.storage import migrate as migrations
 from guardhouse.storage import private
 from guardhouse.storage.opening import backend_of, open_store, reaching, unusable
-from guardhouse.storage.sqlite import SqliteStore
 from guardhouse.storage.store import Transaction
 from guardhouse.surfaces import endpoint as endpoints
 from guardhouse.surfaces.cli.composition import Founded
@@ -310,10 +309,9 @@ def serve(settings: Settings, announce: Callable[[Endpoint], None]) -> None:
                 endpoints.keep(settings.home, endpoint)
 
         house.beside(stand)
-        if isinstance(house.store, SqliteStore):
-            recaller = Recaller(house.store.path)
-            house.gateway.recall_by(recaller)
-            house.beside(recaller.tend)
+        recaller = Recaller(house.store.for_readers())
+        house.gateway.recall_by(recaller)
+        house.beside(recaller.tend)
         collecting = Collecting(lambda: house.bundles.compiled)
         metrics.gauge("set_aside_objects", "Objects that no garbage collection walks through.", gc.get_freeze_count)
         house.beside(collecting.settle)

@@ -14,12 +14,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.engine.url import make_url
 
 from guardhouse.bundle import versions
 from guardhouse.gateway import Gateway, apart
@@ -27,8 +29,9 @@ from guardhouse.gateway.apart import Recaller
 from guardhouse.model.answer import Outcome
 from guardhouse.operations import CATALOG
 from guardhouse.services import memory, recaller, recalling
-from guardhouse.storage import framing, sqlite_file
+from guardhouse.storage import framing
 from guardhouse.storage.opening import open_store
+from guardhouse.storage.postgres_reading import spoken
 from tests.conftest import START, CountingIds, FakeClock
 from tests.services.workshop import WORKSPACE, Workshop
 from tests.world import Member, World, world
@@ -57,9 +60,19 @@ def path(new_database: Callable[[str], str]) -> Path:
     return Path(new_database("sqlite").removeprefix("sqlite:///"))
 
 
+def described(url: str) -> Mapping[str, Any]:
+    """What a server on this database would tell the process."""
+    store = open_store(url, FakeClock())
+    try:
+        return store.for_readers()
+    finally:
+        store.close()
+
+
 @contextlib.contextmanager
-def recalls(path: Path, seconds: Seconds, **options: Any) -> Iterator[Recaller]:
-    made = Recaller(path, clock=seconds, **{"patience_seconds": 30.0} | options)
+def recalls(place: Path | str, seconds: Seconds, **options: Any) -> Iterator[Recaller]:
+    database = {"sqlite": str(place)} if isinstance(place, Path) else described(place)
+    made = Recaller(database, clock=seconds, **{"patience_seconds": 30.0} | options)
     try:
         yield made
     finally:
@@ -83,9 +96,9 @@ def gone(pid: int) -> bool:
 # -- the same answers -------------------------------------------------------------------------------------------------
 
 
-def _filled(path: Path) -> Workshop:
+def _filled(url: str) -> Workshop:
     clock = FakeClock()
-    shop = Workshop(open_store(f"sqlite:///{path}", clock), clock, CountingIds())
+    shop = Workshop(open_store(url, clock), clock, CountingIds())
     with shop.tx() as tx:
         for sequence, case in enumerate(CASES["memories"]):
             tx.now = START - case["days_ago"] * 86_400_000_000
@@ -115,11 +128,11 @@ HOSTILE = [
 ]
 
 
-def test_the_same_is_found_as_in_the_server(path: Path, seconds: Seconds) -> None:
+def test_the_same_is_found_as_in_the_server(database_url: str, seconds: Seconds) -> None:
     """200 memories, 40 queries, and questions that try to break something: the same to the last byte."""
-    shop = _filled(path)
+    shop = _filled(database_url)
     asked = [{"query": case["query"], "limit": limit} for case in CASES["queries"] for limit in (10, 50)] + HOSTILE
-    with recalls(path, seconds) as one:
+    with recalls(database_url, seconds) as one:
         pid = begun(one)
         for each in asked:
             told = one.recall(ASKED | each, 20.0)
@@ -139,10 +152,10 @@ def test_what_a_recall_shows_is_all_of_a_memory_but_what_it_was_found_by() -> No
     assert whole == recalling._FORMS.keys()
 
 
-def test_eight_threads_are_all_answered(path: Path, seconds: Seconds) -> None:
-    shop = _filled(path)
+def test_eight_threads_are_all_answered(database_url: str, seconds: Seconds) -> None:
+    shop = _filled(database_url)
     queries = [case["query"] for case in CASES["queries"]]
-    with recalls(path, seconds) as one, ThreadPoolExecutor(8) as pool:
+    with recalls(database_url, seconds) as one, ThreadPoolExecutor(8) as pool:
         begun(one)
         told = list(pool.map(lambda query: one.recall(ASKED | {"query": query}, 20.0), queries * 4))
     with shop.store.reading() as connection:
@@ -155,11 +168,11 @@ def test_eight_threads_are_all_answered(path: Path, seconds: Seconds) -> None:
 
 
 @contextlib.contextmanager
-def house(path: Path, seconds: Seconds, **options: Any) -> Iterator[tuple[World, Recaller, Member]]:
+def house(url: str, seconds: Seconds, **options: Any) -> Iterator[tuple[World, Recaller, Member]]:
     """A world whose gateway has recalls read apart, that process begun, and an agent."""
     clock = FakeClock()
-    store = open_store(f"sqlite:///{path}", clock)
-    with world(store, clock, CountingIds()) as made, recalls(path, seconds) as one:
+    store = open_store(url, clock)
+    with world(store, clock, CountingIds()) as made, recalls(url, seconds) as one:
         gateway = Gateway(store, CATALOG, versions.BundleCache(), clock, made.ids, **options)
         gateway.recall_by(one)
         here = World(store, clock, made.ids, gateway, made.workspace_id, made.operator)
@@ -175,9 +188,9 @@ def house(path: Path, seconds: Seconds, **options: Any) -> Iterator[tuple[World,
 LESSON = {"event_type": "error", "summary": "the walrus job needs more memory", "tags": ["ci"], "lessons": ["ask ops"]}
 
 
-def test_what_others_write_is_seen_and_what_is_forgotten_or_erased_is_not(path: Path, seconds: Seconds) -> None:
+def test_what_others_write_is_seen_and_what_is_forgotten_or_erased_is_not(database_url: str, seconds: Seconds) -> None:
     """Every state between two recalls, each read by the process apart."""
-    with house(path, seconds) as (here, one, anna):
+    with house(database_url, seconds) as (here, one, anna):
         bert, olga = here.agent("bert"), here.person("olga", "security")
 
         def found() -> list[str]:
@@ -200,8 +213,8 @@ def test_what_others_write_is_seen_and_what_is_forgotten_or_erased_is_not(path: 
         assert found() == []
 
 
-def test_an_answer_is_the_same_wherever_it_is_read(path: Path, seconds: Seconds) -> None:
-    with house(path, seconds) as (here, one, anna):
+def test_an_answer_is_the_same_wherever_it_is_read(database_url: str, seconds: Seconds) -> None:
+    with house(database_url, seconds) as (here, one, anna):
         here.done(anna, "remember", LESSON | {"details": "é" * 5_000 + "\u2028😀\x7f"})
         apart_from = here.call(anna, "recall", {"query": "walrus", "tags": ["CI"]})
         assert one._held is not None
@@ -214,8 +227,8 @@ def test_an_answer_is_the_same_wherever_it_is_read(path: Path, seconds: Seconds)
         assert len(apart_from.result["memories"]) == 1
 
 
-def test_a_process_killed_in_the_middle_of_a_question_costs_no_answer(path: Path, seconds: Seconds) -> None:
-    with house(path, seconds) as (here, one, anna), ThreadPoolExecutor(1) as pool:
+def test_a_process_killed_in_the_middle_of_a_question_costs_no_answer(database_url: str, seconds: Seconds) -> None:
+    with house(database_url, seconds) as (here, one, anna), ThreadPoolExecutor(1) as pool:
         here.done(anna, "remember", LESSON)
         here.done(anna, "recall", {"query": "walrus"})
         pid, entries = one.pid, here.count()
@@ -249,10 +262,10 @@ def _until(true: Callable[[], bool]) -> None:
 
 
 def test_a_process_that_stands_still_holds_up_one_recall_and_for_its_time_only(
-    path: Path, seconds: Seconds, monkeypatch: pytest.MonkeyPatch
+    database_url: str, seconds: Seconds, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(apart, "GRACE_SECONDS", 0.2)
-    with house(path, seconds, fetch_timeout_seconds=0.5) as (here, one, anna), ThreadPoolExecutor(1) as pool:
+    with house(database_url, seconds, fetch_timeout_seconds=0.5) as (here, one, anna), ThreadPoolExecutor(1) as pool:
         here.done(anna, "remember", LESSON)
         here.done(anna, "recall", {"query": "walrus"})
         one._patience = 0.02
@@ -270,11 +283,11 @@ def test_a_process_that_stands_still_holds_up_one_recall_and_for_its_time_only(
         assert here.done(anna, "recall", {"query": "walrus"})["memories"]
 
 
-def test_a_question_that_takes_too_long_is_ended_and_its_process_lives_on(path: Path, seconds: Seconds) -> None:
-    shop = _filled(path)
-    with recalls(path, seconds) as one:
+def test_a_question_that_takes_too_long_is_ended_and_its_process_lives_on(database_url: str, seconds: Seconds) -> None:
+    shop = _filled(database_url)
+    with recalls(database_url, seconds) as one:
         pid = begun(one)
-        words = {"query": " ".join(f"w{number}" for number in range(5_000)) + " cache"}
+        words = {"query": " ".join(f"w{number}" for number in range(20_000)) + " cache"}
         with pytest.raises(TimeoutError):
             one.recall(ASKED | words, 0.0)
         assert one.pid == pid
@@ -282,8 +295,8 @@ def test_a_question_that_takes_too_long_is_ended_and_its_process_lives_on(path: 
     shop.store.close()
 
 
-def test_closing_the_gateway_ends_it_with_a_question_in_flight(path: Path, seconds: Seconds) -> None:
-    with house(path, seconds) as (here, one, anna), ThreadPoolExecutor(1) as pool:
+def test_closing_the_gateway_ends_it_with_a_question_in_flight(database_url: str, seconds: Seconds) -> None:
+    with house(database_url, seconds) as (here, one, anna), ThreadPoolExecutor(1) as pool:
         here.done(anna, "remember", LESSON)
         here.done(anna, "recall", {"query": "walrus"})
         pid = one.pid
@@ -425,11 +438,16 @@ def test_it_holds_nothing_of_its_parent_and_ends_with_its_line(
         os.close(end)
 
 
-def test_it_writes_nothing_and_makes_no_file(path: Path, tmp_path: Path, seconds: Seconds) -> None:
-    connection = sqlite_file.opened(path)
-    with pytest.raises(Exception, match="readonly"):
-        connection.execute("DELETE FROM memory_term")
-    connection.close()
+def test_it_cannot_write(database_url: str) -> None:
+    source = recaller.opened(described(database_url))
+    with pytest.raises(Exception, match=r"readonly|read-only"), source.reading(20.0) as asking:
+        asking.one("INSERT INTO memory_term (workspace_id, term, documents) VALUES ('w', 't', 1) RETURNING 1", {})
+    with source.reading(20.0) as asking:
+        assert asking.one("SELECT count(*) FROM memory_term", {}) == 0
+    source.close()
+
+
+def test_it_makes_no_file(tmp_path: Path, seconds: Seconds) -> None:
     missing = tmp_path / "nothing.db"
     with recalls(missing, seconds) as one:
         begun(one)
@@ -438,9 +456,65 @@ def test_it_writes_nothing_and_makes_no_file(path: Path, tmp_path: Path, seconds
     assert not missing.exists()
 
 
+def test_a_lost_server_costs_no_answer_and_a_password_is_seen_by_nobody(
+    new_database: Callable[[str], str], seconds: Seconds, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The server ends the process's connection: the answer is read in the server, and later by another process."""
+    url = new_database("postgresql")
+    told = described(make_url(url).set(password="hush-hush").render_as_string(hide_password=False))
+    assert told["postgresql"]["password"] == "hush-hush"
+    with recalls(url, seconds) as one:
+        one._database = told
+        pid = begun(one)
+        assert one.recall(ASKED, 20.0) is not None
+        for name in ("environ", "cmdline"):
+            assert b"hush" not in Path(f"/proc/{pid}/{name}").read_bytes()
+        store = open_store(url, FakeClock())
+        with store.writing("") as tx:
+            ended = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            assert tx.execute(text(ended)).scalars().all() == [True]
+        store.close()
+        assert one.recall(ASKED, 20.0) is None
+        assert one.recall(ASKED, 20.0) is None
+        assert (gone(pid), one.pid) == (True, None)
+        seconds.at += apart._FIRST_DELAY
+        begun(one)
+        assert one.recall(ASKED, 20.0) is not None
+    assert "hush" not in "".join(capfd.readouterr())
+
+
+def test_a_question_is_spoken_in_the_drivers_style() -> None:
+    said = "SELECT '50%', a::text FROM t WHERE b = :b AND c LIKE :c_1 || '%'"
+    assert spoken(said) == "SELECT '50%%', a::text FROM t WHERE b = %(b)s AND c LIKE %(c_1)s || '%%'"
+
+
+def test_one_that_has_served_long_is_replaced(path: Path, seconds: Seconds) -> None:
+    with recalls(path, seconds) as one:
+        first = begun(one)
+        for _ in range(31):
+            assert one.recall(ASKED, 20.0) is not None
+            one.tend()
+            assert one.pid == first
+            seconds.at += 59
+        one.tend()
+        assert (one.pid, gone(first)) == (None, True)
+        assert begun(one) != first
+
+
 def test_it_loads_no_library_of_the_server() -> None:
     """A small process: what it loads is a choice."""
-    heavy = {"sqlalchemy", "sqlmodel", "pydantic", "cedarpy", "fastapi", "starlette", "uvicorn", "re2", "sqlglot"}
+    heavy = {
+        "sqlalchemy",
+        "psycopg",
+        "sqlmodel",
+        "pydantic",
+        "cedarpy",
+        "fastapi",
+        "starlette",
+        "uvicorn",
+        "re2",
+        "sqlglot",
+    }
     script = (
         "import sys, guardhouse.services.recaller; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
@@ -450,14 +524,16 @@ def test_it_loads_no_library_of_the_server() -> None:
     assert not heavy & set(done)
 
 
-def test_a_fault_names_its_kind_and_nothing_of_the_question(path: Path) -> None:
-    shop = _filled(path)
-    connection = sqlite_file.opened(path)
+def test_a_fault_names_its_kind_and_nothing_of_the_question(database_url: str) -> None:
+    shop = _filled(database_url)
+    source = recaller.opened(described(database_url))
     asked = ASKED | {"query": "cache", "limit": "secret"}
-    told = recaller.answer(connection, {"number": 7, "seconds": 20.0, "asked": asked})
-    assert told == {"number": 7, "fault": "TypeError"}
-    assert not connection.in_transaction
-    connection.close()
+    for number in (7, 8):
+        told = recaller.answer(source, {"number": number, "seconds": 20.0, "asked": asked})
+        assert told == {"number": number, "fault": "TypeError"}
+    told = recaller.answer(source, {"number": 9, "seconds": 20.0, "asked": ASKED | {"query": "cache"}})
+    assert told["found"][0], "a fault ends no more than its question"
+    source.close()
     shop.store.close()
 
 

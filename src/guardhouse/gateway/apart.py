@@ -19,7 +19,6 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from guardhouse.services import recalling
@@ -36,6 +35,8 @@ START_SECONDS = 10.0
 """How long the process may take to begin, before it counts as stuck."""
 IDLE_SECONDS = 60.0
 """After so long without a question the process is ended; the next recall starts another."""
+OLDEST_SECONDS = 1_800.0
+"""So long one process serves at most: no connection, no plan of a server's and no memory of it grows old."""
 _FIRST_DELAY, _LONGEST_DELAY = 1.0, 60.0
 """How long nobody starts another after one was lost: twice as long each time that it never answered."""
 _END_SECONDS = 5.0
@@ -54,26 +55,27 @@ class _Process:
 
     process: subprocess.Popen[bytes]
     line: socket.socket
+    begun: float
     used: float
     ready: bool = False
     answers: int = 0
 
 
 class Recaller:
-    """At most one process that reads recalls from a SQLite file, for all threads of this one.
+    """At most one process that reads recalls from a database, for all threads of this one.
 
-    `clock` counts seconds; how long to leave it idle and when to try again is judged by it.
+    `database` is what a store's `for_readers` gives. `clock` counts seconds; how long to leave it idle and when to try again is judged by it.
     """
 
     def __init__(
         self,
-        database: Path,
+        database: Mapping[str, Any],
         *,
         clock: Monotonic = time.monotonic,
         command: Callable[[], list[str]] = command,
         patience_seconds: float = PATIENCE_SECONDS,
     ) -> None:
-        self._database = database.absolute()
+        self._database = database
         self._clock = clock
         self._command = command
         self._patience = patience_seconds
@@ -113,7 +115,7 @@ class Recaller:
             idle = self._clock() - held.used
             if held.process.poll() is not None:
                 self._lose(held)
-            elif idle > IDLE_SECONDS:
+            elif idle > IDLE_SECONDS or self._clock() - held.begun > OLDEST_SECONDS:
                 self._end(held)
             elif idle > START_SECONDS and not held.ready and not self._hears(held) and self._held is held:
                 self._lose(held)
@@ -156,9 +158,9 @@ class Recaller:
             ours.close()
             self._wait_longer(f"cannot be started ({type(error).__name__})", answered=False)
             return
-        self._held = _Process(process, ours, self._clock())
+        self._held = _Process(process, ours, self._clock(), self._clock())
         try:
-            framing.send(ours, {"file": str(self._database)}, time.monotonic() + GRACE_SECONDS)
+            framing.send(ours, self._database, time.monotonic() + GRACE_SECONDS)
         except OSError:
             self._lose(self._held)
 

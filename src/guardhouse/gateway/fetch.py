@@ -23,6 +23,8 @@ from guardhouse.storage.store import Store
 _log = logging.getLogger("guardhouse.fetch")
 _LEAST_SECONDS = 0.05
 """What a reading has when others have used up its time: nobody is told that it took too long who has not tried."""
+_COUNTS_SECONDS = 1.0
+"""Less than this is not taken off a reading's time: PostgreSQL need not be told a time that is the same as ever."""
 
 
 def fetch(
@@ -51,8 +53,7 @@ def fetch(
 
             def opened() -> Connection:
                 if not open_now:
-                    spent = 0.0 if apart is None else time.monotonic() - begun
-                    open_now.append(held.enter_context(store.reading(max(_LEAST_SECONDS, timeout_seconds - spent))))
+                    open_now.append(held.enter_context(store.reading(_left(timeout_seconds, begun))))
                 return open_now[0]
 
             reader = Reader(
@@ -74,6 +75,11 @@ def fetch(
         )  # a traceback may quote the query
         return unavailable(outcome)
     return replace(outcome, result=answer.model_dump(mode="json"))
+
+
+def _left(seconds: float, begun: float) -> float:
+    spent = time.monotonic() - begun
+    return seconds if spent < _COUNTS_SECONDS else max(_LEAST_SECONDS, seconds - spent)
 
 
 def unavailable(outcome: Outcome) -> Outcome:

@@ -11,13 +11,13 @@ import os
 import resource
 import signal
 import socket
-import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
 
 from guardhouse.services import recalling
-from guardhouse.storage import framing, sqlite_file
+from guardhouse.storage import framing
+from guardhouse.storage.searching import Source
 
 MOST_ASKED = 1 << 18
 """Bytes of one question: a thousand characters, 32 tags and a few names, at four bytes each."""
@@ -27,15 +27,26 @@ _GENTLER = 5
 """How much further back this process stands in the queue for a processor (`nice`) than the server."""
 
 
-def answer(connection: sqlite3.Connection, question: dict[str, Any]) -> dict[str, Any]:
+def answer(source: Source, question: dict[str, Any]) -> dict[str, Any]:
     """What a question is answered with: `found`, or `late`, or the kind of `fault`. No text of it stands in a fault."""
     number = question["number"]
     try:
-        with sqlite_file.reading(connection, question["seconds"]) as snapshot:
-            found = recalling.recall(snapshot, rest=_go_on, **question["asked"])
+        with source.reading(question["seconds"]) as asking:
+            found = recalling.recall(asking, rest=_go_on, **question["asked"])
         return {"number": number, "found": recalling.packed(found)}
     except Exception as error:  # noqa: BLE001  # whatever it is, the server reads it itself and says so
-        return {"number": number, "late" if sqlite_file.interrupted(error) else "fault": type(error).__name__}
+        return {"number": number, "late" if source.late(error) else "fault": type(error).__name__}
+
+
+def opened(told: dict[str, Any]) -> Source:
+    """The database, as a store's `for_readers` describes it."""
+    if "sqlite" in told:
+        from guardhouse.storage.sqlite_file import File
+
+        return File(Path(told["sqlite"]))
+    from guardhouse.storage.postgres_reading import Server
+
+    return Server(told["postgresql"])
 
 
 def _go_on() -> None:
@@ -50,12 +61,15 @@ def main() -> None:
     os.nice(_GENTLER)
     line = socket.socket(fileno=os.dup(0))
     try:
-        connection = sqlite_file.opened(Path(framing.receive(line, MOST_ASKED)["file"]))
+        told = framing.receive(line, MOST_ASKED)
+        try:
+            source = opened(told)
+        except Exception as error:  # noqa: BLE001  # its message may tell more of the address than belongs into a log
+            sys.exit(f"the database cannot be read ({type(error).__name__})")
         framing.send(line, {"ready": True})
-        while True:
-            framing.send(line, answer(connection, framing.receive(line, MOST_ASKED)))
-    except sqlite3.Error as error:
-        sys.exit(f"the database cannot be read ({getattr(error, 'sqlite_errorname', type(error).__name__)})")
+        while not source.lost:
+            framing.send(line, answer(source, framing.receive(line, MOST_ASKED)))
+        sys.exit("the database is gone")
     except (EOFError, OSError):
         # The parent has ended. Nothing is closed in order: who closes a file last would begin to tidy it.
         os._exit(0)

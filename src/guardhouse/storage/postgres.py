@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -30,6 +30,10 @@ _KEEPALIVE = "-c tcp_keepalives_idle=10 -c tcp_keepalives_interval=5 -c tcp_keep
 """By these the server notices a vanished machine, of whatever version it is."""
 _DURABLE_LEVELS = ("on", "remote_apply")
 _FIRST_PLANS = 16
+_READERS = {
+    "connect_timeout": _CONNECT_SECONDS,
+    "options": "-c default_transaction_read_only=on -c timezone=UTC -c default_transaction_isolation=repeatable\\ read",
+}
 _TIMEOUT = "statement_timeout"
 
 
@@ -71,11 +75,7 @@ class PostgresStore(Writing):
             address,
             hide_parameters=True,
             pool_size=4,
-            connect_args={
-                "connect_timeout": _CONNECT_SECONDS,
-                "options": "-c default_transaction_read_only=on -c timezone=UTC "
-                "-c default_transaction_isolation=repeatable\\ read",
-            },
+            connect_args=_READERS,
             **shared,
         )
 
@@ -159,6 +159,15 @@ class PostgresStore(Writing):
                 with contextlib.suppress(SQLAlchemyError):  # a connection that is gone remembers nothing
                     connection.info.pop(_TIMEOUT, None)
                 raise
+
+    def for_readers(self) -> Mapping[str, Any]:
+        """How another process of ours connects to read. It may hold a password: it belongs on a line and nowhere else."""
+        engine = self._readers
+        _none, arguments = engine.dialect.create_connect_args(engine.url)
+        plain = {
+            name: value for name, value in arguments.items() if isinstance(value, str | int)
+        }  # not SQLAlchemy's own
+        return {"postgresql": plain | _READERS}
 
     def tidy(self) -> None:
         """The server keeps its own log. What is looked after is that it still syncs: it may be told otherwise while it runs."""

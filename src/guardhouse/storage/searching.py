@@ -7,6 +7,7 @@ that a process which reads and does nothing else can search without loading what
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -28,6 +29,22 @@ class Asking(Protocol):
 
     def one(self, sql: str, values: Mapping[str, Any]) -> Any:
         """The one value that a question gives; its values stand in it as `:name`."""
+
+
+class Source(Protocol):
+    """A database as a process that only reads has opened it. `lost`: nothing can be read from it any more."""
+
+    @property
+    def lost(self) -> bool: ...
+
+    def reading(self, seconds: float) -> AbstractContextManager[Asking]:
+        """A snapshot that holds everything committed by now and cannot write; what takes longer ends with an error."""
+
+    def late(self, error: Exception) -> bool:
+        """Whether it was this error."""
+
+    def close(self) -> None:
+        """Let go of it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,6 +206,10 @@ class SqliteStore(Writing):
             with bounded(driver, timeout_seconds), connection.begin():
                 yield connection
 
+    def for_readers(self) -> Mapping[str, Any]:
+        """How another process of ours opens this file to read it."""
+        return {"sqlite": str(self.path.absolute())}
+
     def tidy(self) -> None:
         """Move the write-ahead log into the database, as far as readers allow. Never called by a train."""
         with self._readers.connect() as connection:

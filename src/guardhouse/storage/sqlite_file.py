@@ -55,31 +55,34 @@ def bounded(connection: sqlite3.Connection, seconds: float) -> Iterator[None]:
         connection.set_progress_handler(None, 0)
 
 
-class Snapshot:
-    """One state of the file, asked in the words of `searching.Asking`."""
+class File:
+    """One connection, that can only read. `reading` as `searching.Source` says."""
 
     dialect = "sqlite"
+    lost = False
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
+    def __init__(self, path: Path) -> None:
+        self._connection = opened(path)
 
     def one(self, sql: str, values: Mapping[str, Any]) -> Any:
         """The one value that a question gives."""
         return self._connection.execute(sql, values).fetchone()[0]
 
+    @contextmanager
+    def reading(self, seconds: float) -> Iterator[File]:
+        """A snapshot that holds everything committed by now, for so many seconds."""
+        with bounded(self._connection, seconds):
+            self._connection.execute("BEGIN")
+            try:
+                yield self
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
 
-@contextmanager
-def reading(connection: sqlite3.Connection, seconds: float) -> Iterator[Snapshot]:
-    """A snapshot that holds everything committed by now and cannot write, for so many seconds."""
-    with bounded(connection, seconds):
-        connection.execute("BEGIN")
-        try:
-            yield Snapshot(connection)
-        finally:
-            if connection.in_transaction:
-                connection.execute("ROLLBACK")
+    def late(self, error: Exception) -> bool:
+        """Whether a statement ended because its time was over."""
+        return getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
 
-
-def interrupted(error: Exception) -> bool:
-    """Whether a statement ended because its time was over."""
-    return getattr(error, "sqlite_errorname", "") == "SQLITE_INTERRUPT"
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
