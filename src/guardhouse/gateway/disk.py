@@ -98,8 +98,8 @@ class Disk:
         return self._behind[path]
 
     def bears(self, folder: str, name: str) -> os.stat_result | None:
-        """The entry of a folder that has no `/` in its name. Where many are asked for, the folder is read once."""
-        path = os.path.join(folder, name)
+        """The entry of a folder, an absolute path, that has no `/` in its name. Where many are asked for, the folder is read once."""
+        path = f"{folder}{name}" if folder[-1:] == "/" else f"{folder}/{name}"
         if path in self._seen or name in ("", ".", ".."):
             return self.seen(path)
         held = self._folders.get(folder)

@@ -194,14 +194,14 @@ def _folders(tokens: list[str], cwd: str, around: Surroundings, disk: Disk) -> I
     """Folders that a command names and may go into, one from another, before it names a file in them."""
     found: list[str] = []
     for token in tokens:
+        bare = "/" not in token and token[0] != "~"
         for base in (cwd, *found):
-            path = os.path.join(base, _spelled_out(token, around, disk))
             if len(found) == _MOST_FOLDERS:
                 return
-            if not os.path.isabs(path):
+            if bare and (not os.path.isabs(base) or disk.bears(base, token) is None):
                 continue
-            bare = "/" not in token and token[0] != "~" and disk.bears(base, token) is None
-            seen = None if bare else disk.followed(path)
+            path = os.path.join(base, _spelled_out(token, around, disk))
+            seen = disk.followed(path) if os.path.isabs(path) else None
             if seen is not None and stat.S_ISDIR(seen.st_mode):
                 found.append(path)
                 yield path

@@ -7,7 +7,7 @@ import re
 _LONG = 512
 """Letters from which on it is worth the time."""
 _WIDE = re.compile(r"([^\S\n]{64})[^\S\n]++")
-_EMPTY = re.compile(r"(?:[^\S\n]*+\n){8,}+")
+_EMPTY = re.compile(r"\n(?:[^\S\n]*+\n){7,}+")
 _LINES = re.compile(rb"(?<=\n)(?:[ \t\r]*+\n){8,}+")
 
 

@@ -4,14 +4,34 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+MOST_NODES = 5_000
+"""Work on one text, in nodes of a shell's tree: about five microseconds each on a common machine, all that follows
+from a node included. Every grammar that reads a part of the text takes from the same, so that no text can spend the
+most of each. 8 KiB of ordinary script take 1,500 to 4,500."""
+CROWDED_NODES = 3_500
+"""The same for a text with more names than are looked up: that took its time, and it is asked about in any case."""
+WHOLE, BROKEN = 8, 2.5
+"""Characters that a shell's grammar reads for a node: of what it understands, and of what it has to recover from."""
+BROKEN_COST = 30
+"""What its recovery from one broken text counts for besides."""
+PARSE_COST = 40
+"""What reading a text within a text by the grammar counts for besides, and what a piece of interpreter code or SQL does."""
+CODE_LETTERS = 12
+"""Letters of interpreter code for a node."""
+UNIT_COST, UNIT_LETTERS = 2, 64
+"""What holding a command against the rules and the guard's own state counts for, and the letters of its words for one more."""
+STEPS, LOOKED = 4, 40
+"""Steps of SQL's grammar for a node, and characters of SQL that patterns look at for one."""
 MOST_WORKED = 20
 """Conditions of SQL that are worked out in one text."""
 MOST_WHERE = 240
 """Characters of all the conditions that are worked out in one text."""
 MOST_PARSED = 6 * 1024
 """Characters of SQL in one text that are read by its grammar; the rest is read by patterns."""
-MOST_REPORT = 45_000
-"""Nodes of all pieces of a report, with `PIECE_COST` for each and what the grammars' own work comes to."""
+MOST_STEPS = 9_000
+"""Steps of SQL's grammar in one text: as many characters of ordinary statements take 4,000 to 8,000."""
+MOST_REPORT = 60_000
+"""Nodes of all pieces of a report, with `PIECE_COST` for each."""
 PIECE_COST = 12
 """What a piece of a report costs however short it is, in nodes, and what each finding in it costs."""
 
@@ -20,23 +40,42 @@ PIECE_COST = 12
 class Budget:
     """Work left. It is only ever taken from.
 
-    `short` says that SQL was left out for the lack of it, `cut` that the last shell text was not read to its end.
+    `nodes` are those of the text in hand, `left` those of all pieces of a report. `short` says that SQL was left out for
+    the lack of either, `cut` that the last shell text was not read to its end.
     """
 
     conditions: int = MOST_WORKED
     where: int = MOST_WHERE
     parsed: int = MOST_PARSED
-    nodes: int = MOST_REPORT
+    steps: int = MOST_STEPS
+    nodes: int = MOST_NODES
+    left: int = MOST_REPORT
     short: bool = False
     cut: bool = False
+    _given: int = MOST_NODES
 
-    def parses(self, characters: int) -> bool:
-        """Take the reading of so much SQL by its grammar, if it is left."""
-        self.nodes -= characters // 3
+    def opens(self, cost: int) -> bool:
+        """Begin the next piece of a report, which costs so much before it is read; False when nothing is left for it."""
+        self.left -= self._given - self.nodes + cost
+        self.nodes = self._given = max(0, min(MOST_NODES, self.left))
+        self.cut = False
+        return self.left >= 0
+
+    def looks(self, characters: int) -> None:
+        """Take the reading of so much SQL by patterns, which is done whatever is left."""
+        self.nodes -= characters // LOOKED
+
+    def parses(self, characters: int) -> int:
+        """The steps that reading so much SQL by its grammar may take; 0 where none are left for it."""
         if self.short or characters > self.parsed:
-            return False
+            return 0
         self.parsed -= characters
-        return True
+        return max(0, min(self.steps, self.nodes * STEPS))
+
+    def parsing(self, steps: int) -> None:
+        """Take the steps that it took."""
+        self.steps -= steps
+        self.nodes -= steps // STEPS
 
     def works(self, characters: int) -> bool:
         """Take the working out of one condition of so many characters, if it is left."""

@@ -9,10 +9,10 @@ from typing import Any
 from guardhouse.guardrails import code as codes
 from guardhouse.guardrails.blanks import squeezed
 from guardhouse.guardrails.bringing import Bringer
+from guardhouse.guardrails.budget import CODE_LETTERS, PARSE_COST
 from guardhouse.guardrails.effects import chosen as _chosen
 from guardhouse.guardrails.programs import Arguments, Program, arguments
-from guardhouse.guardrails.reading import CODE_COST
-from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SOMETHING, Flow, Spent
+from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SOMETHING, Flow
 from guardhouse.guardrails.words import UNKNOWN, Word
 
 _SHELL = r"(?:ba|z|fi|da|k|elvi|tc|c)?sh|bash|zsh|fish|pwsh|powershell|nu|xonsh|elvish|posix|\$SHELL|\$0"
@@ -275,9 +275,7 @@ class Coder(Bringer):
     def _code(self, word: Word, lang: str, start: int, end: int, feed: Flow | None = None) -> Flow:
         """A word that is run as code of this language."""
         if lang != "shell":
-            self.nodes -= CODE_COST
-            if self.nodes < 0:
-                raise Spent
+            self.take(PARSE_COST + len(word.text) // CODE_LETTERS)
             word = Word(squeezed(word.text), word.start, word.end, word.kinds)
         at, to = (word.start, word.end) if word.end > word.start else (start, end)
         if lang not in ("sql", "shell") and self.lines(word.text, lang, at, to):
@@ -329,9 +327,7 @@ class Coder(Bringer):
                 self.effect(operator, [Word(path, at, to)])
             return SOMETHING
         for query in codes.queries(word.text, lang):
-            self.nodes -= CODE_COST
-            if self.nodes < 0:
-                raise Spent
+            self.take(PARSE_COST)
             self.sqls.append((query, at, to, self.via))
         made, events = codes.as_shell(word.text, lang)
         for name in events:

@@ -12,14 +12,14 @@ from guardhouse.errors import LawFault, LawProblem
 from guardhouse.guardrails import paths, reports, sql, tools
 from guardhouse.guardrails.alternatives import propose
 from guardhouse.guardrails.blanks import squeezed
-from guardhouse.guardrails.budget import PIECE_COST, Budget
+from guardhouse.guardrails.budget import CROWDED_NODES, MOST_NODES, PIECE_COST, Budget
 from guardhouse.guardrails.guarding import LIKENESS, uses
 from guardhouse.guardrails.indexing import Candidate, Index
 from guardhouse.guardrails.match import Parsed, fits
 from guardhouse.guardrails.packs import KINDS, SEVERITIES, Example, Loaded, LoadedRule, read_packs
 from guardhouse.guardrails.patterns import PatternSet
 from guardhouse.guardrails.programs import UNSPECIFIED
-from guardhouse.guardrails.reading import MOST_NODES, MOST_SHELL
+from guardhouse.guardrails.reading import MOST_SHELL
 from guardhouse.guardrails.redacting import SURROGATES, Marks, Secrets
 from guardhouse.guardrails.running import Runner
 from guardhouse.guardrails.surroundings import SAMPLE
@@ -185,7 +185,8 @@ class Engine:
         if text.crowded:  # of whatever kind: the names of a file tool's question are no part of its text
             self._event(found, replace(text, kind="auto"), "size", 0, size, ())
         if kind in ("shell", "auto", "sql") and text.text.strip():
-            self._read(found, text, kind, size, budget or Budget())
+            left = budget or Budget(nodes=CROWDED_NODES if text.crowded else MOST_NODES)
+            self._read(found, text, kind, size, left)
         for event in uses(text, kind):
             self._event(found, text, event, 0, size, ())
         if text.kind == "shell" and text.act in LIKENESS:
@@ -200,18 +201,16 @@ class Engine:
         }
         budget, whole = Budget(), replace(text, kind="auto")
         for number, (start, end, piece, marked) in enumerate(reports.pieces(text.text)):
-            budget.nodes -= PIECE_COST + len(piece) // 16
-            if number == reports.MOST_PIECES or budget.nodes < 0:
+            if number == reports.MOST_PIECES or not budget.opens(PIECE_COST + len(piece) // 16):
                 self._event(found, whole, "size", 0, len(text.text), ())
                 break
             if not piece:  # a block that is too long
                 self._event(found, whole, "size", start, end, ())
                 continue
-            budget.cut = False
             hits = self._hits(replace(text, text=piece, kind="auto"), budget)
             if budget.cut and marked and reports.hangs(piece):
                 self._event(found, whole, "size", start, end, ())
-            budget.nodes -= PIECE_COST * len(hits)
+            budget.left -= PIECE_COST * len(hits)
             for hit in hits:
                 one = hit.finding
                 if not marked and one.severity != "block" and not one.protects:
@@ -250,6 +249,7 @@ class Engine:
         runner = Runner(self._programs, source if ordinary else clean(source), text.cwd)
         runner.workspace = text.workspace_root or (paths.working(text.cwd) if text.cwd else "")
         runner.state.variables.update(text.around.variables)
+        runner.nodes = budget.nodes
         try:
             if text.tool and tools.is_powershell(text.tool):
                 runner.lines(squeezed(runner.source), "powershell", 0, len(source))
@@ -260,7 +260,7 @@ class Engine:
             self._event(found, text, "size", 0, size, ())
         except Exception:  # noqa: BLE001  the contract: what cannot be analysed is a finding, never an exception
             self._event(found, text, "syntax", 0, size, ())
-        budget.nodes -= MOST_NODES - runner.nodes + runner.parsing
+        budget.nodes = runner.nodes
         if kind == "auto" and not as_sql and sql.spoken(runner.units, self._programs):
             as_sql = True
             names, understood = sql.events(text.text, budget=budget)

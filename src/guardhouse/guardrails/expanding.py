@@ -84,9 +84,7 @@ class Expander(Reading):
     def _expanded(self, text: str, start: int, end: int) -> list[str]:
         made = words.expand(text)
         if len(made) > 1:
-            self.nodes -= len(made)
-            if self.nodes < 0:
-                raise Spent
+            self.take(len(made))
             if made[-1] == UNTOLD:
                 self.too_much(start, end)
         return made
@@ -125,16 +123,12 @@ class Expander(Reading):
         variables = self.state.variables
         while (found := variables.get(f"{name}[{len(made)}]" if name else str(len(made) + 1))) is not None:
             made.append(found)
-        self.nodes -= len(made)
-        if self.nodes < 0:
-            raise Spent
+        self.take(len(made))
         return made
 
     def positionals(self, given: list[Word], first: int = 1) -> None:
         """Set `$1` (or, from 0, `$0`) and all behind it, and `$@` with `$*`; those of before are gone."""
-        self.nodes -= len(given)
-        if self.nodes < 0:
-            raise Spent
+        self.take(len(given))
         variables = {name: value for name, value in self.state.variables.items() if not name.isdigit()}
         for number, word in enumerate(given, first):
             variables[str(number)] = (word.text, word.kinds)
@@ -396,9 +390,7 @@ class Expander(Reading):
         waiting = [node]
         while waiting:
             one = waiting.pop()
-            self.nodes -= 1
-            if self.nodes < 0:
-                raise Spent
+            self.take(1)
             if one.type in ("command_substitution", "process_substitution"):
                 self._substitution(one, [])
             else:

@@ -6,7 +6,7 @@ from tree_sitter import Node
 
 from guardhouse.guardrails import words
 from guardhouse.guardrails.expanding import Expander
-from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SILENT, SOMETHING, Flow, Spent
+from guardhouse.guardrails.units import MOST_DEPTH, NOTHING, SILENT, SOMETHING, Flow
 from guardhouse.guardrails.words import UNKNOWN, Word
 
 
@@ -132,9 +132,7 @@ class Binder(Expander):
 
     def filled(self, called: str, parts: list[Word]) -> None:
         """An array holds these now, and nothing of before."""
-        self.nodes -= len(parts)
-        if self.nodes < 0:
-            raise Spent
+        self.take(len(parts))
         variables = self.state.variables
         number = len(parts)
         while variables.pop(f"{called}[{number}]", None) is not None:
@@ -204,9 +202,7 @@ class Binder(Expander):
             one = waiting.pop()
             if one.type == "command_name":
                 found.append(one)
-                self.nodes -= 1
-                if self.nodes < 0:
-                    raise Spent
+                self.take(1)
             else:
                 waiting.extend(one.named_children)
         return found

@@ -6,7 +6,8 @@ import json
 import re
 from typing import Any
 
-from guardhouse.guardrails.reading import MOST_NODES, MOST_SHELL, tree
+from guardhouse.guardrails.budget import MOST_NODES
+from guardhouse.guardrails.reading import MOST_SHELL, tree
 from guardhouse.guardrails.text import Examined
 
 _OPENED = frozenset(

@@ -11,27 +11,21 @@ from tree_sitter import Language, Node, Parser
 
 from guardhouse.guardrails import plain
 from guardhouse.guardrails.blanks import flat
+from guardhouse.guardrails.budget import BROKEN, BROKEN_COST, MOST_NODES, PARSE_COST, UNIT_COST, UNIT_LETTERS, WHOLE
 from guardhouse.guardrails.plain import Plain
 from guardhouse.guardrails.programs import UNSPECIFIED, Programs
 from guardhouse.guardrails.units import MOST_DEPTH, SOMETHING, Event, Flow, Spent, State, Unit
 from guardhouse.guardrails.words import Word
 
 MOST_SHELL = 8 * 1024
-MOST_NODES = 4000
 MOST_UNITS = 400
 MOST_LETTERS = 16 * MOST_SHELL
 """Characters in the words of all commands together: variables can make a short text say very much."""
-MOST_PROGRESS = 100
-"""Parser progress callbacks for one text; 8 KiB of ordinary text need fifty to eighty."""
+MOST_PROGRESS = 80
+"""Parser progress callbacks for one text; 8 KiB of ordinary script need forty to seventy."""
 MOST_DANGLING = 20
 """Operators with no command between them: the grammar's recovery from them is quadratic, too, and calls back late."""
 _DANGLING = re.compile(rb"(?:\|\||&&|\|&?|;|^)\s*(?:\|\||&&|\|&?)")
-CODE_COST = 40
-"""What reading one piece of interpreter code or SQL counts against the nodes of a text."""
-PARSE_COST = 40
-"""What reading a text within a text by the grammar counts against them."""
-BROKEN_COST = 30
-"""What the grammar's recovery from one broken text counts for."""
 _LEAST_PLACED = 4
 """A text shorter than this may stand anywhere by chance."""
 _SHORT = 512
@@ -41,6 +35,16 @@ MOST_OPENED = 300
 """Opening brackets in one text: the grammar's recovery from unclosed ones is quadratic and barely calls back."""
 MOST_CLOSED = 200
 """Closing brackets that nothing opened: a `case` has one for each branch, and the grammar tries each as many things."""
+MOST_SQUARE = 40
+"""Square brackets that stand open at once: recovering from each takes the grammar fifty times as long as reading it."""
+MOST_DOCUMENTS = 80
+"""Here-documents in one text, for the same reason: ordinary scripts of 8 KiB have up to five."""
+MOST_COMPOUND = 40
+"""Heads of `case` without an `esac`, and of `for` without a `done`."""
+_CASE, _ESAC = re.compile(rb"\bcase\s+\S+\s+in\b"), re.compile(rb"\besac\b")
+_FOR, _DONE = re.compile(rb"\bfor\s+\w+\s+in\b"), re.compile(rb"\bdone\b")
+_SQUARE = re.compile(rb"[\[\]]")
+_DOCUMENT = re.compile(rb"(?<!<)<<(?!<)")
 MOST_READS = 200
 """How often the parser may ask for the text: ordinary scripts of 8 KiB need twenty, and recovery asks at each step back."""
 _SWALLOWED = re.compile(rb"(?<!\\)((?:\\\\)*\n)((?:\\\n)*)(\\(?=[\w./+@%:,=!?*~^-]))?")
@@ -59,7 +63,6 @@ class Reading(ABC):
         self.state = State(cwd=cwd)
         self.nodes = MOST_NODES
         self.bytes = 4 * MOST_SHELL
-        self.parsing = 0  # what the grammar's own work comes to, in nodes
         self.letters = MOST_LETTERS
         self.codes: list[tuple[str, int, int, tuple[str, ...]]] = []
         self.sqls: list[tuple[str, int, int, tuple[str, ...]]] = []
@@ -116,13 +119,7 @@ class Reading(ABC):
         at = self.source.find(text, start, end) if text else -1
         base, fixed = (max(at, 0), None) if at >= 0 else (0, (start, end))
         commands = self.told_plainly(text, base, fixed)
-        if commands is None and self.depth:
-            self.nodes -= PARSE_COST
-            if self.nodes < 0:
-                raise Spent
-        tree = _parse(data) if commands is None else None
-        if commands is None:
-            self.parsing += len(data) // 8 + (BROKEN_COST if tree is None or tree.root_node.has_error else 0)
+        tree = self._tree(data) if commands is None else None
         if tree is None and commands is None:
             self.too_much(start, end)
             return SOMETHING
@@ -142,6 +139,22 @@ class Reading(ABC):
             self._text, self._base, self._fixed, self._ascii = saved
 
     _ascii: bool = True
+
+    def _tree(self, data: bytes) -> Any:
+        """The syntax tree of a text, or None when reading it needs more work than is allowed. What it takes is told afterwards."""
+        self.take(PARSE_COST + len(data) // WHOLE if self.depth else 0)
+        tree = _parse(data)
+        if tree is None or tree.root_node.has_error:
+            self.nodes -= BROKEN_COST + int(len(data) / BROKEN)
+        elif not self.depth:
+            self.nodes -= len(data) // WHOLE
+        return tree
+
+    def take(self, nodes: int) -> None:
+        """Take so much work; Spent when it is not left."""
+        self.nodes -= nodes
+        if self.nodes < 0:
+            raise Spent
 
     def _broken(self, root: Node) -> None:
         waiting = [root]
@@ -172,10 +185,11 @@ class Reading(ABC):
         """Note a command that would run."""
         if len(self.units) >= MOST_UNITS:
             raise Spent
-        for word in args:
-            self.letters -= len(word.text)
+        letters = sum(len(word.text) for word in args)
+        self.letters -= letters
         if self.letters < 0:
             raise Spent
+        self.take(UNIT_COST + letters // UNIT_LETTERS)
         made = Unit(program, args, start, end, self.via, self.state.cwd, feed, self.trial)
         self.units.append(made)
         return made
@@ -242,11 +256,29 @@ def _told_apart(match: re.Match[bytes]) -> bytes:
     return match[1] + b" \n" * (len(match[2]) // 2) + (b" " if match[3] else b"")
 
 
+def _deepest(data: bytes) -> int:
+    """How many square brackets stand open at once, at most."""
+    depth = deepest = 0
+    for mark in _SQUARE.findall(data):
+        depth = depth + 1 if mark == b"[" else max(depth - 1, 0)
+        deepest = max(deepest, depth)
+    return deepest
+
+
 def _parse(data: bytes) -> Any:
     """The tree, or None when the parser needs more work than is allowed."""
     if data.count(b"(") + data.count(b"[[") + data.count(b"{") > MOST_OPENED:
         return None
     if data.count(b")") - data.count(b"(") > MOST_CLOSED:
+        return None
+    if data.count(b"[") > MOST_SQUARE and _deepest(data) > MOST_SQUARE:
+        return None
+    for begun, word, head, end in ((b"case", b"esac", _CASE, _ESAC), (b"for", b"done", _FOR, _DONE)):
+        if data.count(begun) - data.count(word) <= MOST_COMPOUND:
+            continue
+        if len(head.findall(data)) - len(end.findall(data)) > MOST_COMPOUND:
+            return None
+    if data.count(b"<<") > MOST_DOCUMENTS and len(_DOCUMENT.findall(data)) > MOST_DOCUMENTS:
         return None
     if len(data) > _SHORT and (_DANGLING.match(data.lstrip()) or len(_DANGLING.findall(data)) > MOST_DANGLING):
         return None

@@ -2,30 +2,29 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Container, Iterable
 from typing import Any
 
 import re2
-import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.simplify import simplify
 
-from guardhouse.guardrails import holding, trivial
+from guardhouse.guardrails import holding, sqlgrammar, trivial
 from guardhouse.guardrails.blanks import squeezed
 from guardhouse.guardrails.budget import Budget
 from guardhouse.guardrails.units import Unit
 
 MOST_SQL = 16 * 1024
+MOST_READ = 4 * 1024
+"""Characters that are read by the grammar at once; more are read by patterns."""
 MOST_STATEMENTS = 100
 MOST_NESTING = 60
 MOST_INNER = 10
 """Bodies and executed texts in one text, each; more are told as `size`."""
 MOST_OPERATORS = 200
 """Signs of arithmetic, comparison and parts of names: each makes a level of the tree."""
-logging.getLogger("sqlglot").setLevel(logging.ERROR)
 
 STARTS = re.compile(
     r"\s*(?:(?:--[^\n]*\n|/\*.*?\*/)\s*)*(?:SELECT\s|INSERT\s+INTO\s|UPDATE\s+(?:ONLY\s+|OR\s+\w+\s+)?\S+\s+(?:(?:AS\s+)?\w+\s+)?SET\s|DELETE\s+FROM\s|DROP\s+(?:TABLE|DATABASE|SCHEMA|INDEX|VIEW|USER|ROLE|FUNCTION|TRIGGER|COLUMN|OWNED|MATERIALIZED|SEQUENCE|TYPE|EXTENSION|PROCEDURE|TABLESPACE|KEYSPACE|PUBLICATION|SUBSCRIPTION|EVENT|LOGIN|SERVER|POLICY|WAREHOUSE|STAGE|STREAM|TASK|PIPE|DOMAIN|AGGREGATE|CATALOG|CONTINUOUS|DICTIONARY|SYNONYM|PACKAGE)\b|"
@@ -80,9 +79,18 @@ _FALLBACK = [
     ),
 ]
 _COMPILED = [(name, re2.compile(pattern)) for name, pattern in _FALLBACK]
+_OPAQUE = [
+    (name, pattern)
+    for name, pattern in _COMPILED
+    if name in ("sql.program", "sql.server", "sql.role", "sql.grant", "sql.replace", "sql.detach")
+]
 _EXPLAINED = re.compile(
     r"\s*EXPLAIN\s+(?:\([^)]*\)\s*|(?:ANALYZE|ANALYSE|VERBOSE|EXTENDED|FORMAT\s*=?\s*\w+)\s+)*", re.I
 )
+_OF_CLIENT = re.compile(
+    r"(?m)^[^\S\n]*+\\\S.*$|^[^\S\n]*+\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$"
+)
+"""Lines for a client, not for its database."""
 _BODY = re.compile(r"\$(\w*)\$(.*?)\$\1\$", re.S)
 _EXECUTED = re.compile(
     r"\b(?:EXECUTE|EXEC|PREPARE\s+\w+\s+FROM)\s*(?:IMMEDIATE\s*)?(?:format|concat)?\s*\(?\s*[NE]?'((?:''|[^'])+)'", re.I
@@ -91,6 +99,10 @@ _BOUNDED = re2.compile(r"(?i)\b(?:DELETE\s+(?:\w+\s+)?FROM|UPDATE\b[^;]*\bSET|ME
 _UPSERT = re2.compile(r"(?i)\b(?:DO\s+UPDATE\s+SET|ON\s+(?:DELETE|UPDATE)|KEY\s+UPDATE|FOR\s+UPDATE)\b")
 """What has a writing verb's name and changes no row that is there but the one in hand, or none."""
 _WRITES = re2.compile(r"(?i)\b(?:UPDATE|DELETE|MERGE|DROP|TRUNCATE|ALTER|GRANT|REVOKE)\b")
+_RUNS = re2.compile(r"(?i)\b(?:EXEC|PREPARE)")
+_QUALIFIED = re2.compile(r"(?i)\b(?:UPDATE|DELETE|FROM)\W+(?:ONLY|LOW_PRIORITY|QUICK|IGNORE|OR|TOP)\b")
+_OPENS = re2.compile(r"(?i)\b(?:START|LOCK)\W")
+"""Whether there is anything for a slower pattern to find; each MUST find more than `_EXECUTED`, `_MODIFIERS` and `_OPENED`."""
 _OPENED = re.compile(r"((?:^|;)\s*)(?:START\s+TRANSACTION|LOCK\s+TABLES?\s)[^;]*", re.I)
 """What opens a transaction and is no statement to the grammar."""
 _MODIFIERS = re.compile(
@@ -168,6 +180,7 @@ def events(text: str, depth: int = 0, budget: Budget | None = None) -> tuple[lis
         budget = Budget()
     if len(text) > MOST_SQL:
         return ["size"], False
+    budget.looks(len(text))
     text = squeezed(text)
     found: list[str] = []
     explained = _EXPLAINED.match(text)
@@ -175,16 +188,13 @@ def events(text: str, depth: int = 0, budget: Budget | None = None) -> tuple[lis
         if "ANALY" not in explained[0].upper():
             return found, True
         text = text[explained.end() :]
-    if _COPIED.search(text):
+    if "\\" in text and _COPIED.search(text):
         found.append("sql.program")
-    plain = re.sub(
-        r"(?m)^[^\S\n]*+\\\S.*$|^[^\S\n]*+\.(?:shell|system|read|mode|headers?|tables|schema|quit|exit|output|dump)\b.*$",
-        "",
-        text,
-    )
+    plain = _OF_CLIENT.sub("", text)
+    runs = _RUNS.search(plain) is not None
     if depth < 3:
-        bodies = list(_BODY.finditer(plain))
-        executed = list(_EXECUTED.finditer(_folded(plain)))
+        bodies = list(_BODY.finditer(plain)) if "$" in plain else []
+        executed = list(_EXECUTED.finditer(_folded(plain))) if runs else []
         if len(bodies) > MOST_INNER or len(executed) > MOST_INNER:
             found.append("size")
         for match in bodies[:MOST_INNER]:
@@ -192,57 +202,56 @@ def events(text: str, depth: int = 0, budget: Budget | None = None) -> tuple[lis
             found += inner
         for made in executed[:MOST_INNER]:
             found += events(made[1].replace("''", "'"), depth + 1, budget)[0]
-    elif _BODY.search(plain) or _EXECUTED.search(plain):
+    elif _BODY.search(plain) or (runs and _EXECUTED.search(plain)):
         found.append("size")
-    nested = _OPENED.sub(r"\1BEGIN", _MODIFIERS.sub(r"\1", _BODY.sub("'body'", plain)))
-    if "~" in nested:
-        nested = _MATCHED.sub(_regexp, nested)
-    if (
+    nested = _readable(plain)
+    said = _outside(nested)
+    parsed = None
+    if not (
         nested.count("(") > MOST_NESTING
         or nested.count(";") > MOST_STATEMENTS
-        or len(nested) > 4096
-        or _winding(nested)
-        or not budget.parses(len(nested))
+        or len(nested) > MOST_READ
+        or len(_OPERATORS.findall(said)) > MOST_OPERATORS
     ):
-        told = _fallback(nested)
-        if "sql.unbounded" not in told and _BOUNDED.search(_UPSERT.sub(" ", _outside(nested))):
+        steps = budget.parses(len(nested))
+        parsed = sqlgrammar.statements(nested, steps) if steps else None
+    if parsed is not None:
+        budget.parsing(parsed.steps)
+    if parsed is None or parsed.cut:
+        told = _fallback(said)
+        if "sql.unbounded" not in told and _BOUNDED.search(_UPSERT.sub(" ", said)):
             # Whether a condition holds for every row is told by structure alone.
             told.append("size")
             budget.short = True
         return [*found, *told], False
-    understood = True
     try:
-        for statement in sqlglot.parse(nested, error_level=sqlglot.ErrorLevel.IMMEDIATE):
-            if statement is not None:
-                found += _statement(statement, budget)
-                understood = understood and _is_statement(statement)
+        for tree in parsed.trees or ():
+            found += _statement(tree, budget)
+        understood = parsed.trees is not None and all(_is_statement(tree) for tree in parsed.trees)
     except (SqlglotError, RecursionError, ValueError, TypeError, AttributeError, KeyError, IndexError):
         understood = False
-    found += _fallback(nested) if not understood else _always(nested)
+    found += _always(said) if understood else _fallback(said)
     return list(dict.fromkeys(found)), understood
 
 
-def _winding(text: str) -> bool:
-    """Whether reading it takes long though it is short."""
-    if len(text) <= 2 * MOST_OPERATORS:
-        return False
-    return len(_OPERATORS.findall(_outside(text))) > MOST_OPERATORS
+def _readable(plain: str) -> str:
+    """Statements as the grammar knows them, without the words that only some dialects have."""
+    text = _BODY.sub("'body'", plain) if "$" in plain else plain
+    if _QUALIFIED.search(text):
+        text = _MODIFIERS.sub(r"\1", text)
+    if _OPENS.search(text):
+        text = _OPENED.sub(r"\1BEGIN", text)
+    return _MATCHED.sub(_regexp, text) if "~" in text else text
 
 
-def _fallback(text: str) -> list[str]:
-    said = _outside(text)
+def _fallback(said: str) -> list[str]:
+    """What patterns tell of statements without their literals and comments."""
     return [name for name, pattern in _COMPILED if pattern.search(said)]
 
 
-def _always(text: str) -> list[str]:
+def _always(said: str) -> list[str]:
     """What sqlglot reads as an opaque command or an ordinary function."""
-    said = _outside(text)
-    return [
-        name
-        for name, pattern in _COMPILED
-        if name in ("sql.program", "sql.server", "sql.role", "sql.grant", "sql.replace", "sql.detach")
-        and pattern.search(said)
-    ]
+    return [name for name, pattern in _OPAQUE if pattern.search(said)]
 
 
 def _is_statement(tree: Any) -> bool:
@@ -289,7 +298,8 @@ def _statement(tree: Any, budget: Budget) -> list[str]:
         elif isinstance(node, exp.Grant):
             found.append("sql.grant")
         elif isinstance(node, exp.Command):
-            found += _fallback(f"{node.this} {node.expression}" if node.args.get("expression") else str(node.this))
+            said = f"{node.this} {node.expression}" if node.args.get("expression") else str(node.this)
+            found += _fallback(_outside(said))
     return found
 
 

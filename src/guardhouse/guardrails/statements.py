@@ -91,9 +91,7 @@ class Reader(Binder):
         kinds: frozenset[str] = NOTHING
         given, piped = feed, False
         for one in commands:
-            self.nodes -= 1
-            if self.nodes < 0:
-                raise Spent
+            self.take(1)
             keep = dict(self.state.variables) if piped or one.piped else None
             words = one.words
             start, end = self._fixed or (words[0].start, words[-1].end)
@@ -297,9 +295,7 @@ class Reader(Binder):
                 if not quoted:
                     self._substitutions(child)
                     for match in _BACKTICKS.finditer(text):
-                        self.nodes -= 1
-                        if self.nodes < 0:
-                            raise Spent
+                        self.take(1)
                         self.run_text(match[1], *self.span(child))
                     text = words.unescape_quoted(self.quoted_text(child))
             elif child.type == "file_redirect":

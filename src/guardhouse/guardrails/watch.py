@@ -98,8 +98,10 @@ _PAIRS = frozenset(
 _PYTHON = re.compile(r"(?:python|pypy)[\d.]*$")
 _TCP = re.compile(r"/dev/(?:tcp|udp)/[^/]+/(\d+)$")
 _WITHIN = re.compile(r"[\s'\"();,<>|&`{}\[\]]+")
-MOST_WITHIN = 1000
+MOST_WITHIN = 600
 """Places within longer words that are looked at in one text; more are told as `size`."""
+_FIRST = 3
+"""So many of a word are the word itself and what stands behind a sign in it."""
 _JOINED = re.compile(r"""['"]\s*+(?:[+.,]\s*+)?+['"]""")
 _CHANGING_CODE = re.compile(
     r"(?i)write|dump|['\"][wax]b?\+?['\"]|unlink|remove|rename|replace|move|copy|symlink|truncate|chmod|append|rmtree|rmsync|delete|put"
@@ -256,7 +258,11 @@ class _Eye:
                     yield touched(path, "delete" if removed else "", "", unit.cwd, self._around, self._links)
 
     def _found(self, text: str, cwd: str) -> Iterator[Reach]:
-        for part in parts(text):
+        for number, part in enumerate(parts(text)):
+            if number >= _FIRST:
+                self._left -= 1
+                if self._left < 0:
+                    return
             yield self._reach(part, cwd)
         if _WITHIN.search(text):
             for part in dict.fromkeys(_WITHIN.split(text)):
