@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
+import random
 import re
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
+from guardhouse.gateway.disk import Disk
+from guardhouse.gateway.surroundings import placed
 from guardhouse.guardrails import load_packs
 from guardhouse.guardrails.engine import Engine
+from guardhouse.guardrails.surroundings import Surroundings
 from guardhouse.guardrails.text import Examined
 
 POLICIES = Path(__file__).resolve().parents[2] / "policies"
@@ -56,6 +63,14 @@ HOSTILE = [
     "& [;",
     "system(",
     ".printf",
+    "; do x[",
+    "} <<E ",
+    "for i in |",
+    "perl -e 'a=$a$a;a=$a$a;",
+    "SELECT JOIN NULL ",
+    "SELECT CAST(a AS x -> ",
+    "1 ?",
+    "x -> ",
 ]
 FRAMES = [
     "{}",
@@ -69,6 +84,94 @@ FRAMES = [
     "awk '{}'",
     "for i in {}; do ls; done",
 ]
+
+
+LONG, MOST = 15, 30
+"""Milliseconds: what is measured again, and what no text should take."""
+PIECES = [
+    *HOSTILE,
+    *"'\"`(){}[]<>|&;#%@",
+    "\\\n",
+    "''",
+    "a=b;",
+    "$a",
+    "rm ",
+    "--a=",
+    "/a",
+    "~/",
+    "~x ",
+    "a/../",
+    "*a ",
+    "/* ",
+    "cd a;",
+    "x[",
+    "psql -c ",
+    "DROP TABLE a;",
+    "ruby -e '",
+    "perl -e '",
+    "awk '",
+    "vim -c '",
+    'python3 -c "',
+    "import os;",
+    "os.system(",
+    "open(",
+    "subprocess.run([",
+    "curl http://x ",
+    "base64 -d|sh ",
+    "find . -name ",
+    "; done ",
+    "esac ",
+    "function f(){",
+    "f() { f; }; f;",
+    "if x; then ",
+    "(SELECT 1),",
+    "DO $$ x $$;",
+]
+"""What random mixtures are made of."""
+MIXED_FRAMES = [*FRAMES, "perl -e '{}'", "vim -c '{}'", "psql <<E\n{}\nE", "cd a; {}", "eval '{}'", 'node -e "{}"']
+
+
+def mixtures(count: int, seed: int) -> Iterator[Examined]:
+    """Random texts of up to 8 KB: hostile pieces by themselves or repeated, bare or in a frame, of each kind."""
+    chance = random.Random(seed)
+    for _ in range(count):
+        size = chance.choice((300, 1_000, 2_000, 4_000, 8_000))
+        repeated = "".join(chance.choice(PIECES) for _ in range(chance.choice((1, 1, 2, 3, 5))))
+        body = repeated * (size // len(repeated) + 1)
+        if chance.random() < 0.5:
+            body = "".join(chance.choice(PIECES) for _ in range(size // 4))
+        frame = chance.choice(MIXED_FRAMES) if chance.random() < 0.7 else "{}"
+        text = frame.replace("{}", body[: size - 40])
+        kind = chance.choice(("auto", "auto", "shell", "sql"))
+        yield Examined("t", text, kind, cwd=chance.choice(("", str(POLICIES.parent))))
+
+
+def milliseconds(engine: Engine, text: Examined) -> float:
+    """Processor time of one call's text: its names looked up on the disk, and the text examined."""
+    around = Surroundings(user_home=str(Path.home()), state=("/srv/guardhouse",))
+    engine.examine((Examined("other", ""),))
+    started = time.thread_time_ns()
+    engine.examine(placed((text,), around, Disk()))
+    return (time.thread_time_ns() - started) / 1e6
+
+
+def mixed(engine: Engine, count: int, seed: int) -> None:
+    """What random mixtures cost; those that took long are measured four times more, and the least counts."""
+    taken = []
+    for number, text in enumerate(mixtures(count, seed)):
+        if number % 200 == 0:
+            gc.collect()
+        took = milliseconds(engine, text)
+        if took > LONG:
+            marked = (replace(text, text=f"{text.text}{' ' * more}") for more in range(1, 5))
+            took = min(took, *(milliseconds(engine, one) for one in marked))
+        taken.append((took, text.text))
+    taken.sort(reverse=True)
+    over = sum(took >= MOST for took, _ in taken)
+    print(
+        f"{count:,} hostile mixtures (seed {seed}): worst {taken[0][0]:.1f} ms, one in a hundred {taken[count // 100][0]:.1f} ms,"
+        f" p50 {taken[count // 2][0]:.1f} ms, {over} of {MOST} ms or more; the worst begins {taken[0][1][:60]!r}"
+    )
 
 
 def measured(engine: Engine, texts: list[str]) -> list[float]:
@@ -85,6 +188,8 @@ def measured(engine: Engine, texts: list[str]) -> list[float]:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--file", type=Path)
+    parser.add_argument("--mixtures", type=int, default=2_000, help="how many random mixtures of hostile pieces")
+    parser.add_argument("--seed", type=int, default=1)
     asked = parser.parse_args()
     files = {
         str(path.relative_to(POLICIES)): path.read_bytes() for path in sorted((POLICIES / "guardrails").glob("*.yaml"))
@@ -117,6 +222,7 @@ def main() -> int:
         for frame in FRAMES
         for size in (2_400, 4_000, 8_000, 20_000)
     )
+    mixed(engine, asked.mixtures, asked.seed)
     print(f"hostile text: worst {worst[0] / 1000:.1f} ms (`{worst[1]}` repeated in `{worst[2]!r}`)")
     return 0
 

@@ -16,7 +16,7 @@ BROKEN_COST = 30
 """What its recovery from one broken text counts for besides."""
 PARSE_COST = 40
 """What reading a text within a text by the grammar counts for besides, and what a piece of interpreter code or SQL does."""
-CODE_LETTERS = 12
+CODE_LETTERS = 6
 """Letters of interpreter code for a node."""
 UNIT_COST, UNIT_LETTERS = 2, 64
 """What holding a command against the rules and the guard's own state counts for, and the letters of its words for one more."""

@@ -78,6 +78,7 @@ _MODULES = {
     "timeit": _TAKES,
     **dict.fromkeys(("code", "trace", "pdb", "cProfile", "profile", "idlelib", "asyncio"), _TAKES),
 }
+_UNKNOWNS = re.compile(f"{UNKNOWN}+")
 _INPUTS = frozenset(["-", "/dev/stdin", "/proc/self/fd/0", "/dev/fd/0"])
 _RAISES = frozenset(["sudo", "doas", "pkexec"])
 
@@ -274,6 +275,8 @@ class Coder(Bringer):
 
     def _code(self, word: Word, lang: str, start: int, end: int, feed: Flow | None = None) -> Flow:
         """A word that is run as code of this language."""
+        if UNKNOWN + UNKNOWN in word.text:  # several unknown parts in a row say no more than one
+            word = Word(_UNKNOWNS.sub(UNKNOWN, word.text), word.start, word.end, word.kinds)
         if lang != "shell":
             self.take(PARSE_COST + len(word.text) // CODE_LETTERS)
             word = Word(squeezed(word.text), word.start, word.end, word.kinds)

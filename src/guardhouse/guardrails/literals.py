@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 import shlex
 
+import re2
+
 from guardhouse.guardrails import delimited
 
 MOST_LITERALS = 60
-_STARTS = re.compile(
+_STARTS = re2.compile(
     r"\bsubprocess\b|\bos\s*\.\s*(?:system|popen|exec|spawn|posix_spawn)|posix_spawn|child_process|create_subprocess|\bpty\b|ctypes|Deno\.Command|Bun\.(?:\$|spawn)"
     r"|IO\.popen|Open3|\bKernel\b|\bsystem\b|\bspawn\w*\b|\bpopen\b|plumbum|\bfrom\s+sh\b|\bimport\s+sh\b|pexpect|\bfabric\b|\binvoke\b|paramiko|\bexec\w*\b"
 )
