@@ -6,6 +6,11 @@ import re
 from collections.abc import Iterable, Sequence
 from urllib.parse import unquote
 
+import re2
+
+from guardhouse.guardrails.match import QUIET
+from guardhouse.guardrails.words import UNKNOWN
+
 HARMLESS: frozenset[tuple[str, ...]] = frozenset(
     {
         ("check",),
@@ -138,3 +143,22 @@ def stops_service(program: str, words: Sequence[str]) -> bool:
     if program not in _SERVICE and program not in _CONTAINERS:
         return False
     return any(word in _STOPS for word in words) and any("guardhouse" in word.casefold() for word in words)
+
+
+_GATEWAY_LINES = (
+    "guardhouse",
+    "guardhouse serve",
+    "/usr/bin/python3 -m guardhouse serve",
+    "/venv/bin/python /venv/bin/guardhouse serve --port 8420",
+)
+
+
+def fits_gateway(pattern: str) -> bool:
+    """Whether a process pattern would match a gateway's command line. What is not a pattern is compared as text."""
+    if len(pattern) > 200 or UNKNOWN in pattern:
+        return False
+    try:
+        made = re2.compile(pattern, options=QUIET)
+    except re2.error:
+        return any(pattern in line for line in _GATEWAY_LINES)
+    return any(made.search(line) is not None for line in _GATEWAY_LINES)

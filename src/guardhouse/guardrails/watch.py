@@ -10,10 +10,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-import re2
-
 from guardhouse.guardrails import databases, governing, meddling, patching
-from guardhouse.guardrails.match import QUIET
 from guardhouse.guardrails.surroundings import Reach, Surroundings, absolute, parts, reach
 from guardhouse.guardrails.touching import HOOKS, PROGRAM, STATE, SWEEP, UNSEEN, reached, swept, touched
 from guardhouse.guardrails.units import Unit, base_name
@@ -80,12 +77,6 @@ _KILLS = frozenset(
 _FINDERS = frozenset(
     ["pgrep", "pidof", "lsof", "fuser", "ss", "netstat", "ps", "systemctl", "grep", "egrep", "awk", "rg", "pstree", "jps", "cat"]
 )  # fmt: skip
-_GATEWAY_LINES = (
-    "guardhouse",
-    "guardhouse serve",
-    "/usr/bin/python3 -m guardhouse serve",
-    "/venv/bin/python /venv/bin/guardhouse serve --port 8420",
-)
 _PATCHERS = frozenset({"apply_patch", "applypatch", "patch", "gpatch", "git"})
 _INSTALLERS = frozenset(
     ["pip", "pip3", "pipx", "uv", "conda", "mamba", "poetry", "pdm", "apt", "apt-get", "brew", "dnf", "yum", "rye", "hatch"]
@@ -99,9 +90,7 @@ _PYTHON = re.compile(r"(?:python|pypy)[\d.]*$")
 _TCP = re.compile(r"/dev/(?:tcp|udp)/[^/]+/(\d+)$")
 _WITHIN = re.compile(r"[\s'\"();,<>|&`{}\[\]]+")
 MOST_WITHIN = 600
-"""Places within longer words that are looked at in one text; more are told as `size`."""
-_FIRST = 3
-"""So many of a word are the word itself and what stands behind a sign in it."""
+"""Places within longer words, from each word's fourth on, that are looked at in one text; more are told as `size`."""
 _JOINED = re.compile(r"""['"]\s*+(?:[+.,]\s*+)?+['"]""")
 _CHANGING_CODE = re.compile(
     r"(?i)write|dump|['\"][wax]b?\+?['\"]|unlink|remove|rename|replace|move|copy|symlink|truncate|chmod|append|rmtree|rmsync|delete|put"
@@ -145,6 +134,10 @@ class _Eye:
     def spent(self) -> bool:
         """Whether more stood within the words of all commands than was looked at."""
         return self._left < 0
+
+    def _more(self) -> bool:
+        self._left -= 1
+        return self._left >= 0
 
     def look(self, unit: Unit) -> Iterator[Seen]:
         for event in {*self._events(unit)} - {""}:
@@ -259,17 +252,14 @@ class _Eye:
 
     def _found(self, text: str, cwd: str) -> Iterator[Reach]:
         for number, part in enumerate(parts(text)):
-            if number >= _FIRST:
-                self._left -= 1
-                if self._left < 0:
-                    return
+            if number > 2 and not self._more():
+                return
             yield self._reach(part, cwd)
         if _WITHIN.search(text):
             for part in dict.fromkeys(_WITHIN.split(text)):
                 if "/" in part or part[:1] == "~" or "guardhouse.db" in part or "operator.token" in part:
                     for one in parts(part):
-                        self._left -= 1
-                        if self._left < 0:
+                        if not self._more():
                             return
                         yield self._reach(one, cwd)
 
@@ -408,7 +398,11 @@ class _Eye:
             if unit.program in _FINDERS:
                 for word in unit.args:
                     text = word.text.casefold().replace("[", "").replace("]", "")
-                    if "guardhouse" in text or port in text or (unit.program == "pgrep" and _fits_gateway(text)):
+                    if (
+                        "guardhouse" in text
+                        or port in text
+                        or (unit.program == "pgrep" and governing.fits_gateway(text))
+                    ):
                         return True
         return False
 
@@ -421,7 +415,7 @@ class _Eye:
             if word.startswith("-"):
                 continue
             text = word.casefold()
-            if "guardhouse" in text.replace("[", "").replace("]", "") or _fits_gateway(text):
+            if "guardhouse" in text.replace("[", "").replace("]", "") or governing.fits_gateway(text):
                 yield PROCESS if not re.fullmatch(r"python[\d.]*", text) else PROCESSES
             elif UNKNOWN in text and self._looked_for():
                 yield PROCESS
@@ -468,8 +462,7 @@ class _Eye:
             for part in dict.fromkeys(_WITHIN.split(text)):
                 if "/" not in part and "guardhouse" not in part.casefold() and "operator.token" not in part:
                     continue
-                self._left -= 1
-                if self._left < 0:
+                if not self._more():
                     break
                 found = self._reach(part, "")
                 if found == "state":
@@ -492,14 +485,3 @@ def _changes(name: str, words: Sequence[str]) -> bool:
     if name == "tar":
         return any(re.match(r"-?[a-zA-Z]*x|--extract|--get", word) for word in words[:2])
     return any(re.match(r"-[a-zA-Z]*i|--in-?place", word) for word in words)
-
-
-def _fits_gateway(pattern: str) -> bool:
-    """Whether a process pattern would match a gateway's command line. What is not a pattern is compared as text."""
-    if len(pattern) > 200 or UNKNOWN in pattern:
-        return False
-    try:
-        made = re2.compile(pattern, options=QUIET)
-    except re2.error:
-        return any(pattern in line for line in _GATEWAY_LINES)
-    return any(made.search(line) is not None for line in _GATEWAY_LINES)
