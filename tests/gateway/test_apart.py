@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import resource
 import select
 import signal
 import socket
@@ -351,6 +352,24 @@ def test_a_process_that_cannot_be_started_is_tried_ever_more_rarely(path: Path, 
             seconds.at += 0.25
     pauses = [after - before for before, after in itertools.pairwise(tried)]
     assert pauses[:9] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+
+
+def test_no_room_for_a_line_costs_no_answer(path: Path, seconds: Seconds) -> None:
+    """As many files open as may be: the server still reads, and leaves none open that nobody knows."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with recalls(path, seconds) as one:
+        lowest = os.open(os.devnull, os.O_RDONLY)
+        for room in range(3):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + 1 + room, hard))
+            try:
+                assert one.recall(ASKED, 20.0) is None
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert one.pid is None
+            seconds.at += 60
+        os.close(lowest)
+        begun(one)
+        assert one.recall(ASKED, 20.0) is not None
 
 
 CHILD = """

@@ -144,18 +144,9 @@ class Recaller:
         return held if held.ready or self._hears(held) else None
 
     def _start(self) -> None:
-        ours, theirs = socket.socketpair()
         try:
-            with theirs:
-                process = subprocess.Popen(  # noqa: S603  # our own interpreter and module, no shell
-                    self._command(),
-                    stdin=theirs.fileno(),
-                    stdout=subprocess.DEVNULL,
-                    env=_environment(),
-                    start_new_session=True,  # a terminal's signals are for the server, which ends this in order
-                )
+            process, ours = self._begun()
         except OSError as error:
-            ours.close()
             self._wait_longer(f"cannot be started ({type(error).__name__})", answered=False)
             return
         self._held = _Process(process, ours, self._clock(), self._clock())
@@ -163,6 +154,23 @@ class Recaller:
             framing.send(ours, self._database, time.monotonic() + GRACE_SECONDS)
         except OSError:
             self._lose(self._held)
+
+    def _begun(self) -> tuple[subprocess.Popen[bytes], socket.socket]:
+        """A process and our end of its line; OSError where the machine has no room for either."""
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                process = subprocess.Popen(  # noqa: S603  # our own interpreter and module, no shell
+                    self._command(),
+                    stdin=theirs.fileno(),
+                    stdout=subprocess.DEVNULL,
+                    env=_environment(),
+                    start_new_session=True,  # a terminal's signals are for the server, which ends this in order
+                )
+            except BaseException:
+                ours.close()
+                raise
+        return process, ours
 
     def _hears(self, held: _Process) -> bool:
         """Whether the process has said by now that it can be asked."""
