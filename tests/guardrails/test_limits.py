@@ -280,7 +280,7 @@ def test_a_limit_of_brackets_is_where_it_is_said_to_be(bound: int, make: Callabl
 @pytest.mark.parametrize(
     ("bound", "make"),
     [
-        (reading.MOST_SQUARE, lambda n: "echo x[" + " x[" * (n - 1)),
+        (reading.MOST_SQUARE, lambda n: "echo words[" + " words[" * (n - 1)),
         (reading.MOST_DOCUMENTS, lambda n: "; ".join(["cat <<E"] * n) + "\n" + "x\nE\n" * n),
         (reading.MOST_COMPOUND, lambda n: "f() { ls; }" + "\necho case x in" * n),
         (reading.MOST_COMPOUND, lambda n: "f() { ls; }" + "\necho for x in" * n),

@@ -35,11 +35,11 @@ MOST_OPENED = 300
 """Opening brackets in one text: the grammar's recovery from unclosed ones is quadratic and barely calls back."""
 MOST_CLOSED = 200
 """Closing brackets that nothing opened: a `case` has one for each branch, and the grammar tries each as many things."""
-MOST_SQUARE = 40
+MOST_SQUARE = 100
 """Square brackets that stand open at once: recovering from each takes the grammar fifty times as long as reading it."""
 MOST_DOCUMENTS = 80
 """Here-documents in one text, for the same reason: ordinary scripts of 8 KiB have up to five."""
-MOST_COMPOUND = 40
+MOST_COMPOUND = 60
 """Heads of `case` without an `esac`, and of `for` without a `done`."""
 _CASE, _ESAC = re.compile(rb"\bcase\s+\S+\s+in\b"), re.compile(rb"\besac\b")
 _FOR, _DONE = re.compile(rb"\bfor\s+\w+\s+in\b"), re.compile(rb"\bdone\b")
@@ -265,20 +265,25 @@ def _deepest(data: bytes) -> int:
     return deepest
 
 
+def _slow(data: bytes) -> bool:
+    """Whether the grammar would recover again and again from what takes it long each time."""
+    if data.count(b"[") > MOST_SQUARE and _deepest(data) > MOST_SQUARE:
+        return True
+    for begun, word, head, end in ((b"case", b"esac", _CASE, _ESAC), (b"for", b"done", _FOR, _DONE)):
+        if data.count(begun) - data.count(word) <= MOST_COMPOUND:
+            continue
+        if len(head.findall(data)) - len(end.findall(data)) > MOST_COMPOUND:
+            return True
+    return data.count(b"<<") > MOST_DOCUMENTS and len(_DOCUMENT.findall(data)) > MOST_DOCUMENTS
+
+
 def _parse(data: bytes) -> Any:
     """The tree, or None when the parser needs more work than is allowed."""
     if data.count(b"(") + data.count(b"[[") + data.count(b"{") > MOST_OPENED:
         return None
     if data.count(b")") - data.count(b"(") > MOST_CLOSED:
         return None
-    if data.count(b"[") > MOST_SQUARE and _deepest(data) > MOST_SQUARE:
-        return None
-    for begun, word, head, end in ((b"case", b"esac", _CASE, _ESAC), (b"for", b"done", _FOR, _DONE)):
-        if data.count(begun) - data.count(word) <= MOST_COMPOUND:
-            continue
-        if len(head.findall(data)) - len(end.findall(data)) > MOST_COMPOUND:
-            return None
-    if data.count(b"<<") > MOST_DOCUMENTS and len(_DOCUMENT.findall(data)) > MOST_DOCUMENTS:
+    if len(data) > _SHORT and _slow(data):
         return None
     if len(data) > _SHORT and (_DANGLING.match(data.lstrip()) or len(_DANGLING.findall(data)) > MOST_DANGLING):
         return None
