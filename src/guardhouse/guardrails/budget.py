@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-MOST_NODES = 5_000
+MOST_NODES = 4_400
 """Work on one text, in nodes of a shell's tree: about five microseconds each on a common machine, all that follows
 from a node included. Every grammar that reads a part of the text takes from the same, so that no text can spend the
-most of each. 8 KiB of ordinary script take 1,500 to 4,500."""
-CROWDED_NODES = 3_500
+most of each. 8 KiB of ordinary script take 2,000 to 4,300."""
+CROWDED_NODES = 3_000
 """The same for a text with more names than are looked up: that took its time, and it is asked about in any case."""
-WHOLE, BROKEN = 8, 2.5
-"""Characters that a shell's grammar reads for a node: of what it understands, and of what it has to recover from."""
-BROKEN_COST = 30
-"""What its recovery from one broken text counts for besides."""
+WHOLE, BROKEN = 8, 2
+"""Characters that a shell's grammar reads for a node; and those of a text that it gives up."""
+BROKEN_COST, FAULT_COST = 30, 32
+"""What recovering from faults counts for besides: in any text that has some, and from each, as long scripts have up to
+thirty that nobody meant and texts made to keep the grammar at work a hundred."""
+MOST_LOOKED = 1_500
+"""Nodes that are looked at for faults."""
 PARSE_COST = 40
 """What reading a text within a text by the grammar counts for besides, and what a piece of interpreter code or SQL does."""
 CODE_LETTERS = 6

@@ -11,7 +11,17 @@ from tree_sitter import Language, Node, Parser
 
 from guardhouse.guardrails import plain
 from guardhouse.guardrails.blanks import flat
-from guardhouse.guardrails.budget import BROKEN, BROKEN_COST, MOST_NODES, PARSE_COST, UNIT_COST, UNIT_LETTERS, WHOLE
+from guardhouse.guardrails.budget import (
+    BROKEN,
+    BROKEN_COST,
+    FAULT_COST,
+    MOST_LOOKED,
+    MOST_NODES,
+    PARSE_COST,
+    UNIT_COST,
+    UNIT_LETTERS,
+    WHOLE,
+)
 from guardhouse.guardrails.plain import Plain
 from guardhouse.guardrails.programs import UNSPECIFIED, Programs
 from guardhouse.guardrails.units import MOST_DEPTH, SOMETHING, Event, Flow, Spent, State, Unit
@@ -144,10 +154,12 @@ class Reading(ABC):
         """The syntax tree of a text, or None when reading it needs more work than is allowed. What it takes is told afterwards."""
         self.take(PARSE_COST + len(data) // WHOLE if self.depth else 0)
         tree = _parse(data)
-        if tree is None or tree.root_node.has_error:
-            self.nodes -= BROKEN_COST + int(len(data) / BROKEN)
-        elif not self.depth:
+        if not self.depth:
             self.nodes -= len(data) // WHOLE
+        if tree is None:
+            self.nodes -= BROKEN_COST + len(data) // BROKEN
+        elif tree.root_node.has_error:
+            self.nodes -= BROKEN_COST + FAULT_COST * _faults(tree.root_node)
         return tree
 
     def take(self, nodes: int) -> None:
@@ -263,6 +275,19 @@ def _deepest(data: bytes) -> int:
         depth = depth + 1 if mark == b"[" else max(depth - 1, 0)
         deepest = max(deepest, depth)
     return deepest
+
+
+def _faults(root: Node) -> int:
+    """How many faults the grammar found, as far as is looked."""
+    waiting, faults = [root], 0
+    for _ in range(MOST_LOOKED):
+        if not waiting:
+            break
+        node = waiting.pop()
+        faults += node.is_error or node.is_missing
+        if node.has_error:
+            waiting.extend(node.children)
+    return faults
 
 
 def _slow(data: bytes) -> bool:
