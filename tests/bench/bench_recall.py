@@ -4,7 +4,8 @@
 
 Checks are measured beside twenty recalls a second, beside as many `check_locks`, and beside a stranger: a program that has
 nothing to do with Guardhouse and takes as much of the processor as those recalls do, in server, database and client
-together. Where machine, server and load share a processor, every work slows all others by its share; what a recall costs
+together. What is nearest to a recall is both: a `check_locks`, which is as much of a call, and a stranger who takes what a
+recall takes more than that. Where machine, server and load share a processor, every work slows all others by its share; what a recall costs
 checks beyond that, by locks or by holding up others in its process, is the difference to the stranger.
 """
 
@@ -36,7 +37,7 @@ RECALLS_A_SECOND = 20
 CHECKERS = 8
 CHECKS_A_SECOND = 400
 """A load that two cores carry with time to spare: then who waits, waits for somebody, not for a processor."""
-BESIDE = ("check_locks", "stranger", "recall")
+BESIDE = ("check_locks", "stranger", "both", "recall")
 
 
 def one_by_one(port: int, token: str, asked: list[str]) -> list[float]:
@@ -107,23 +108,31 @@ def measure_recall(
     )
     pace = {"connections": RECALLERS, "a_second": RECALLS_A_SECOND, "seconds": options.seconds}
     recalls = pace | {"requests": requests_of(tokens, "recall", *({"query": query} for query in asked))}
-    cost = costs(port, recalls, processes)
-    row(database, "processor of one recall, ms", f"{cost * 1000:.1f}", "", "server, database and client")
+    locks = pace | {"requests": requests_of(tokens, "check_locks", {})}
+    cost, least = costs(port, recalls, processes), costs(port, locks, processes)
+    row(
+        database,
+        "processor of one recall, ms",
+        f"{cost * 1000:.1f}",
+        "",
+        f"server, database and client; of a check_locks {least * 1000:.1f}",
+    )
     specs = {
-        "check_locks": pace | {"requests": requests_of(tokens, "check_locks", {})},
+        "check_locks": locks,
         "stranger": pace | {"burns": cost},
+        "both": locks | {"burns": max(0.0, cost - least)},
         "recall": recalls,
     }
     steady = {"host": "127.0.0.1", "port": port, "connections": CHECKERS, "a_second": CHECKS_A_SECOND}
     steady |= {"seconds": options.seconds, "requests": checks(tokens)}
     rates: dict[str, list[float]] = {name: [] for name in BESIDE}
     waits: dict[str, list[float]] = {name: [] for name in BESIDE}
-    for turn in range(options.rounds * 3):
-        for name in BESIDE[turn % 3 :] + BESIDE[: turn % 3]:
+    for turn in range(options.rounds * len(BESIDE)):
+        for name in BESIDE[turn % len(BESIDE) :] + BESIDE[: turn % len(BESIDE)]:
             found = beside(port, specs[name], lambda: load(port, checks(tokens), options.connections, options.seconds))
             rates[name].append(found["rate"])
             waits[name].extend(beside(port, specs[name], lambda: run("tests.bench.paced", steady))["took"])
-    for other in BESIDE[:2]:
+    for other in BESIDE[:3]:
         ratios = [one / two for one, two in zip(rates["recall"], rates[other], strict=True)]
         row(
             database,
@@ -133,7 +142,7 @@ def measure_recall(
         )
     for named, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99)):
         late = {name: sorted(waits[name])[int(len(waits[name]) * share)] for name in BESIDE}
-        for other in BESIDE[:2]:
+        for other in BESIDE[:3]:
             row(
                 database,
                 f"{named} of check_guardrails at {CHECKS_A_SECOND} a second, the same, ms",

@@ -3,8 +3,8 @@
 Run as `python -m tests.bench.paced` with one JSON object on standard input: {"host", "port", "connections",
 "seconds", "a_second", "requests": [{"path", "body", "headers"}, …]}. Prints {"answered", "took",
 "spent"}: each in milliseconds, and seconds of the processor that this took here. A connection that falls behind sends the
-next one at once, and never more than one at a time. With "burns" instead of "requests" so many seconds of the processor
-are taken each time, and nobody is asked anything.
+next one at once, and never more than one at a time. With "burns" so many seconds of the processor are taken each time:
+instead of asking where there are no "requests", otherwise behind each answer.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from typing import Any
 
 
 def _ask(spec: dict[str, Any], offset: int, took: list[float]) -> None:
-    if "burns" in spec:
-        _burn(spec, offset, took)
+    if "requests" not in spec:
+        for _turn in _paced(spec, offset):
+            begun = time.perf_counter()
+            _burn(spec["burns"])
+            took.append((time.perf_counter() - begun) * 1000)
         return
     line = http.client.HTTPConnection(spec["host"], spec["port"], timeout=60)
     for turn in _paced(spec, offset):
@@ -31,6 +34,7 @@ def _ask(spec: dict[str, Any], offset: int, took: list[float]) -> None:
         answer.read()
         if answer.status == 200:
             took.append((time.perf_counter() - sent) * 1000)
+        _burn(spec.get("burns", 0))
     line.close()
 
 
@@ -46,12 +50,10 @@ def _paced(spec: dict[str, Any], offset: int) -> Iterator[int]:
         yield turn
 
 
-def _burn(spec: dict[str, Any], offset: int, took: list[float]) -> None:
-    for _turn in _paced(spec, offset):
-        begun, until = time.perf_counter(), time.thread_time() + spec["burns"]
-        while time.thread_time() < until:
-            pass
-        took.append((time.perf_counter() - begun) * 1000)
+def _burn(seconds: float) -> None:
+    until = time.thread_time() + seconds
+    while time.thread_time() < until:
+        pass
 
 
 _JSON = {"Content-Type": "application/json"}
