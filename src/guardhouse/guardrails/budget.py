@@ -8,11 +8,11 @@ MOST_NODES = 4_400
 """Work on one text, in nodes of a shell's tree: about five microseconds each on a common machine, all that follows
 from a node included. Every grammar that reads a part of the text takes from the same, so that no text can spend the
 most of each. 8 KiB of ordinary script take 2,000 to 4,300."""
-CROWDED_NODES = 3_000
+CROWDED_NODES = 2_600
 """The same for a text with more names than are looked up: that took its time, and it is asked about in any case."""
 WHOLE, BROKEN = 8, 2
 """Characters that a shell's grammar reads for a node; and those of a text that it gives up."""
-BROKEN_COST, FAULT_COST = 30, 32
+BROKEN_COST, FAULT_COST = 30, 44
 """What recovering from faults counts for besides: in any text that has some, and from each, as long scripts have up to
 thirty that nobody meant and texts made to keep the grammar at work a hundred."""
 MOST_LOOKED = 1_500

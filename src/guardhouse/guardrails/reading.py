@@ -31,7 +31,7 @@ MOST_SHELL = 8 * 1024
 MOST_UNITS = 400
 MOST_LETTERS = 16 * MOST_SHELL
 """Characters in the words of all commands together: variables can make a short text say very much."""
-MOST_PROGRESS = 80
+MOST_PROGRESS = 75
 """Parser progress callbacks for one text; 8 KiB of ordinary script need forty to seventy."""
 MOST_DANGLING = 20
 """Operators with no command between them: the grammar's recovery from them is quadratic, too, and calls back late."""
