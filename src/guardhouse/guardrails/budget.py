@@ -25,6 +25,8 @@ UNIT_COST, UNIT_LETTERS = 2, 64
 """What holding a command against the rules and the guard's own state counts for, and the letters of its words for one more."""
 STEPS, LOOKED = 4, 40
 """Steps of SQL's grammar for a node, and characters of SQL that patterns look at for one."""
+LOOK_COST, WORK_COST = 15, 40
+"""What one piece of SQL costs however short it is, and working out one condition, in nodes."""
 MOST_WORKED = 20
 """Conditions of SQL that are worked out in one text."""
 MOST_WHERE = 240
@@ -66,7 +68,7 @@ class Budget:
 
     def looks(self, characters: int) -> None:
         """Take the reading of so much SQL by patterns, which is done whatever is left."""
-        self.nodes -= characters // LOOKED
+        self.nodes -= LOOK_COST + characters // LOOKED
 
     def parses(self, characters: int) -> int:
         """The steps that reading so much SQL by its grammar may take; 0 where none are left for it."""
@@ -82,6 +84,7 @@ class Budget:
 
     def works(self, characters: int) -> bool:
         """Take the working out of one condition of so many characters, if it is left."""
+        self.nodes -= WORK_COST
         self.conditions -= 1
         self.where -= characters
         if self.conditions < 0 or self.where < 0:
